@@ -1,0 +1,47 @@
+"""Non-local means denoising for signals, images and volumes, and the operation underneath it.
+
+Public names are loaded when they are first used, so that importing the package is quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from nlmeans.denoising import denoise as denoise
+    from nlmeans.denoising import weights as weights
+    from nlmeans.errors import BackendUnavailableError as BackendUnavailableError
+    from nlmeans.errors import InvalidTypeError as InvalidTypeError
+    from nlmeans.errors import InvalidValueError as InvalidValueError
+    from nlmeans.errors import MemoryLimitError as MemoryLimitError
+    from nlmeans.errors import NLMeansError as NLMeansError
+    from nlmeans.noise import estimate_sigma as estimate_sigma
+    from nlmeans.parameters import Parameters as Parameters
+    from nlmeans.similarity import nonlocal_mean as nonlocal_mean
+
+_HOME = {
+    "denoise": "denoising",
+    "weights": "denoising",
+    "BackendUnavailableError": "errors",
+    "InvalidTypeError": "errors",
+    "InvalidValueError": "errors",
+    "MemoryLimitError": "errors",
+    "NLMeansError": "errors",
+    "estimate_sigma": "noise",
+    "Parameters": "parameters",
+    "nonlocal_mean": "similarity",
+}
+__all__ = [*sorted(_HOME), "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'nlmeans' has no attribute {name!r}")
+    return getattr(import_module(f"nlmeans.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,93 @@
+"""The window kernel's contract: what every backend is given, and what it gives back.
+
+A backend is a module with the four names of :class:`Backend`.  It sees planes (2-D arrays)
+and weights; it knows no dimension, colour, file or policy.
+
+Words: a *pair* here is one query plane against one key plane; ``i`` is a query pixel,
+``s = (dy, dx)`` a shift of the search window and ``j = i + s`` a candidate of the key plane.
+
+    S(i, s) = sum_c sum_o a(o) (query_c(i + o) - key_c(j + o))^2        a(o) = taps_y(oy) taps_x(ox)
+    w(i, s) = 2^-max(scale_i S(i, s) - bias_i, 0) * vote_j              j inside the plane, else 0
+
+Samples ``i + o`` and ``j + o`` outside a plane are its symmetric reflection (the index folded
+modulo 2n, so that any patch radius works on any size).  Where ``query is key`` and the planes
+are the same, the shift (0, 0) is the pixel itself and is left to the caller: ``own`` is then True.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+Array = Any  #: a NumPy or CuPy array
+
+
+@dataclass(frozen=True, eq=False)
+class PlanePair:
+    """One plane against another: the input of both entries."""
+
+    query: Array  # (C, H, W) features of the pixels to denoise, scaled: S is an exponent of 2
+    key: Array  # (C, H, W) features of the candidates; the same object as `query` within a plane
+    value: Array  # (V, H, W) what is averaged, of the key plane
+    vote: Array  # (H, W) 1 where a candidate may be averaged, else 0, of the key plane
+    radius: tuple[int, int]  # search radius (Ry, Rx), each >= 0, any size
+    taps: tuple[Array, Array]  # (2 ry + 1,), (2 rx + 1,): weights of the patch per axis, sum 1
+    bias: float | Array  # >= 0, exponents this small count as 0; a number or (H, W) per query
+    scale: float | Array  # >= 0, multiplies S; a number or (H, W) per query
+    own: bool  # True within one plane: the shift (0, 0) is skipped by `accumulate`
+
+    @property
+    def patch_radius(self) -> tuple[int, int]:
+        return len(self.taps[0]) // 2, len(self.taps[1]) // 2
+
+
+@dataclass(eq=False)
+class Sums:
+    """What an entry gives back, in the floating type of the planes."""
+
+    numerator: Array  # (V, H, W)   sum_s w v_j
+    denominator: Array  # (H, W)    sum_s w
+    peak: Array | None = None  # (H, W)    max_s w, when asked; 0 where there is no candidate
+    squares: Array | None = None  # (H, W) sum_s w^2, when asked
+
+
+@dataclass(frozen=True)
+class Run:
+    """How to work, never what: no field changes a result beyond rounding."""
+
+    workers: int = 1
+    tick: Callable[[float], None] | None = None  # share of this call done since the last; may raise
+
+
+class Backend(Protocol):
+    """The names a backend module must have."""
+
+    def can_run(self, request: Request) -> str | None:
+        """None when it can, else the reason and what to install.  Never raises or allocates."""
+
+    def accumulate(
+        self, pair: PlanePair, run: Run, *, peak: bool = False, squares: bool = False
+    ) -> Sums:
+        """Sums over the search window, without the pixel itself when ``pair.own``."""
+
+    def aggregate(
+        self, pair: PlanePair, run: Run, normaliser: Array, centre: Array | None
+    ) -> Sums:
+        """Sums over the search window with every patch voting for all of its pixels.
+
+        ``p(i, s) = w(i, s) normaliser_i`` and, when ``pair.own``, ``p(i, 0) = centre_i normaliser_i``
+        (else the shift (0, 0) is as any other and ``centre`` is None);
+        ``B_s(x) = sum_o a(o) p(x - o, s)`` over patch centres inside the plane;
+        numerator and denominator are the sums over s of ``B_s(x) vote(x + s)`` times the value and 1.
+        """
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is about to run, as far as a backend's ability depends on it."""
+
+    array_library: str  # "numpy", "cupy" or "torch"
+    dtype: str
+    pixels: int
+    channels: int

@@ -1,0 +1,106 @@
+"""The window kernel in plain NumPy: the specification that every other backend must match.
+
+The contract and its formulas are in :mod:`nlmeans.backends.contract`, the weight in
+:mod:`nlmeans.similarity`; names and order of steps are those of ``kernels/cpu`` and ``kernels/cuda``.
+Works in the floating type of the planes, float32 or float64.  Time O(H W (2R+1)^2 (C + r)), extra
+memory about eight planes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from nlmeans.backends.contract import Array, PlanePair, Request, Run, Sums
+from nlmeans.similarity import euclidean, shifts
+
+Region = tuple[slice, ...]
+
+
+def can_run(request: Request) -> str | None:
+    """Wherever NumPy is: the arrays must be NumPy's."""
+    if request.array_library != "numpy":
+        return f"it works on NumPy arrays, not {request.array_library}; convert the image first"
+    return None
+
+
+def accumulate(pair: PlanePair, run: Run, *, peak: bool = False, squares: bool = False) -> Sums:
+    """Weighted sums over the search window; see the contract."""
+    sums = _zeros(pair)
+    sums.peak = np.zeros_like(sums.denominator) if peak else None
+    sums.squares = np.zeros_like(sums.denominator) if squares else None
+    for i, j, w in _weights(pair, run):
+        _add(sums, pair, i, j, w)
+        if sums.peak is not None:
+            sums.peak[i] = np.maximum(sums.peak[i], w)
+        if sums.squares is not None:
+            sums.squares[i] += w * w
+    return sums
+
+
+def aggregate(pair: PlanePair, run: Run, normaliser: Array, centre: Array | None) -> Sums:
+    """The same sums with every patch voting for all of its pixels; see the contract."""
+    sums = _zeros(pair)
+    everywhere = (slice(None), slice(None))
+    if pair.own:
+        _add(sums, pair, everywhere, everywhere, _spread(centre * normaliser, pair) * pair.vote)
+    for i, j, w in _weights(pair, run):
+        p = np.zeros_like(normaliser)
+        p[i] = w * normaliser[i]
+        _add(sums, pair, i, j, _spread(p, pair)[i] * pair.vote[j])
+    return sums
+
+
+def _weights(pair: PlanePair, run: Run) -> Iterator[tuple[Region, Region, Array]]:
+    """For each shift: the query pixels i whose candidates j lie in the plane, and w(i, s)."""
+    ry, rx = pair.patch_radius
+    margin = ((0, 0), (ry, ry), (rx, rx))
+    query = np.pad(pair.query, margin, mode="symmetric")
+    key = query if pair.key is pair.query else np.pad(pair.key, margin, mode="symmetric")
+    offsets = list(shifts(pair.radius))
+    for shift in offsets:
+        i, j = _overlap(pair.vote.shape, shift)
+        if not (pair.own and shift == (0, 0)) and pair.vote[i].size:
+            difference = query[:, *_with_margin(i, ry, rx)] - key[:, *_with_margin(j, ry, rx)]
+            distance = _patch_sum((difference**2).sum(axis=0), pair.taps)
+            bias, scale = (x[i] if np.ndim(x) else x for x in (pair.bias, pair.scale))
+            yield i, j, np.exp2(euclidean(scale * distance, bias, np)) * pair.vote[j]
+        if run.tick is not None:
+            run.tick(1 / len(offsets))
+
+
+def _overlap(shape: tuple[int, ...], shift: tuple[int, ...]) -> tuple[Region, Region]:
+    """The pixels i, and their candidates j = i + shift, that both lie in the plane."""
+    i = tuple(slice(max(0, -s), max(0, n - max(0, s))) for n, s in zip(shape, shift, strict=True))
+    j = tuple(slice(max(0, s), max(0, n + min(0, s))) for n, s in zip(shape, shift, strict=True))
+    return i, j
+
+
+def _with_margin(region: Region, ry: int, rx: int) -> Region:
+    """A region of the plane, in the plane with margins, grown by the patch radius."""
+    y, x = region
+    return slice(y.start, y.stop + 2 * ry), slice(x.start, x.stop + 2 * rx)
+
+
+def _patch_sum(plane: Array, taps: tuple[Array, Array]) -> Array:
+    """Sum over the patch of each pixel, weighted by the taps; the plane brings its margin."""
+    down, along = taps
+    height, width = plane.shape[0] - len(down) + 1, plane.shape[1] - len(along) + 1
+    plane = sum(a * plane[o : o + height] for o, a in enumerate(down))
+    return sum(a * plane[:, o : o + width] for o, a in enumerate(along))
+
+
+def _spread(p: Array, pair: PlanePair) -> Array:
+    """B(x) = sum_o a(o) p(x - o) over patch centres inside the plane; the taps are symmetric."""
+    ry, rx = pair.patch_radius
+    return _patch_sum(np.pad(p, ((ry, ry), (rx, rx))), pair.taps)
+
+
+def _zeros(pair: PlanePair) -> Sums:
+    return Sums(np.zeros_like(pair.value), np.zeros_like(pair.vote))
+
+
+def _add(sums: Sums, pair: PlanePair, i: Region, j: Region, w: Array) -> None:
+    sums.numerator[:, *i] += w * pair.value[:, *j]
+    sums.denominator[i] += w

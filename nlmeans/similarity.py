@@ -38,6 +38,11 @@ def euclidean(distance: Array, bias: Array | float, xp: Any) -> Array:
     return -xp.clip(distance - bias, 0, None)
 
 
+def shifts(radius: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """The offsets of a window, in the one order that every implementation visits them."""
+    return product(*(range(-r, r + 1) for r in radius))
+
+
 class Similarity(Protocol):
     """How alike a query and a key are: the log of f where `exponential`, else f itself."""
 
@@ -194,24 +199,209 @@ def nonlocal_mean(
     >>> nonlocal_mean(x, x, x).round(3).ravel()
     array([0.05, 0.05, 5.  ])
     """
-    chosen = _resolve(similarity)
-    rule = _Rule(chosen, _normalisation(chosen, normalisation), _center(chosen, center, normalisation))
-    grid_axes = 1 if window is None else len(window)
-    _check_arrays(query, key, value, vote, grid_axes, window is not None or center is not None)
-    xp = namespace(query, key, value)
-    if query.ndim == grid_axes + 1:
-        return _one(query, key, value, vote, rule, window, memory_limit, xp)
-    inner = [query, key, value] if vote is None else [query, key, value, vote]
-    each = [
-        nonlocal_mean(
-            *(x[b, ...] for x in inner[:3]),
-            similarity=chosen,
-            normalisation=normalisation,
-            window=window,
-            center=center,
-            vote=None if vote is None else vote[b, ...],
-            memory_limit=memory_limit,
-        )
-        for b in range(query.shape[0])
-    ]
-    return xp.stack(each)
+    task = _Task.of(similarity, normalisation, window, center, memory_limit)
+    _check(query, key, value, vote, task)
+    return _batched(query, key, value, vote, task, namespace(query, key, value))
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """How one non-local mean is taken, names resolved."""
+
+    similarity: Similarity
+    softmax: bool
+    window: tuple[int, ...] | None
+    center: Center | None
+    memory_limit: int
+
+    @staticmethod
+    def of(
+        similarity: object, normalisation: object, window: object, center: object, memory_limit: int
+    ) -> _Task:
+        chosen = _resolved(similarity)
+        if normalisation not in (None, "softmax", "count"):
+            raise InvalidValueError(f'normalisation must be "softmax" or "count", got {normalisation!r}')
+        softmax = chosen.exponential if normalisation is None else normalisation == "softmax"
+        if softmax and not chosen.exponential:
+            raise InvalidValueError(
+                f'{type(chosen).__name__} is no exponential: use normalisation="count", '
+                'or similarity="gaussian" for the exponential of the dot product'
+            )
+        if center not in (None, "max", "one", "zero"):
+            raise InvalidValueError(f'center must be "max", "one", "zero" or None, got {center!r}')
+        if center is not None and not (softmax and isinstance(chosen, Euclidean)):
+            raise InvalidValueError(
+                'center is defined for similarity="euclidean" with normalisation="softmax"; leave it out'
+            )
+        return _Task(chosen, softmax, _radii(window), center, memory_limit)  # type: ignore[arg-type]
+
+    @property
+    def grid_axes(self) -> int:
+        return 1 if self.window is None else len(self.window)
+
+
+def _batched(query: Array, key: Array, value: Array, vote: Array | None, task: _Task, xp: Any) -> Array:
+    """One batch entry after another: leading axes are peeled off until the grid is left."""
+    if query.ndim == task.grid_axes + 1:
+        mean = _whole if task.window is None else _windowed
+        return mean(query, key, value, vote, task, xp)
+    return xp.stack(
+        [
+            _batched(query[b, ...], key[b, ...], value[b, ...], None if vote is None else vote[b, ...], task, xp)
+            for b in range(query.shape[0])
+        ]
+    )
+
+
+def _whole(query: Array, key: Array, value: Array, vote: Array | None, task: _Task, xp: Any) -> Array:
+    """Every key is a candidate of every query: (N, D), (M, D), (M, V) give (N, V)."""
+    if isinstance(task.similarity, Euclidean):
+        middle = xp.mean(key, axis=0)  # distances do not change; digits are kept
+        query, key = query - middle, key - middle
+    candidates = key.shape[0]
+    voting = None if vote is None else xp.astype(vote != 0, xp.bool)[None, :]
+    index = xp.arange(candidates)
+
+    def block(at: Region) -> Array:
+        logits = task.similarity.between(query[at[0], :], key, xp, at)
+        itself = None if task.center is None else index[at[0]][:, None] == index[None, :]
+        f, total = _normalised(logits, voting, itself, task, xp, axis=-1)
+        return _divided(f @ value, total[:, None], xp)
+
+    return _blockwise(block, query.shape[:1], candidates, query, task.memory_limit, xp)
+
+
+def _windowed(query: Array, key: Array, value: Array, vote: Array | None, task: _Task, xp: Any) -> Array:
+    """Candidates are the positions at most a radius away, cut at the edges of the grid."""
+    grid = query.shape[:-1]
+    radius = task.window or ()
+    if vote is None:
+        vote = xp.ones_like(query[..., 0])
+    key, value = _margin(key, radius, xp), _margin(value, radius, xp)
+    voting = _margin(xp.astype(vote != 0, query.dtype), radius, xp) != 0
+    offsets = list(shifts(radius))
+    own = offsets.index((0,) * len(grid))
+
+    def block(at: Region) -> Array:
+        around = [
+            tuple(slice(a.start + r + d, a.stop + r + d) for a, r, d in zip(at, radius, shift, strict=True))
+            for shift in offsets
+        ]
+        logits = xp.stack([task.similarity.along(query[*at, :], key[*c, :], xp, at) for c in around])
+        votes = xp.stack([voting[c] for c in around])
+        itself = None
+        if task.center is not None:
+            itself = xp.reshape(xp.arange(len(offsets)) == own, (-1,) + (1,) * len(grid))
+        f, total = _normalised(logits, votes, itself, task, xp, axis=0)
+        summed = sum(f[n, ...][..., None] * value[*c, :] for n, c in enumerate(around))
+        return _divided(summed, total[..., None], xp)
+
+    return _blockwise(block, grid, len(offsets), query, task.memory_limit, xp)
+
+
+def _normalised(
+    logits: Array, votes: Array | None, itself: Array | None, task: _Task, xp: Any, axis: int
+) -> tuple[Array, Array]:
+    """f of every candidate and the sum (or count) it is divided by, along `axis`."""
+    zero = xp.zeros_like(logits)
+    if not task.softmax:
+        f = xp.exp(logits) if task.similarity.exponential else logits
+        votes = xp.ones_like(logits, dtype=xp.bool) if votes is None else xp.broadcast_to(votes, logits.shape)
+        return xp.where(votes, f, zero), xp.sum(xp.where(votes, zero + 1, zero), axis=axis)
+    if votes is not None:
+        logits = xp.where(votes, logits, zero - math.inf)
+    if itself is not None:
+        logits = _centred(logits, itself, task.center, xp, axis)
+    highest = xp.max(logits, axis=axis, keepdims=True)
+    highest = xp.where(highest == -math.inf, xp.zeros_like(highest), highest)
+    f = xp.exp(logits - highest)
+    return f, xp.sum(f, axis=axis)
+
+
+def _centred(logits: Array, itself: Array, center: Center | None, xp: Any, axis: int) -> Array:
+    """Log weights with the pixel's own replaced: the rule, but at least the floor."""
+    floor = math.log(CENTRE_FLOOR)
+    voting = logits > -math.inf
+    if center == "max":
+        others = xp.where(itself, xp.zeros_like(logits) - math.inf, logits)
+        own = xp.clip(xp.max(others, axis=axis, keepdims=True), floor, None)
+    else:
+        own = 0.0 if center == "one" else floor
+    return xp.where(xp.logical_and(itself, voting), own + xp.zeros_like(logits), logits)
+
+
+def _divided(numerator: Array, total: Array, xp: Any) -> Array:
+    """The quotient, and 0 where nothing voted."""
+    return numerator / xp.where(total == 0, xp.ones_like(total), total)
+
+
+# --- blocks, margins, checks -----------------------------------------------------------------
+
+
+def _blockwise(
+    block: Callable[[Region], Array], grid: tuple[int, ...], candidates: int, like: Array, limit: int, xp: Any
+) -> Array:
+    """The results of blocks of the grid whose logits fit the limit, put together again."""
+    itemsize = xp.finfo(like.dtype).bits // 8
+    positions = max(1, limit // (_COPIES * itemsize * max(1, candidates)))
+
+    def halved(at: Region) -> Array:
+        sizes = [a.stop - a.start for a in at]
+        axis = max(range(len(at)), key=sizes.__getitem__)
+        if math.prod(sizes) <= positions or sizes[axis] <= 1:
+            return block(at)
+        middle = at[axis].start + sizes[axis] // 2
+        first = (*at[:axis], slice(at[axis].start, middle), *at[axis + 1 :])
+        second = (*at[:axis], slice(middle, at[axis].stop), *at[axis + 1 :])
+        return xp.concat([halved(first), halved(second)], axis=axis)
+
+    return halved(tuple(slice(0, n) for n in grid))
+
+
+def _margin(array: Array, radius: tuple[int, ...], xp: Any) -> Array:
+    """The array with zeros around its first axes."""
+    for axis, r in enumerate(radius):
+        shape = (*array.shape[:axis], r, *array.shape[axis + 1 :])
+        zeros = xp.zeros(shape, dtype=array.dtype, device=array.device)
+        array = xp.concat([zeros, array, zeros], axis=axis)
+    return array
+
+
+def _resolved(similarity: object) -> Similarity:
+    if isinstance(similarity, str):
+        if similarity not in _BY_NAME:
+            raise InvalidValueError(
+                f"similarity must be one of {', '.join(_BY_NAME)} or an instance such as "
+                f"Concatenation(weight), got {similarity!r}"
+            )
+        return _BY_NAME[similarity]()
+    if not all(hasattr(similarity, name) for name in ("exponential", "along", "between")):
+        raise InvalidTypeError(f"similarity must be a name or a Similarity, got {similarity!r}")
+    return similarity  # type: ignore[return-value]
+
+
+def _radii(window: object) -> tuple[int, ...] | None:
+    if window is None:
+        return None
+    if not isinstance(window, tuple) or not window:
+        raise InvalidTypeError(f"window must be a tuple of one radius per grid axis, got {window!r}")
+    if any(isinstance(r, bool) or not isinstance(r, int) or r < 0 for r in window):
+        raise InvalidValueError(f"window must hold integers >= 0, got {window!r}")
+    return window
+
+
+def _check(query: Array, key: Array, value: Array, vote: Array | None, task: _Task) -> None:
+    """Shapes that fit each other; ranks that fit the window."""
+    axes = task.grid_axes
+    shapes = {"query": tuple(query.shape), "key": tuple(key.shape), "value": tuple(value.shape)}
+    said = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+    if query.ndim < axes + 1 or not query.ndim == key.ndim == value.ndim:
+        raise InvalidValueError(f"arrays (..., *grid, features) of {axes} grid axes are needed, got {said}")
+    same_grid = task.window is not None or task.center is not None
+    upto = query.ndim - 1 if same_grid else query.ndim - axes - 1
+    if query.shape[:upto] != key.shape[:upto] or key.shape[:-1] != value.shape[:-1]:
+        raise InvalidValueError(f"query, key and value must share their leading and grid axes, got {said}")
+    if query.shape[-1] != key.shape[-1]:
+        raise InvalidValueError(f"query and key must have the same number of features, got {said}")
+    if vote is not None and tuple(vote.shape) != tuple(key.shape[:-1]):
+        raise InvalidValueError(f"vote must have the grid of the keys, got {tuple(vote.shape)} for {said}")

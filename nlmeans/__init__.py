@@ -11,20 +11,22 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from nlmeans.automatic import suggest as suggest
     from nlmeans.denoising import denoise as denoise
-    from nlmeans.denoising import weights as weights
     from nlmeans.errors import BackendUnavailableError as BackendUnavailableError
     from nlmeans.errors import InvalidTypeError as InvalidTypeError
     from nlmeans.errors import InvalidValueError as InvalidValueError
     from nlmeans.errors import MemoryLimitError as MemoryLimitError
     from nlmeans.errors import NLMeansError as NLMeansError
+    from nlmeans.inspection import weights as weights
     from nlmeans.noise import estimate_sigma as estimate_sigma
     from nlmeans.parameters import Parameters as Parameters
     from nlmeans.similarity import nonlocal_mean as nonlocal_mean
 
 _HOME = {
     "denoise": "denoising",
-    "weights": "denoising",
+    "suggest": "automatic",
+    "weights": "inspection",
     "BackendUnavailableError": "errors",
     "InvalidTypeError": "errors",
     "InvalidValueError": "errors",

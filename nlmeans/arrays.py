@@ -51,6 +51,8 @@ def check_image(image: Array, name: str = "image") -> None:
             f"{name} must be a NumPy, CuPy or torch array, got {type(image).__name__}; "
             "convert it, for instance with numpy.asarray"
         )
+    if type(image).__name__ == "MaskedArray":
+        raise InvalidTypeError(f"{name} must not be a masked array: pass {name}.data and mask=~{name}.mask")
     if dtype_name(image) not in DTYPES:
         raise InvalidTypeError(
             f"{name} must hold one of {', '.join(DTYPES)}, got {dtype_name(image)}; "
@@ -58,6 +60,50 @@ def check_image(image: Array, name: str = "image") -> None:
         )
     if 0 in image.shape:
         raise InvalidValueError(f"{name} must have at least one element, got shape {tuple(image.shape)}")
+
+
+def enter(array: Array) -> Array:
+    """The same memory as a NumPy or CuPy array: torch tensors are taken over without a copy."""
+    if library(array) != "torch":
+        return array
+    if array.requires_grad:
+        raise InvalidValueError(
+            "the filter is not differentiable, got a tensor that requires grad; pass image.detach()"
+        )
+    if array.device.type == "cpu":
+        return array.numpy()
+    if array.device.type != "cuda":
+        raise InvalidTypeError(f"tensors must be on cpu or cuda, got {array.device}; use image.cpu()")
+    import cupy
+
+    return cupy.from_dlpack(array)
+
+
+def leave(array: Array, like: Array) -> Array:
+    """A NumPy or CuPy result in the library of `like`."""
+    if library(like) != "torch":
+        return array
+    import torch
+
+    return torch.from_dlpack(namespace(array).ascontiguousarray(array))
+
+
+def to_numpy(array: Array) -> Array:
+    """A NumPy or CuPy array in the memory of the processor."""
+    return array.get() if library(array) == "cupy" else array
+
+
+def as_channels(array: Array, channel_axis: int | None) -> Array:
+    """A view as (channels, Z, Y, X): the axes that a grid lacks have length 1."""
+    axes = list(range(array.ndim))
+    if channel_axis is None:
+        array, axes = array[None], [0, *(a + 1 for a in axes)]
+    else:
+        first = axes.pop(channel_axis)
+        axes.insert(0, first)
+    array = array.transpose(axes)
+    missing = 4 - array.ndim
+    return array.reshape(array.shape[:1] + (1,) * missing + array.shape[1:])
 
 
 def grid_axes(image: Array, channel_axis: int | None, name: str = "image") -> tuple[int, ...]:

@@ -204,6 +204,27 @@ def nonlocal_mean(
     return _batched(query, key, value, vote, task, namespace(query, key, value))
 
 
+def nonlocal_weights(
+    query: Array,
+    key: Array,
+    *,
+    itself: Array,
+    similarity: Euclidean,
+    center: Center,
+    vote: Array | None = None,
+) -> Array:
+    """The normalised weights of a few queries, rows that sum to 1: (N, D), (M, D) give (N, M).
+
+    `itself` (N,) says which key each query is.  Memory O(N M D): distances are taken directly.
+    """
+    xp = namespace(query, key)
+    task = _Task(similarity, True, None, center, 0)
+    logits = similarity.along(query[:, None, :], key[None, :, :], xp, ())
+    own = itself[:, None] == xp.arange(key.shape[0])[None, :]
+    f, total = _normalised(logits, None if vote is None else vote[None, :], own, task, xp, axis=-1)
+    return _divided(f, total[:, None], xp)
+
+
 @dataclass(frozen=True, eq=False)
 class _Task:
     """How one non-local mean is taken, names resolved."""
@@ -247,7 +268,9 @@ def _batched(query: Array, key: Array, value: Array, vote: Array | None, task: _
         return mean(query, key, value, vote, task, xp)
     return xp.stack(
         [
-            _batched(query[b, ...], key[b, ...], value[b, ...], None if vote is None else vote[b, ...], task, xp)
+            _batched(
+                query[b, ...], key[b, ...], value[b, ...], None if vote is None else vote[b, ...], task, xp
+            )
             for b in range(query.shape[0])
         ]
     )

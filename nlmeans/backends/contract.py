@@ -1,6 +1,6 @@
 """The window kernel's contract: what every backend is given, and what it gives back.
 
-A backend is a module with the four names of :class:`Backend`.  It sees planes (2-D arrays)
+A backend is a module with the names of :class:`Backend`.  It sees planes (2-D arrays)
 and weights; it knows no dimension, colour, file or policy.
 
 Words: a *pair* here is one query plane against one key plane; ``i`` is a query pixel,
@@ -66,14 +66,16 @@ class Backend(Protocol):
     def can_run(self, request: Request) -> str | None:
         """None when it can, else the reason and what to install.  Never raises or allocates."""
 
-    def accumulate(
-        self, pair: PlanePair, run: Run, *, peak: bool = False, squares: bool = False
-    ) -> Sums:
+    def works_in(self, dtype: str) -> str:
+        """The floating type it works in for images of this type: "float32" or "float64"."""
+
+    def namespace(self) -> Any:
+        """The array library whose arrays it takes: ``numpy`` or ``cupy``."""
+
+    def accumulate(self, pair: PlanePair, run: Run, *, peak: bool = False, squares: bool = False) -> Sums:
         """Sums over the search window, without the pixel itself when ``pair.own``."""
 
-    def aggregate(
-        self, pair: PlanePair, run: Run, normaliser: Array, centre: Array | None
-    ) -> Sums:
+    def aggregate(self, pair: PlanePair, run: Run, normaliser: Array, centre: Array | None) -> Sums:
         """Sums over the search window with every patch voting for all of its pixels.
 
         ``p(i, s) = w(i, s) normaliser_i`` and, when ``pair.own``, ``p(i, 0) = centre_i normaliser_i``

@@ -9,6 +9,7 @@ memory about eight planes.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +24,16 @@ def can_run(request: Request) -> str | None:
     if request.array_library != "numpy":
         return f"it works on NumPy arrays, not {request.array_library}; convert the image first"
     return None
+
+
+def works_in(dtype: str) -> str:
+    """float64 for float64 images, else float32."""
+    return "float64" if dtype == "float64" else "float32"
+
+
+def namespace() -> Any:
+    """NumPy."""
+    return np
 
 
 def accumulate(pair: PlanePair, run: Run, *, peak: bool = False, squares: bool = False) -> Sums:
@@ -64,7 +75,8 @@ def _weights(pair: PlanePair, run: Run) -> Iterator[tuple[Region, Region, Array]
         if not (pair.own and shift == (0, 0)) and pair.vote[i].size:
             difference = query[:, *_with_margin(i, ry, rx)] - key[:, *_with_margin(j, ry, rx)]
             distance = _patch_sum((difference**2).sum(axis=0), pair.taps)
-            bias, scale = (x[i] if np.ndim(x) else x for x in (pair.bias, pair.scale))
+            each: tuple[Any, Any] = (pair.bias, pair.scale)
+            bias, scale = (x[i] if np.ndim(x) else x for x in each)
             yield i, j, np.exp2(euclidean(scale * distance, bias, np)) * pair.vote[j]
         if run.tick is not None:
             run.tick(1 / len(offsets))

@@ -1,0 +1,214 @@
+"""The front door: check, choose, prepare, run, restore."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from nlmeans import backends, tiling
+from nlmeans.arrays import Array, namespace
+from nlmeans.automatic import settled
+from nlmeans.backends.contract import Backend, Run
+from nlmeans.errors import InvalidTypeError
+from nlmeans.parameters import integer
+from nlmeans.planes import Geometry, filtered
+from nlmeans.preparation import Prepared
+
+Progress = Callable[[float], None]
+MEMORY_LIMIT = 3 * 2**26  # bytes of work besides input and output: a tile of about 700 x 4096 pixels
+
+
+def denoise(
+    image: Array,
+    *,
+    sigma: float | Sequence[float] | Array | None = None,
+    h: float | None = None,
+    k: float | None = None,
+    patch_radius: int | tuple[int, ...] | None = None,
+    search_radius: int | tuple[int, ...] | Literal["image"] | None = None,
+    channel_axis: int | None = None,
+    patch: str = "box",
+    center: str = "max",
+    aggregate: str = "patch",
+    guide: Array | None = None,
+    guide_sigma: float | None = None,
+    mask: Array | None = None,
+    nan: str = "raise",
+    backend: str = "auto",
+    workers: int | None = None,
+    progress: Progress | None = None,
+    memory_limit: int | None = None,
+) -> Array:
+    """Remove noise by non-local means.
+
+    Every pixel becomes the average of the pixels around it whose neighbourhoods look alike,
+    the more alike the heavier.  Called with an image alone, it estimates the noise and takes the
+    radii and the strength from a table tuned on photographs.
+
+    Parameters
+    ----------
+    image : array
+        A signal, image or volume: one to three grid axes and at most one channel axis, in that
+        order of the user.  NumPy, CuPy or torch; int8, uint8, int16, uint16, float16, float32 or
+        float64; any range, nothing is rescaled.  It is not written to.
+    sigma : float, sequence of float, or array, optional
+        Standard deviation of the noise in the units of the image, >= 0: one number, one per
+        channel, or a map of the shape of the grid.  Default: estimated, see `estimate_sigma`.
+        0 switches the noise correction of the distances off (then `h` is needed).
+    h : float, optional
+        Filtering strength in the units of the image, >= 0; 0 returns the image.  Default: ``k sigma``.
+    k : float, optional
+        Filtering strength in units of sigma.  Default: from the table, about 0.4 to 0.6.
+    patch_radius, search_radius : int or tuple of int, optional
+        Radii of the compared patches and of the window in which they are sought, one number or one
+        per grid axis; sizes are ``2 r + 1``.  ``search_radius="image"`` searches everywhere, at a
+        cost of pixels squared.  Default: from the table by sigma / span.
+    channel_axis : int, optional
+        The axis of colours or other channels.  They are compared jointly.  Default: no such axis.
+    patch : {"box", "gaussian"}
+        Weights in the patch: equal, or a Gaussian of standard deviation ``r / 2``.
+    center : {"max", "one", "zero"}
+        A pixel's weight for itself: the largest of the others, 1, or 0, but at least 2^-20.
+    aggregate : {"patch", "pixel"}
+        Every patch estimates all of its pixels (better, twice the time), or only its centre.
+    guide : array, optional
+        What is compared instead of the image; same grid, any number of channels.  Distances,
+        `sigma` and `h` then refer to it.
+    guide_sigma : float, optional
+        Noise of the guide where it differs from `sigma`; 0 for a clean one.
+    mask : array of bool, optional
+        True where a pixel is valid; shape of the grid.  Others are neither used nor changed.
+    nan : {"raise", "keep"}
+        Refuse NaN and infinity, or treat such pixels as invalid: they are kept, and never spread.
+    backend : {"auto", "reference", "cpu", "cuda"}
+        "auto" is the fastest that can run.
+    workers : int, optional
+        Threads.  Default: the processors this process may use.  The result does not depend on it.
+    progress : callable, optional
+        Called with the fraction done, from 0 to 1, in the calling thread.
+    memory_limit : int, optional
+        Bytes for intermediate arrays; larger images are done in tiles.  Default: 192 MiB.
+
+    Returns
+    -------
+    array
+        Same shape, type and library as `image`; integers are rounded half to even and clipped.
+
+    Raises
+    ------
+    InvalidValueError, InvalidTypeError
+        For what is outside of the ranges above.
+    BackendUnavailableError
+        When the backend that was asked for cannot run: the message says why.
+    MemoryLimitError
+        When not even the smallest tile fits.
+
+    Notes
+    -----
+    With patches P_i around pixel i, C channels and a patch average over c and o::
+
+        d2(i, j) = mean over c, o of (u_c(i + o) - u_c(j + o))^2
+        w(i, j)  = exp(-max(d2 - 2 sigma^2, 0) / h^2)
+
+    Outside of the image patches are completed by symmetric reflection; only real pixels are
+    averaged.  Time is O(pixels (2R + 1)^n), for box patches independent of r on the compiled
+    backends.  Work is in float32 relative to a constant per channel (float64 images stay float64
+    on the reference backend); accuracy is 1e-5 of the image's range or better.
+
+    References
+    ----------
+    A. Buades, B. Coll, J.-M. Morel, "Non-local means denoising", Image Processing On Line 1
+    (2011), doi:10.5201/ipol.2011.bcm_nlm.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> clean = np.repeat([[0.0, 1.0]], 32, axis=0).repeat(16, axis=1)
+    >>> noisy = clean + rng.normal(0, 0.1, clean.shape)
+    >>> result = denoise(noisy, sigma=0.1)
+    >>> bool(np.std(result - clean) < 0.25 * np.std(noisy - clean))
+    True
+    """
+    running = _Running.checked(workers, progress, memory_limit)
+    inputs, parameters, noise = settled(
+        image,
+        sigma=sigma,
+        h=h,
+        k=k,
+        patch_radius=patch_radius,
+        search_radius=search_radius,
+        channel_axis=channel_axis,
+        patch=patch,
+        center=center,
+        aggregate=aggregate,
+        guide=guide,
+        guide_sigma=guide_sigma,
+        mask=mask,
+        nan=nan,
+    )
+    engine = backends.choose(backend, inputs.request)
+    if noise.changes_nothing or inputs.nothing_valid:
+        result = inputs.value.copy()
+    else:
+        geometry = Geometry.of(parameters, inputs.grid)
+        prepared = Prepared.of(inputs, noise, geometry.patch_radius, engine.works_in(inputs.dtype))
+        result = _filtered(prepared, geometry, engine, running)
+    running.finish()
+    return inputs.restored(result)
+
+
+@dataclass
+class _Running:
+    """How to work: threads, memory, and how much is done."""
+
+    workers: int
+    memory_limit: int
+    progress: Progress | None
+    done: float = 0.0
+
+    @classmethod
+    def checked(cls, workers: object, progress: Progress | None, memory_limit: object) -> _Running:
+        if progress is not None and not callable(progress):
+            raise InvalidTypeError(f"progress must be callable with a fraction, got {progress!r}")
+        return cls(
+            _available_processors() if workers is None else integer("workers", workers, 1, 1024),
+            MEMORY_LIMIT if memory_limit is None else integer("memory_limit", memory_limit, 1, 2**62),
+            progress,
+        )
+
+    def part(self, share: float) -> Run:
+        """The run of one kernel call that is this share of the whole work."""
+        return Run(self.workers, None if self.progress is None else lambda part: self._add(share * part))
+
+    def finish(self) -> None:
+        if self.progress is not None:
+            self.progress(1.0)
+
+    def _add(self, share: float) -> None:
+        self.done += share
+        if self.progress is not None and self.done < 1.0:
+            self.progress(self.done)
+
+
+def _available_processors() -> int:
+    """Those this process may use, which can be fewer than the machine has."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def _filtered(prepared: Prepared, geometry: Geometry, engine: Backend, running: _Running) -> Array:
+    """Tile by tile, so that the work fits the memory limit; one tile where it fits at once."""
+    shape = prepared.value.shape[1:]
+    result = namespace(prepared.value).empty_like(prepared.value)
+    for tile in tiling.plan(shape, geometry.halo, prepared.cost, running.memory_limit):
+        block = prepared.block(tile.block, engine.namespace())
+        planes = range(tile.inner[0].start, tile.inner[0].stop)
+        pixels = (tile.core[1].stop - tile.core[1].start) * (tile.core[2].stop - tile.core[2].start)
+        share = pixels / (shape[1] * shape[2]) / geometry.calls(shape[0])
+        values = filtered(block, planes, geometry, engine, running.part(share))
+        kept = values[(slice(None), slice(None), *tile.inner[1:])]
+        prepared.store(kept, result, tile.core)
+    return result

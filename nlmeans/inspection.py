@@ -1,0 +1,114 @@
+"""Looking into the filter: which pixels vote for one, and how much."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Unpack
+
+import numpy as np
+
+from nlmeans.arrays import Array, leave
+from nlmeans.automatic import Settings, settled
+from nlmeans.errors import InvalidValueError
+from nlmeans.parameters import integer
+from nlmeans.planes import Block, Geometry, taps
+from nlmeans.preparation import Prepared
+from nlmeans.similarity import Euclidean, nonlocal_weights
+
+LN_2 = math.log(2)
+
+
+def weights(image: Array, at: Sequence[int], **settings: Unpack[Settings]) -> Array:
+    """Who votes for one pixel, and how much: its normalised weights, the centre included.
+
+    Parameters
+    ----------
+    image : array
+        As for `denoise`.
+    at : sequence of int
+        The pixel, one index per grid axis.
+    **settings
+        Any of `denoise`'s parameters from `sigma` to `nan`.
+
+    Returns
+    -------
+    array of float64, shape of the grid
+        Zero outside of the search window; the sum is 1.  ``sum(weights * image)`` is what
+        ``denoise(image, aggregate="pixel")`` gives at that pixel.
+
+    Raises
+    ------
+    InvalidValueError, InvalidTypeError
+        As `denoise`, and for a pixel outside of the image.
+
+    Notes
+    -----
+    Time and memory O((2R + 1)^n (2r + 1)^n) for n grid axes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> image = np.array([0.0, 0.0, 0.0, 1.0, 1.0, 1.0])
+    >>> weights(image, (1,), h=0.1, sigma=0, patch_radius=0, search_radius=5).round(3)
+    array([0.333, 0.333, 0.333, 0.   , 0.   , 0.   ])
+    """
+    inputs, parameters, noise = settled(image, **settings)
+    pixel = (0,) * (3 - len(inputs.grid)) + _checked(at, inputs.grid)
+    result = np.zeros(inputs.value.shape[1:])
+    if noise.changes_nothing or (inputs.vote is not None and not bool(inputs.vote[pixel])):
+        result[pixel] = 1.0
+    else:
+        geometry = Geometry.of(parameters, inputs.grid)
+        prepared = Prepared.of(inputs, noise, geometry.patch_radius, "float64")
+        window, shares = _window(prepared, geometry, pixel)
+        result[window] = shares
+    return leave(np.asarray(result.reshape(inputs.grid)), image)
+
+
+def _checked(at: Sequence[int], grid: tuple[int, ...]) -> tuple[int, ...]:
+    """The pixel's indices, inside the grid."""
+    if len(at) != len(grid):
+        raise InvalidValueError(f"at must have {len(grid)} indices, one per grid axis, got {at!r}")
+    return tuple(integer("at", i, 0, n - 1) for i, n in zip(at, grid, strict=True))
+
+
+def _window(
+    prepared: Prepared, geometry: Geometry, pixel: tuple[int, ...]
+) -> tuple[tuple[slice, ...], np.ndarray]:
+    """The search window of a pixel, cut at the edges, and the weights in it."""
+    shape = prepared.value.shape[1:]
+    each = list(zip(pixel, geometry.search_radius, shape, strict=True))
+    window = tuple(slice(max(0, i - big), min(n, i + big + 1)) for i, big, n in each)
+    margin = list(zip(window, geometry.patch_radius, shape, strict=True))
+    seen = tuple(slice(max(0, w.start - r), min(n, w.stop + r)) for w, r, n in margin)
+    block = prepared.block(seen, np)
+    inside = tuple(slice(w.start - s.start, w.stop - s.start) for w, s in zip(window, seen, strict=True))
+    features = _patches(block, geometry)[inside]
+    counts = features.shape[:3]
+    keys = features.reshape(math.prod(counts), -1)
+    itself = np.ravel_multi_index(tuple(i - w.start for i, w in zip(pixel, window, strict=True)), counts)
+    scale = (
+        1.0
+        if block.scale is None
+        else float(block.scale[tuple(i - s.start for i, s in zip(pixel, seen, strict=True))])
+    )
+    rows = nonlocal_weights(
+        keys[itself][None],
+        keys,
+        itself=np.asarray([itself]),
+        similarity=Euclidean(h=(LN_2 * scale) ** -0.5, sigma=(block.bias / scale / 2) ** 0.5),
+        center=geometry.center,  # type: ignore[arg-type]
+        vote=block.vote[inside].reshape(-1),
+    )
+    return window, rows[0].reshape(counts)
+
+
+def _patches(block: Block, geometry: Geometry) -> np.ndarray:
+    """The patch of every pixel of a block as a vector, scaled by the root of the taps."""
+    radius = geometry.patch_radius
+    padded = np.pad(block.feature, ((0, 0), *((r, r) for r in radius)), mode="symmetric")
+    for axis, r in enumerate(radius, start=1):
+        padded = np.lib.stride_tricks.sliding_window_view(padded, 2 * r + 1, axis=axis)
+        padded = padded * np.sqrt(taps(r, geometry.patch, np.float64))
+    return np.moveaxis(padded, 0, 3)

@@ -1,0 +1,221 @@
+"""The settings of one NL-means filter, checked once: below this nothing checks them again."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal
+
+from nlmeans.errors import InvalidTypeError, InvalidValueError
+
+Patch = Literal["box", "gaussian"]
+Center = Literal["max", "one", "zero"]
+Aggregate = Literal["patch", "pixel"]
+
+PATCHES = ("box", "gaussian")
+CENTERS = ("max", "one", "zero")
+AGGREGATES = ("patch", "pixel")
+MAX_PATCH_RADIUS = 255  # patches are padded by reflection: larger ones would cost memory, not help
+MAX_SEARCH_RADIUS = 2**31 - 1  # cut at the picture's edge anyway
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What NL-means computes, apart from the image: frozen, hashable, with a JSON form.
+
+    Parameters
+    ----------
+    patch_radius : int or tuple of int
+        Radius r of the compared patches, one number or one per grid axis, >= 0; a patch has
+        ``2 r + 1`` samples along an axis.
+    search_radius : int or tuple of int or "image"
+        Radius R of the search window, likewise; "image" is the whole picture.
+    sigma : float or tuple of float, optional
+        Standard deviation of the noise in the units of the image, >= 0; a tuple has one value per
+        channel.  None: it is a map, given with the image.
+    h : float, optional
+        Filtering strength in the units of the image, >= 0.  Give either `h` or `k`.
+    k : float, optional
+        Filtering strength in units of sigma, >= 0: ``h = k sigma``.
+    patch : {"box", "gaussian"}
+        Equal weights in the patch, or a Gaussian of standard deviation ``r / 2``.
+    center : {"max", "one", "zero"}
+        A pixel's weight for itself: the largest of the others, 1, or 0, but at least 2^-20.
+    aggregate : {"patch", "pixel"}
+        Every patch estimates all of its pixels, or only its centre.
+
+    Raises
+    ------
+    InvalidValueError, InvalidTypeError
+        For every value outside of the ranges above.
+
+    Examples
+    --------
+    >>> p = Parameters(patch_radius=2, search_radius=7, sigma=10.0, k=0.5)
+    >>> p.strength
+    5.0
+    >>> Parameters.from_json(p.to_json()) == p
+    True
+    """
+
+    patch_radius: int | tuple[int, ...]
+    search_radius: int | tuple[int, ...] | Literal["image"]
+    sigma: float | tuple[float, ...] | None = None
+    h: float | None = None
+    k: float | None = None
+    patch: Patch = "box"
+    center: Center = "max"
+    aggregate: Aggregate = "patch"
+
+    def __post_init__(self) -> None:
+        checked: dict[str, object] = {
+            "patch_radius": _radius("patch_radius", self.patch_radius, MAX_PATCH_RADIUS),
+            "search_radius": "image"
+            if isinstance(self.search_radius, str) and self.search_radius == "image"
+            else _radius("search_radius", self.search_radius, MAX_SEARCH_RADIUS, ' or "image"'),
+            "sigma": _sigma(self.sigma),
+            "h": None if self.h is None else number("h", self.h),
+            "k": None if self.k is None else number("k", self.k),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+        for name, allowed in (("patch", PATCHES), ("center", CENTERS), ("aggregate", AGGREGATES)):
+            one_of(name, getattr(self, name), allowed)
+        if (self.h is None) == (self.k is None):
+            raise InvalidValueError(f"give either h or k, got h={self.h!r} and k={self.k!r}")
+        if self.sigma is None and self.h is not None:
+            raise InvalidValueError(
+                "h cannot be combined with a sigma map, where h = k sigma; give k instead"
+            )
+        if isinstance(self.sigma, tuple) and self.h is not None:
+            raise InvalidValueError(
+                "h cannot be combined with one sigma per channel: each channel is divided by its own; "
+                "give k instead"
+            )
+
+    @property
+    def strength(self) -> float | None:
+        """h in the units of the image; k where sigma is per channel; None with a sigma map."""
+        if self.h is not None or self.sigma is None:
+            return self.h
+        return self.k if isinstance(self.sigma, tuple) else self.k * self.sigma  # type: ignore[operator]
+
+    def patch_radii(self, axes: int) -> tuple[int, ...]:
+        """The patch radius of each of `axes` grid axes."""
+        return _per_axis("patch_radius", self.patch_radius, axes)
+
+    def search_radii(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """The search radius of each axis of a grid of this shape, never beyond its end."""
+        if self.search_radius == "image":
+            return tuple(n - 1 for n in shape)
+        wanted = _per_axis("search_radius", self.search_radius, len(shape))  # type: ignore[arg-type]
+        return tuple(min(r, n - 1) for r, n in zip(wanted, shape, strict=True))
+
+    def halo(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """How far outside of a tile its pixels look, per axis of a grid of this shape.
+
+        ``R + r``, or ``R + 2 r`` where patches are aggregated: along the last two axes.
+        """
+        reach = zip(self.search_radii(shape), self.patch_radii(len(shape)), strict=True)
+        in_plane = range(len(shape) - 2, len(shape))
+        twice = [self.aggregate == "patch" and axis in in_plane for axis in range(len(shape))]
+        return tuple(big + (2 if both else 1) * r for (big, r), both in zip(reach, twice, strict=True))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields that are set, by the names `denoise` takes: ``denoise(image, **p.to_dict())``."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    def to_json(self) -> str:
+        """The same as one line of JSON."""
+        return json.dumps(self.to_dict())
+
+    @classmethod
+    def from_json(cls, text: str) -> Parameters:
+        """Read what :meth:`to_json` wrote.
+
+        Raises
+        ------
+        InvalidValueError
+            For text that is no JSON object, or has unknown or missing names.
+        """
+        try:
+            read = json.loads(text)
+        except ValueError as error:
+            raise InvalidValueError(f"parameters must be a JSON object: {error}") from None
+        names = [f.name for f in fields(cls)]
+        if not isinstance(read, dict) or not set(read) <= set(names):
+            raise InvalidValueError(f"parameters must be a JSON object with some of {', '.join(names)}")
+        missing = {"patch_radius", "search_radius"} - set(read)
+        if missing:
+            raise InvalidValueError(f"parameters lack {', '.join(sorted(missing))}")
+        values: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in read.items()}
+        return cls(**values)
+
+    def replaced(self, **changes: Any) -> Parameters:
+        """A copy with some fields changed, checked again."""
+        return replace(self, **changes)
+
+
+def number(name: str, value: object) -> float:
+    """A finite number >= 0 as a float."""
+    scalar = getattr(value, "ndim", None) in (None, 0) and hasattr(value, "__float__")
+    if type(value).__name__ in ("bool", "bool_") or not scalar:
+        raise InvalidTypeError(f"{name} must be a number, got {value!r}")
+    try:
+        result = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        raise InvalidValueError(f"{name} must be a finite number >= 0, got {value!r}") from None
+    if not math.isfinite(result) or result < 0:
+        raise InvalidValueError(f"{name} must be a finite number >= 0, got {value!r}")
+    return result
+
+
+def one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    """Refuse a word that is not among the allowed."""
+    if not isinstance(value, str):
+        raise InvalidTypeError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+    if value not in allowed:
+        raise InvalidValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+
+
+def integer(name: str, value: object, least: int, most: int = 2**31 - 1) -> int:
+    """An integer in [least, most]; NumPy's integers too, never a bool or a float."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or getattr(value, "ndim", None):
+        raise InvalidTypeError(f"{name} must be an integer >= {least}, got {value!r}")
+    try:
+        result = int(value.__index__())
+    except TypeError:
+        raise InvalidTypeError(f"{name} must be an integer >= {least}, got {value!r}") from None
+    if not least <= result <= most:
+        raise InvalidValueError(f"{name} must be an integer in [{least}, {most}], got {result}")
+    return result
+
+
+def _radius(name: str, value: object, most: int, extra: str = "") -> int | tuple[int, ...]:
+    if isinstance(value, str):
+        raise InvalidTypeError(f"{name} must be an integer or a tuple of integers{extra}, got {value!r}")
+    if isinstance(value, tuple | list):
+        if not 1 <= len(value) <= 3:
+            raise InvalidValueError(f"{name} must have one radius per grid axis (1 to 3), got {value!r}")
+        return tuple(integer(name, v, 0, most) for v in value)
+    return integer(name, value, 0, most)
+
+
+def _sigma(value: object) -> float | tuple[float, ...] | None:
+    if value is None:
+        return None
+    if isinstance(value, tuple | list):
+        if not value:
+            raise InvalidValueError("sigma must have one value per channel, got an empty sequence")
+        return tuple(number("sigma", v) for v in value)
+    return number("sigma", value)
+
+
+def _per_axis(name: str, value: int | tuple[int, ...], axes: int) -> tuple[int, ...]:
+    if isinstance(value, int):
+        return (value,) * axes
+    if len(value) != axes:
+        raise InvalidValueError(f"{name} must have {axes} radii, one per grid axis, got {value!r}")
+    return value

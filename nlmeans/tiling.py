@@ -1,0 +1,79 @@
+"""Tiles of a grid with the halo they look into, so that the work fits a memory limit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from nlmeans.errors import MemoryLimitError
+
+SMALLEST = 64  # rows or columns of a tile: below this the halo is most of the work
+
+
+@dataclass(frozen=True)
+class Tile:
+    """The pixels a tile answers for (`core`), what it must see (`block`), and core within block."""
+
+    core: tuple[slice, ...]
+    block: tuple[slice, ...]
+    inner: tuple[slice, ...]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Bytes of one pixel: kept for the whole block, and for the one plane that is worked on."""
+
+    block: int
+    plane: int
+
+    def of(self, shape: Sequence[int]) -> int:
+        """Bytes of a block of this (Z, Y, X) shape."""
+        return self.block * math.prod(shape) + self.plane * math.prod(shape[1:])
+
+
+def plan(shape: tuple[int, ...], halo: tuple[int, ...], cost: Cost, limit: int) -> list[Tile]:
+    """Tiles covering a (Z, Y, X) grid, each of whose blocks costs at most `limit` bytes.
+
+    Planes are separated first (their halo is only read), then rows, then columns.
+
+    Raises
+    ------
+    MemoryLimitError
+        When the smallest tile does not fit.
+    """
+    core = list(shape)
+
+    def bytes_needed() -> int:
+        return cost.of([min(n, c + 2 * h) for n, c, h in zip(shape, core, halo, strict=True)])
+
+    while bytes_needed() > limit:
+        axis = _longest(core)
+        if axis is None:
+            raise MemoryLimitError(
+                f"memory_limit must be at least {bytes_needed()} bytes for this image and these radii, "
+                f"got {limit}; raise it, or make search_radius smaller"
+            )
+        core[axis] = math.ceil(core[axis] / 2)
+    cuts = [range(0, n, c) for n, c in zip(shape, core, strict=True)]
+    return [_tile(start, core, shape, halo) for start in product(*cuts)]
+
+
+def _longest(core: list[int]) -> int | None:
+    """The axis to halve: planes while there are several, else the longer of rows and columns."""
+    if core[0] > 1:
+        return 0
+    axis = 1 if core[1] >= core[2] or core[1] > SMALLEST else 2
+    return axis if core[axis] > SMALLEST else None
+
+
+def _tile(start: tuple[int, ...], core: Sequence[int], shape: tuple[int, ...], halo: tuple[int, ...]) -> Tile:
+    stop = [min(n, a + c) for n, a, c in zip(shape, start, core, strict=True)]
+    low = [max(0, a - h) for a, h in zip(start, halo, strict=True)]
+    high = [min(n, b + h) for n, b, h in zip(shape, stop, halo, strict=True)]
+    return Tile(
+        core=tuple(map(slice, start, stop)),
+        block=tuple(map(slice, low, high)),
+        inner=tuple(slice(a - m, b - m) for a, b, m in zip(start, stop, low, strict=True)),
+    )

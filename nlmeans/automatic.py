@@ -127,14 +127,14 @@ def settled(
     )
     parameters.patch_radii(len(inputs.grid))
     parameters.search_radii(inputs.grid)
-    return inputs, parameters, Noise(noise, parameters.h, parameters.k or 0.0, guide_sigma)  # type: ignore[arg-type]
+    return inputs, parameters, Noise(noise, parameters.h, parameters.k or 0.0, guide_sigma)
 
 
 def noise_level(sigma: tuple[float, ...] | Array) -> float:
     """The root mean square of several sigmas: of channels, or of a map."""
     if isinstance(sigma, tuple):
         return math.sqrt(sum(s * s for s in sigma) / len(sigma))
-    return float((sigma.astype(np.float64) ** 2).mean()) ** 0.5
+    return math.sqrt(float((sigma.astype(np.float64) ** 2).mean()))
 
 
 def _sigma(

@@ -77,7 +77,8 @@ def denoise(
         What is compared instead of the image; same grid, any number of channels.  Distances,
         `sigma` and `h` then refer to it.
     guide_sigma : float, optional
-        Noise of the guide where it differs from `sigma`; 0 for a clean one.
+        Noise of the guide in the correction ``2 sigma^2``, where it differs from `sigma`, which then
+        sets the strength only; 0 for a clean guide.
     mask : array of bool, optional
         True where a pixel is valid; shape of the grid.  Others are neither used nor changed.
     nan : {"raise", "keep"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from nlmeans.errors import InvalidTypeError, InvalidValueError
@@ -110,18 +110,8 @@ class Parameters:
         """The search radius of each axis of a grid of this shape, never beyond its end."""
         if self.search_radius == "image":
             return tuple(n - 1 for n in shape)
-        wanted = _per_axis("search_radius", self.search_radius, len(shape))  # type: ignore[arg-type]
+        wanted = _per_axis("search_radius", self.search_radius, len(shape))
         return tuple(min(r, n - 1) for r, n in zip(wanted, shape, strict=True))
-
-    def halo(self, shape: Sequence[int]) -> tuple[int, ...]:
-        """How far outside of a tile its pixels look, per axis of a grid of this shape.
-
-        ``R + r``, or ``R + 2 r`` where patches are aggregated: along the last two axes.
-        """
-        reach = zip(self.search_radii(shape), self.patch_radii(len(shape)), strict=True)
-        in_plane = range(len(shape) - 2, len(shape))
-        twice = [self.aggregate == "patch" and axis in in_plane for axis in range(len(shape))]
-        return tuple(big + (2 if both else 1) * r for (big, r), both in zip(reach, twice, strict=True))
 
     def to_dict(self) -> dict[str, Any]:
         """The fields that are set, by the names `denoise` takes: ``denoise(image, **p.to_dict())``."""
@@ -152,10 +142,6 @@ class Parameters:
             raise InvalidValueError(f"parameters lack {', '.join(sorted(missing))}")
         values: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in read.items()}
         return cls(**values)
-
-    def replaced(self, **changes: Any) -> Parameters:
-        """A copy with some fields changed, checked again."""
-        return replace(self, **changes)
 
 
 def number(name: str, value: object) -> float:

@@ -79,9 +79,9 @@ class Noise:
     @property
     def changes_nothing(self) -> bool:
         """Whether the strength is 0, which returns the image."""
-        if self.h is not None or self.k == 0:
-            return self.h == 0 or self.k == 0
-        return not any(self.sigma) if isinstance(self.sigma, tuple) else not bool(self.sigma.any())
+        if self.h is not None:
+            return self.h == 0
+        return self.k == 0 or not (any(self.sigma) if isinstance(self.sigma, tuple) else self.sigma.any())
 
 
 @dataclass(frozen=True, eq=False)

@@ -254,7 +254,7 @@ class _Task:
             raise InvalidValueError(
                 'center is defined for similarity="euclidean" with normalisation="softmax"; leave it out'
             )
-        return _Task(chosen, softmax, _radii(window), center, memory_limit)  # type: ignore[arg-type]
+        return _Task(chosen, softmax, _radii(window), center, memory_limit)
 
     @property
     def grid_axes(self) -> int:

@@ -1,0 +1,187 @@
+"""The window kernel in C (``kernels/cpu``), on every core: bands of rows, one thread each.
+
+The contract is in :mod:`nlmeans.backends.contract`.  Within one plane each pair of pixels is weighed
+once and used for both (S(i, j) = S(j, i)): a band then also has sums for the rows below it, its
+*spill*.  Bands do not depend on the number of workers, and spills are added from the topmost down,
+so the same bits come back for any number of workers.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from nlmeans.backends.contract import Array, PlanePair, Request, Run, Sums
+from nlmeans.errors import InvalidTypeError
+
+_BAND = 64  # rows: measured flat from 32 to 128; fewer waste work at the seams, more idle threads
+_TICK = 0.1  # seconds between two signs of life to the caller
+
+_kernel: Any
+_missing: str | None = None
+try:
+    _kernel = import_module("nlmeans._cpu")
+except ImportError as error:
+    _missing = str(error)
+
+
+def can_run(request: Request) -> str | None:
+    """Wherever the extension was built and the arrays are NumPy's."""
+    if _missing is not None:
+        return f"its compiled part is not there ({_missing}); install a C compiler and nlmeans again"
+    if request.array_library != "numpy":
+        return f"it works on NumPy arrays, not {request.array_library}; convert the image first"
+    try:
+        isa()
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def works_in(dtype: str) -> str:
+    """float32, whatever the image's type."""
+    return "float32"
+
+
+def namespace() -> Any:
+    """NumPy."""
+    return np
+
+
+def isa() -> str:
+    """The instruction set in use: the best, or the one that NLMEANS_ISA names."""
+    runs = _kernel.isas()
+    asked = os.environ.get("NLMEANS_ISA", "")
+    if asked and asked not in runs:
+        raise ValueError(f"NLMEANS_ISA={asked!r} is not among what this processor runs: {', '.join(runs)}")
+    return asked or str(runs[0])
+
+
+def accumulate(pair: PlanePair, run: Run, *, peak: bool = False, squares: bool = False) -> Sums:
+    """Weighted sums over the search window; see the contract."""
+    sums = _empty(pair)
+    sums.peak = np.empty_like(sums.denominator) if peak else None
+    sums.squares = np.empty_like(sums.denominator) if squares else None
+    return _in_bands(_Call(pair, sums, None, None), run)
+
+
+def aggregate(pair: PlanePair, run: Run, normaliser: Array, centre: Array | None) -> Sums:
+    """The same sums with every patch voting for all of its pixels; see the contract."""
+    return _in_bands(_Call(pair, _empty(pair), normaliser, centre), run)
+
+
+def _empty(pair: PlanePair) -> Sums:
+    _float32("value", pair.value), _float32("vote", pair.vote)
+    return Sums(np.empty(pair.value.shape, np.float32), np.empty(pair.vote.shape, np.float32))
+
+
+def _float32(name: str, array: Any) -> Array:
+    """In one piece of memory; other types would be silently rounded, so they are refused."""
+    if np.ndim(array) and array.dtype != np.float32:
+        raise InvalidTypeError(f"{name} must be float32 for backend 'cpu', got {array.dtype}; convert it first.")
+    return np.ascontiguousarray(array, dtype=np.float32)
+
+
+@dataclass
+class _Spill:
+    """Sums that a band has for the rows below it."""
+
+    first: int
+    planes: Array  # (P, rows, W)
+
+
+class _Call:
+    """One call of an entry: the arrays as the kernel takes them, and the flag that stops its threads."""
+
+    def __init__(self, pair: PlanePair, sums: Sums, normaliser: Array | None, centre: Array | None) -> None:
+        query = _float32("query", pair.query)
+        key = query if pair.key is pair.query else _float32("key", pair.key)
+        self.sums = sums
+        self.height, self.width = pair.vote.shape
+        self.reach = pair.radius[0]
+        self.stop = bytearray(1)
+        optional = (None if a is None else _float32(n, a) for n, a in (("normaliser", normaliser), ("centre", centre)))
+        self.arguments = (
+            query,
+            key,
+            _float32("value", pair.value),
+            _float32("vote", pair.vote),
+            pair.radius,
+            tuple(_float32("taps", t) for t in pair.taps),
+            _float32("bias", pair.bias),
+            _float32("scale", pair.scale),
+            pair.own,
+            *optional,
+            sums.numerator,
+            sums.denominator,
+            sums.peak,
+            sums.squares,
+        )
+        self.isa = isa()
+
+    def planes(self) -> list[Array]:
+        """Every plane of sums, in the order of a spill."""
+        optional = (a for a in (self.sums.peak, self.sums.squares) if a is not None)
+        return [*self.sums.numerator, self.sums.denominator, *optional]
+
+    def band(self, first: int) -> _Spill:
+        """One band, in a thread of its own: its rows are written, the spill is handed back."""
+        last = min(first + _BAND, self.height)
+        rows = min(self.reach, self.height - last)
+        spill = np.zeros((len(self.planes()), rows, self.width), np.float32)
+        if not self.stop[0]:
+            _kernel.band((first, last), self.isa, self.stop, *self.arguments, spill)
+        return _Spill(last, spill)
+
+    def add(self, spill: _Spill, first: int) -> None:
+        """A spill's part in the band that begins at `first`; peaks are compared, all else is added."""
+        top, bottom = max(first, spill.first), min(first + _BAND, spill.first + spill.planes.shape[1])
+        if top >= bottom:
+            return
+        for plane, part in zip(self.planes(), spill.planes[:, top - spill.first : bottom - spill.first], strict=True):
+            join = np.maximum if plane is self.sums.peak else np.add
+            join(plane[top:bottom], part, out=plane[top:bottom])
+
+
+def _in_bands(call: _Call, run: Run) -> Sums:
+    """All bands, their spills joined in order; whatever `run.tick` raises stops the threads first."""
+    share = min(_BAND, call.height) / call.height
+    spills: deque[_Spill] = deque()
+    with ThreadPoolExecutor(run.workers, thread_name_prefix="nlmeans") as pool:
+        try:
+            for first, spill in _finished(pool, call, run):
+                for earlier in spills:
+                    call.add(earlier, first)
+                spills.append(spill)
+                while spills and spills[0].first + spills[0].planes.shape[1] <= spill.first:
+                    spills.popleft()
+                if run.tick is not None:
+                    run.tick(min(share, 1 - first / call.height))
+        except BaseException:
+            call.stop[0] = 1
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return call.sums
+
+
+def _finished(pool: ThreadPoolExecutor, call: _Call, run: Run) -> Iterator[tuple[int, _Spill]]:
+    """Bands from the top down; a few more than there are workers are under way, so that memory stays small."""
+    waiting: deque[tuple[int, Future[_Spill]]] = deque()
+    starts = iter(range(0, call.height, _BAND))
+    while True:
+        while len(waiting) < 2 * run.workers and (start := next(starts, None)) is not None:
+            waiting.append((start, pool.submit(call.band, start)))
+        if not waiting:
+            return
+        first, band = waiting.popleft()
+        while not wait([band], timeout=_TICK).done:
+            if run.tick is not None:
+                run.tick(0.0)
+        yield first, band.result()

@@ -85,7 +85,7 @@ def _empty(pair: PlanePair) -> Sums:
 def _float32(name: str, array: Any) -> Array:
     """In one piece of memory; other types would be silently rounded, so they are refused."""
     if np.ndim(array) and array.dtype != np.float32:
-        raise InvalidTypeError(f"{name} must be float32 for backend 'cpu', got {array.dtype}; convert it first.")
+        raise InvalidTypeError(f"{name} must be float32 here, got {array.dtype}; convert it first.")
     return np.ascontiguousarray(array, dtype=np.float32)
 
 
@@ -107,7 +107,9 @@ class _Call:
         self.height, self.width = pair.vote.shape
         self.reach = pair.radius[0]
         self.stop = bytearray(1)
-        optional = (None if a is None else _float32(n, a) for n, a in (("normaliser", normaliser), ("centre", centre)))
+        optional = (
+            None if a is None else _float32(n, a) for n, a in (("normaliser", normaliser), ("centre", centre))
+        )
         self.arguments = (
             query,
             key,
@@ -145,7 +147,9 @@ class _Call:
         top, bottom = max(first, spill.first), min(first + _BAND, spill.first + spill.planes.shape[1])
         if top >= bottom:
             return
-        for plane, part in zip(self.planes(), spill.planes[:, top - spill.first : bottom - spill.first], strict=True):
+        for plane, part in zip(
+            self.planes(), spill.planes[:, top - spill.first : bottom - spill.first], strict=True
+        ):
             join = np.maximum if plane is self.sums.peak else np.add
             join(plane[top:bottom], part, out=plane[top:bottom])
 
@@ -172,7 +176,7 @@ def _in_bands(call: _Call, run: Run) -> Sums:
 
 
 def _finished(pool: ThreadPoolExecutor, call: _Call, run: Run) -> Iterator[tuple[int, _Spill]]:
-    """Bands from the top down; a few more than there are workers are under way, so that memory stays small."""
+    """Bands from the top down; only a few more than there are workers at a time, so memory stays small."""
     waiting: deque[tuple[int, Future[_Spill]]] = deque()
     starts = iter(range(0, call.height, _BAND))
     while True:

@@ -1,0 +1,12 @@
+"""The command line: files, terminals and exit codes around the library, which knows none of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; the rest is loaded when it is needed."""
+    from .main import run
+
+    return run(arguments)

@@ -1,0 +1,70 @@
+"""What surrounds a run: its streams, whether a person looks at them, and the variables that count.
+
+Everything that touches a terminal is handed an :class:`Environment`, so that a test makes a fake
+terminal in one line.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from io import BytesIO, FileIO, TextIOWrapper
+from typing import Any, BinaryIO, TextIO, cast
+
+_STYLES = {"error": "31", "warning": "33", "good": "32", "faint": "2"}
+
+
+@dataclass
+class Environment:
+    """Streams and variables of one run."""
+
+    out: TextIO  # results
+    err: TextIO  # messages and progress
+    binary_in: BinaryIO  # a picture that was piped in
+    binary_out: BinaryIO  # a picture that is piped out
+    variables: Mapping[str, str] = field(default_factory=dict)
+    no_color: bool = False
+
+    @classmethod
+    def of_process(cls) -> Environment:
+        """The streams of this process; one that is closed becomes the null device."""
+        out, err = (_text(stream) for stream in (sys.stdout, sys.stderr))
+        inside = sys.stdin.buffer if sys.stdin else BytesIO()
+        return cls(out, err, inside, cast(BinaryIO, out.buffer), os.environ)
+
+    def is_terminal(self, stream: TextIO | BinaryIO) -> bool:
+        """Whether a person looks at this stream."""
+        try:
+            return stream.isatty()
+        except ValueError:  # closed
+            return False
+
+    def colour_on(self, stream: TextIO) -> bool:
+        """Whether colours may be used: never off a terminal, nor where the user or it says no."""
+        if self.no_color or self.variables.get("NO_COLOR"):
+            return False
+        return self.is_terminal(stream) and self.variables.get("TERM") != "dumb"
+
+    def can_rewrite_lines(self) -> bool:
+        """Whether a progress line can be shown and overwritten on `err`."""
+        return self.is_terminal(self.err) and self.variables.get("TERM") != "dumb"
+
+    def styled(self, text: str, style: str, stream: TextIO) -> str:
+        """Text in a colour, where the stream shows colours."""
+        return f"\x1b[{_STYLES[style]}m{text}\x1b[0m" if self.colour_on(stream) else text
+
+
+def _text(stream: Any) -> TextIOWrapper:
+    """A stream that cannot fail on a name its encoding lacks; the null device where it is closed."""
+    if stream is None:
+        stream = TextIOWrapper(FileIO(os.devnull, "w"))
+    stream.reconfigure(errors="backslashreplace")
+    wrapped: TextIOWrapper = stream
+    return wrapped
+
+
+def printable(name: str) -> str:
+    """A file name that cannot play tricks on a terminal: control and undecodable bytes are escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)

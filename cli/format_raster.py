@@ -1,0 +1,188 @@
+"""JPEG, WebP and BMP: 8-bit formats whose pixels Pillow decodes and encodes.
+
+What stands around the pixels is walked by :mod:`segments` and put back as it stood.
+"""
+
+from __future__ import annotations
+
+import warnings as python_warnings
+from collections.abc import Iterable
+from typing import Any, BinaryIO
+
+from . import segments
+from .limits import Limits
+from .metadata import dots_per_inch, exif_of, lost, split
+from .picture import Array, Item, Layout, Picture, Saving
+from .status import UnreadableError
+
+DEFAULT_QUALITY = 95  # of a JPEG or WebP that comes from another format
+_MAX_SCANS = 100  # a progressive JPEG has about ten; each costs a pass over all pixels
+_PORTABLE = ("icc", "exif", "xmp", "orientation")
+_REFUSED_MODES = {
+    "P": "it has a palette, and averaging palette numbers means nothing; convert it to RGB first",
+    "1": "it has 1 bit per pixel, black or white: there is no noise level to remove",
+    "CMYK": "it is separated into inks (CMYK); convert it to RGB first",
+}
+_LAYOUTS = {"L": (1, False), "RGB": (3, False), "RGBA": (3, True)}
+
+
+def open_jpeg(file: BinaryIO, size: int, limits: Limits) -> Picture:
+    """Describe a JPEG file; its markers are walked first."""
+    pieces = segments.walk_jpeg(file, limits)
+    if pieces.scans > _MAX_SCANS:
+        raise UnreadableError(f"it has {pieces.scans} scans; a real picture has about ten")
+    picture = _open("JPEG", file, size, limits, pieces.items)
+    if pieces.more_pictures:
+        picture.warnings.append("further pictures behind the first (MPF) are left out")
+    return picture
+
+
+def open_webp(file: BinaryIO, size: int, limits: Limits) -> Picture:
+    """Describe a WebP file; its chunks are walked first."""
+    pieces = segments.walk_webp(file, size, limits)
+    if pieces.animated:
+        raise UnreadableError("it is an animation; take the frames out and denoise them one by one")
+    picture = _open("WebP", file, size, limits, pieces.items)
+    picture.encoding["lossless"] = pieces.lossless
+    return picture
+
+
+def open_bmp(file: BinaryIO, size: int, limits: Limits) -> Picture:
+    """Describe a BMP file; its header is read first."""
+    pieces = segments.walk_bmp(file, size, limits)
+    picture = _open("BMP", file, size, limits, pieces.items)
+    picture.warnings += pieces.warnings
+    return picture
+
+
+def _open(format_name: str, file: BinaryIO, size: int, limits: Limits, items: list[Item]) -> Picture:
+    from PIL import Image
+
+    file.seek(0)
+    with _no_bomb_warnings(limits):
+        image = Image.open(file, formats=[format_name.upper()])
+    limits.check_pixels(*image.size)
+    if image.mode not in _LAYOUTS:
+        raise UnreadableError(_REFUSED_MODES.get(image.mode, f"its colours ({image.mode}) are not supported"))
+    colours, alpha = _LAYOUTS[image.mode]
+    shape = image.size[::-1] if colours == 1 else (*image.size[::-1], colours + alpha)
+    layout = Layout(shape, "|u1", colours, alpha)
+    if format_name != "BMP":
+        limits.check_expansion(image.size[0] * image.size[1] * (colours + alpha), size)
+    encoding = _jpeg_encoding(image) if format_name == "JPEG" else {}
+
+    def decode(_: int) -> Array:
+        import numpy as np
+
+        with _no_bomb_warnings(limits):
+            image.load()
+        return np.asarray(image)
+
+    return Picture(format_name, [layout], decode, items, [], encoding)
+
+
+def refusal(name: str, layout: Layout, count: int) -> str | None:
+    """Why this format cannot hold pages like this; None when it can."""
+    if count != 1:
+        return f"{name} holds one picture, not {count}"
+    if layout.dtype != "|u1":
+        return f"{name} holds 8-bit pixels, this is {layout.words}; name a .png, .tif or .npy output"
+    allowed = [(1, False), (3, False)] + ([] if name == "JPEG" else [(3, True)])
+    if layout.extra or layout.colours == 0 or (layout.colours, layout.alpha) not in allowed:
+        return f"{name} cannot hold {layout.words}; name a .png or .tif output"
+    return None
+
+
+def write_jpeg(file: BinaryIO, pages: Iterable[Array], like: Picture, saving: Saving) -> list[str]:
+    """Store as JPEG with the tables of the input, or at a quality; returns warnings."""
+    native, taken, left = _metadata(like, "JPEG", (*_PORTABLE, "resolution"))
+    options: dict[str, Any] = {"quality": saving.quality or DEFAULT_QUALITY}
+    if like.format == "JPEG" and saving.quality is None:
+        options = like.encoding
+    elif saving.quality is None or saving.quality >= DEFAULT_QUALITY:
+        options["subsampling"] = 0
+    encoded = _encoded(pages, "JPEG", **options)
+    file.write(segments.jpeg_with(encoded, native, taken, keep_density="resolution" not in taken))
+    return lost(left, "JPEG")
+
+
+def write_webp(file: BinaryIO, pages: Iterable[Array], like: Picture, saving: Saving) -> list[str]:
+    """Store as WebP, lossless where the input was; returns warnings."""
+    native, taken, left = _metadata(like, "WebP", _PORTABLE)
+    lossless = like.encoding.get("lossless", like.format != "JPEG") and saving.quality is None
+    options: dict[str, Any] = {
+        "lossless": lossless,
+        "quality": saving.quality or DEFAULT_QUALITY,
+        "exact": True,
+    }
+    by_kind = taken | {i.kind: i for i in native}
+    known = {"icc_profile": by_kind.get("icc"), "xmp": by_kind.get("xmp")}
+    options |= {name: item.content for name, item in known.items() if item is not None}
+    exif = exif_of(by_kind)
+    if exif is not None:
+        options["exif"] = exif
+    file.write(_encoded(pages, "WEBP", **options))
+    return lost(left, "WebP")
+
+
+def write_bmp(file: BinaryIO, pages: Iterable[Array], like: Picture, saving: Saving) -> list[str]:
+    """Store as BMP, which keeps the resolution; returns warnings."""
+    _, taken, left = _metadata(like, "BMP", ("resolution",))
+    dpi = dots_per_inch(taken["resolution"].content) if "resolution" in taken else None
+    file.write(_encoded(pages, "BMP", **({"dpi": dpi} if dpi else {})))
+    return lost(left, "BMP")
+
+
+def _encoded(pages: Iterable[Array], name: str, **options: Any) -> bytes:
+    from io import BytesIO
+
+    import numpy as np
+    from PIL import Image
+
+    (page,) = pages
+    memory = BytesIO()
+    Image.fromarray(np.ascontiguousarray(page)).save(memory, name, **options)
+    return memory.getvalue()
+
+
+def _metadata(
+    like: Picture, name: str, kinds: tuple[str, ...]
+) -> tuple[list[Item], dict[str, Item], list[Item]]:
+    """Items to write as they stood, items to write anew, items that are lost."""
+    native = [i for i in like.metadata if i.raw is not None and like.format == name]
+    taken, left = split([i for i in like.metadata if i not in native], kinds)
+    return native, taken, left
+
+
+def _jpeg_encoding(image: Any) -> dict[str, Any]:
+    """The tables and subsampling of a JPEG file, to write another like it."""
+    from PIL import JpegImagePlugin
+
+    encoding: dict[str, Any] = {"qtables": image.quantization, "optimize": True}
+    subsampling = JpegImagePlugin.get_sampling(image)
+    if image.mode == "RGB":
+        encoding["subsampling"] = max(subsampling, 0)  # -1: one Pillow has no name for; 0 loses nothing
+    if image.info.get("progressive"):
+        encoding["progressive"] = True
+    return encoding
+
+
+class _no_bomb_warnings:
+    """Pillow's own pixel limit steps aside for ours, which has already been checked."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+
+    def __enter__(self) -> None:
+        from PIL import Image
+
+        self._catch = python_warnings.catch_warnings()
+        self._catch.__enter__()
+        python_warnings.simplefilter("ignore")
+        self._before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, self._limits.pixels
+
+    def __exit__(self, *error: Any) -> None:
+        from PIL import Image
+
+        Image.MAX_IMAGE_PIXELS = self._before
+        self._catch.__exit__(*error)

@@ -1,0 +1,179 @@
+"""From the words on the command line to an exit code: commands loaded when used, signals, last errors."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+import click
+
+from .environment import Environment
+from .status import CommandError, ExitStatus, Terminated
+
+COMMANDS = {
+    "denoise": "Remove noise from pictures.",
+    "estimate": "Tell how noisy pictures are, and what denoise would do.",
+    "compare": "Tell how far a picture is from a clean one.",
+    "weights": "Show which pixels vote for one pixel.",
+    "report": "Make a page to look at: before and after, what was removed, and why.",
+    "bench": "Measure speed and quality on this machine.",
+    "info": "List what can compute here, and why the rest cannot.",
+    "completion": "Print the completion script of a shell.",
+}
+MODULES = {"report": "page"}  # where the module's name is not the command's
+EPILOG = """\b
+Examples:
+  nlmeans denoise photo.png                    writes photo.denoised.png
+  nlmeans denoise --recursive scans -o clean   a folder, into another
+  nlmeans estimate photo.png                   how noisy is it?
+"""
+
+
+class Commands(click.Group):
+    """A group whose commands live in modules of their own, imported only when used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for name in COMMANDS if find_spec(f".{MODULES.get(name, name)}", __package__)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        command: click.Command = import_module(f".{MODULES.get(cmd_name, cmd_name)}", __package__).command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            close = difflib.get_close_matches(name, COMMANDS, n=1)
+            if close:
+                hint = f"did you mean {close[0]}?"
+            elif "." in name or "/" in name:
+                hint = f"to denoise a file: nlmeans denoise {name}"
+            else:
+                hint = f"there are {', '.join(self.list_commands(ctx))}"
+            raise click.UsageError(f"there is no command {name!r}; {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list from the table, so that help loads no command."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name]) for name in self.list_commands(ctx)])
+
+
+@click.command(cls=Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(None, "-V", "--version", package_name="nlmeans", message="nlmeans %(version)s")
+def nlmeans() -> None:
+    """Remove noise from pictures by non-local means: every pixel becomes the average of those whose
+    surroundings look alike."""
+
+
+def run(arguments: Sequence[str] | None = None, environment: Environment | None = None) -> int:
+    """Run the command line; never raises, never prints a traceback unless asked to."""
+    environment = environment or Environment.of_process()
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        with (
+            _terminable(),
+            contextlib.redirect_stdout(environment.out),
+            contextlib.redirect_stderr(environment.err),
+        ):
+            status = _dispatch(arguments, environment)
+            environment.out.flush()
+            return status
+    except BrokenPipeError:
+        _abandon_output(environment)
+        return ExitStatus.PIPE_CLOSED
+    except (KeyboardInterrupt, click.Abort):
+        _last_words(environment, "interrupted; what was finished is kept, nothing is half-written")
+        return ExitStatus.INTERRUPTED
+    except Terminated:
+        _last_words(environment, "terminated; what was finished is kept, nothing is half-written")
+        return ExitStatus.TERMINATED
+
+
+def _dispatch(arguments: list[str], environment: Environment) -> int:
+    from .report import tell_error
+    from .status import status_of
+
+    show_traceback = "--traceback" in arguments
+    environment.no_color = "--no-color" in arguments
+    try:
+        with nlmeans.make_context("nlmeans", arguments, obj=environment, color=False) as context:
+            result = nlmeans.invoke(context)
+        return int(result or 0)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=environment.err)
+        return ExitStatus.USAGE
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.UsageError as error:
+        tell_error(environment, CommandError(usage_message(error)), show_traceback=show_traceback)
+        return ExitStatus.USAGE
+    except (BrokenPipeError, click.Abort):
+        raise
+    except Exception as error:
+        tell_error(environment, error, show_traceback=show_traceback)
+        if not isinstance(error, CommandError) and not _ours(error) and not show_traceback:
+            print(
+                "this should not happen; please report it with the output of --traceback",
+                file=environment.err,
+            )
+        return status_of(error)
+
+
+def usage_message(error: click.UsageError) -> str:
+    """A wrong option in one line, with where to look."""
+    path = error.ctx.command_path if error.ctx else "nlmeans"
+    text = error.format_message().rstrip(".").strip()
+    return f"{text[:1].lower()}{text[1:]} (see {path} -h)"
+
+
+def _ours(error: BaseException) -> bool:
+    from nlmeans.errors import NLMeansError
+
+    return isinstance(error, NLMeansError | MemoryError | OSError)
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM unwinds like Ctrl-C does, so that nothing half-written stays."""
+
+    def stop(*_: Any) -> None:
+        raise Terminated
+
+    try:
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not in the main thread: the caller's business
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _last_words(environment: Environment, text: str) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        print(
+            ("\n" if environment.is_terminal(environment.err) else "") + text,
+            file=environment.err,
+            flush=True,
+        )
+
+
+def _abandon_output(environment: Environment) -> None:
+    """Point a broken standard output at nothing, so that the interpreter's last flush is silent."""
+    import os
+
+    if environment.out is sys.stdout:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)

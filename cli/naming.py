@@ -1,0 +1,153 @@
+"""Which files go in, and what the results are called."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .reading import FORMATS, SUFFIXES
+from .status import ExistsError, UsageError
+
+_FIELD = re.compile(r"\{(stem|ext|dir)\}")
+_DEFAULT_RESULT = re.compile(r"\.denoised$")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One input and where its result goes; "-" is a standard stream."""
+
+    input: str
+    output: str
+    format: str  # of the output; "" for that of the input
+    open_ended: bool = False  # the output still lacks the suffix of that format
+
+    def closed(self, format_name: str) -> Task:
+        """The task with the suffix of a format."""
+        return Task(self.input, self.output + FORMATS[format_name].suffixes[0], format_name)
+
+
+def expand(inputs: Sequence[str], *, recursive: bool) -> Iterator[tuple[str, str]]:
+    """(root, file) of every input; a folder gives the pictures below it, in the order of their names."""
+    for name in inputs:
+        if name != "-" and os.path.isdir(name):
+            if not recursive:
+                raise UsageError(f"{name} is a folder; add --recursive to take the pictures in it")
+            yield from ((name, file) for file in _below(name))
+        else:
+            yield os.path.dirname(name), name
+
+
+def _below(folder: str) -> Iterator[str]:
+    """Pictures in a folder and its folders: no hidden ones, no links to folders, no earlier results."""
+    for here, folders, files in os.walk(folder, onerror=_unreadable):
+        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        names = set(files)
+        for file in sorted(files):
+            stem, suffix = os.path.splitext(file)
+            if file.startswith(".") or suffix.lower() not in SUFFIXES:
+                continue
+            source = _DEFAULT_RESULT.sub("", stem) + suffix
+            if source == file or source not in names:
+                yield os.path.join(here, file)
+
+
+def _unreadable(error: OSError) -> None:
+    raise UsageError(f"{error.filename}: {error.strerror}")
+
+
+def plan(
+    inputs: Sequence[str], output: str | None, *, recursive: bool, format_name: str | None = None
+) -> list[Task]:
+    """A task for each input."""
+    files = list(expand(inputs, recursive=recursive))
+    many = len(files) > 1 or any(os.path.isdir(name) for name in inputs if name != "-")
+    if many and any(file == "-" for _, file in files):
+        raise UsageError("standard input (-) cannot be one of several inputs")
+    if many and output is not None and not _is_folder(output) and not _FIELD.search(output):
+        raise UsageError(
+            f"{len(files)} inputs need a folder or a template such as 'clean/{{stem}}{{ext}}', "
+            f"not the one name {output}"
+        )
+    tasks = [_task(root, file, output, format_name) for root, file in files]
+    _check_distinct(tasks)
+    return tasks
+
+
+def _check_distinct(tasks: list[Task]) -> None:
+    """Refuse two inputs with one output: the second would take the place of the first."""
+    sources: dict[str, str] = {}
+    for task in tasks:
+        other = sources.setdefault(os.path.abspath(task.output), task.input)
+        if other is not task.input:
+            raise UsageError(
+                f"{other} and {task.input} would both be written to {task.output}; "
+                "give a template with {dir}, such as -o '{dir}/clean/{stem}{ext}'"
+            )
+
+
+def _is_folder(output: str) -> bool:
+    """Whether an output names a folder: it is one, ends like one, or has no suffix of a picture."""
+    if output == "-":
+        return False
+    if output.endswith(("/", os.sep)) or os.path.isdir(output):
+        return True
+    return not os.path.splitext(output)[1] and not os.path.lexists(output) and not _FIELD.search(output)
+
+
+def _task(root: str, file: str, output: str | None, format_name: str | None) -> Task:
+    if output == "-" or (output is None and file == "-"):
+        return Task(file, "-", format_name or "")
+    folder, base = ("", "stdin") if file == "-" else os.path.split(file)
+    stem, suffix = os.path.splitext(base)
+    if format_name and format_name != SUFFIXES.get(suffix.lower()):
+        suffix = FORMATS[format_name].suffixes[0]
+    elif suffix.lower() not in SUFFIXES:
+        suffix = ""  # what the file holds will tell
+    fields = {"dir": folder or ".", "stem": stem, "ext": suffix}
+    if output is None:
+        target, open_ended = os.path.join(folder, filled("{stem}.denoised{ext}", fields)), not suffix
+    elif _FIELD.search(output):
+        target, open_ended = filled(output, fields), output.endswith("{ext}") and not suffix
+    elif _is_folder(output):
+        below = os.path.relpath(folder or ".", root or ".") if file != "-" else "."
+        target, open_ended = os.path.normpath(os.path.join(output, below, stem + suffix)), not suffix
+    else:
+        target, open_ended = output, False
+    if open_ended:
+        return Task(file, target, "", open_ended=True)
+    return Task(file, target, format_name or _format_by_name(target))
+
+
+def filled(template: str, fields: dict[str, str]) -> str:
+    """A template with its fields; braces in the names themselves stay as they are."""
+    return _FIELD.sub(lambda match: fields[match[1]], template)
+
+
+def _format_by_name(target: str) -> str:
+    suffix = os.path.splitext(target)[1]
+    name = SUFFIXES.get(suffix.lower())
+    if name is None:
+        known = ", ".join(sorted(SUFFIXES))
+        got = f"ends in {suffix!r}" if suffix else "has no suffix"
+        raise UsageError(f"the output {target} {got}; it must be one of {known}")
+    return name
+
+
+def check_not_input(task: Task, *, overwrite: bool) -> None:
+    """Refuse an output that is the input itself, under whatever name."""
+    if "-" in (task.input, task.output) or overwrite:
+        return
+    if os.path.exists(task.output) and os.path.samefile(task.input, task.output):
+        raise ExistsError(f"{task.output} is the input itself; name another output (or give --overwrite)")
+
+
+def make_folders(paths: Iterable[Path]) -> None:
+    """The folders that outputs go to."""
+    for folder in {p.parent for p in paths}:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"the folder {folder} cannot be made: {error.strerror}") from error

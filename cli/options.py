@@ -1,0 +1,248 @@
+"""Options that several commands share, and how their values are read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from .limits import Limits
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+
+
+class Radius(click.ParamType[Any]):
+    """ "3", "1,2,2" (one per axis), or "image" where that is allowed."""
+
+    name = "radius"
+
+    def __init__(self, *, whole_image: bool = False) -> None:
+        self._whole_image = whole_image
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str) or (self._whole_image and value == "image"):
+            return value
+        try:
+            radii = tuple(int(part) for part in value.split(","))
+        except ValueError:
+            extra = ", or the word image" if self._whole_image else ""
+            self.fail(
+                f"{value!r} is no radius: give an integer, or one per axis as in 1,2,2{extra}", param, ctx
+            )
+        if min(radii) < 0:
+            self.fail(f"{value!r} is no radius: it must be >= 0", param, ctx)
+        return radii[0] if len(radii) == 1 else radii
+
+
+class Level(click.ParamType[Any]):
+    """A noise level: "12.5" in the file's units, "4%" of full scale, or one per channel."""
+
+    name = "level"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        return tuple(self._one(part.strip(), value, param, ctx) for part in value.split(","))
+
+    def _one(
+        self, part: str, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, bool]:
+        try:
+            number = float(part.removesuffix("%"))
+        except ValueError:
+            number = math.nan
+        if not math.isfinite(number) or number < 0:
+            self.fail(
+                f"{value!r} is no noise level: give a number >= 0 as in 12.5, or 4% of full scale", param, ctx
+            )
+        return number, part.endswith("%")
+
+
+class Bytes(click.ParamType[Any]):
+    """A number of bytes: "500M", "2G"."""
+
+    name = "bytes"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        text = str(value).strip().lower().removesuffix("b").removesuffix("i")
+        number, unit = (text[:-1], text[-1]) if text and text[-1] in _UNITS else (text, "")
+        try:
+            amount = float(number) * _UNITS[unit]
+        except ValueError:
+            amount = math.nan
+        if not math.isfinite(amount) or amount < 1:
+            self.fail(f"{value!r} is no amount of memory: give bytes, or as in 500M or 2G", param, ctx)
+        return int(amount)
+
+
+def in_units(level: tuple[tuple[float, bool], ...] | None, dtype: str) -> float | tuple[float, ...] | None:
+    """A noise level in the units of pixels of this type; full scale is 255 for 8 bits, 1 for floats."""
+    if level is None:
+        return None
+    bits = 8 * int(dtype[2:])
+    full = {"u": 2.0**bits - 1, "i": 2.0 ** (bits - 1) - 1, "f": 1.0}[dtype[1]]
+    values = tuple(number * full / 100 if percent else number for number, percent in level)
+    return values[0] if len(values) == 1 else values
+
+
+def _stacked(*decorators: Callable[[Any], Any]) -> Callable[[Command], Command]:
+    """Several decorators as one, in the order in which they are to be listed in the help."""
+
+    def apply(command: Command) -> Command:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return apply
+
+
+parameter_options = _stacked(
+    click.option(
+        "--sigma",
+        type=Level(),
+        metavar="LEVEL",
+        help="Noise level, in the file's units (12.5) or of full scale (4%); one per channel as 10,12,9. "
+        "Default: estimated.",
+    ),
+    click.option(
+        "--h",
+        type=float,
+        metavar="NUMBER",
+        help="Filtering strength in the file's units. Default: k times sigma.",
+    ),
+    click.option(
+        "--k",
+        type=float,
+        metavar="NUMBER",
+        help="Filtering strength in units of sigma. Default: chosen by the noise.",
+    ),
+    click.option(
+        "--patch-radius",
+        type=Radius(),
+        metavar="R",
+        help="Radius of the compared patches; 2 compares 5 x 5 pixels.",
+    ),
+    click.option(
+        "--search-radius",
+        type=Radius(whole_image=True),
+        metavar="R",
+        help="Radius of the window in which like patches are sought, or 'image'.",
+    ),
+    click.option(
+        "--patch",
+        type=click.Choice(["box", "gaussian"]),
+        default="box",
+        help="Weights within a patch.",
+    ),
+    click.option(
+        "--center",
+        type=click.Choice(["max", "one", "zero"]),
+        default="max",
+        help="A pixel's weight for itself.",
+    ),
+    click.option(
+        "--aggregate",
+        type=click.Choice(["patch", "pixel"]),
+        default="patch",
+        help="Every patch estimates all of its pixels (better), or its centre (faster).",
+    ),
+    click.option(
+        "--nan",
+        type=click.Choice(["raise", "keep"]),
+        default="raise",
+        help="Refuse pictures with NaN or infinity, or keep such pixels as they are.",
+    ),
+    click.option(
+        "--channel-axis",
+        type=int,
+        metavar="AXIS",
+        help="Which axis of an NPY array holds colours.",
+    ),
+)
+
+running_options = _stacked(
+    click.option(
+        "--backend",
+        type=click.Choice(["auto", "cuda", "cpu", "reference"]),
+        default="auto",
+        help="What computes; 'nlmeans info' lists what can run here.",
+    ),
+    click.option(
+        "--workers",
+        type=click.IntRange(1, 1024),
+        metavar="N",
+        help="Threads. Default: all processors. The result does not depend on it.",
+    ),
+    click.option(
+        "--memory-limit",
+        type=Bytes(),
+        metavar="BYTES",
+        help="Memory for the work besides the picture itself, as in 500M; larger pictures are done in tiles.",
+    ),
+)
+
+message_options = _stacked(
+    click.option(
+        "--json",
+        "as_json",
+        is_flag=True,
+        help="One line of JSON for each input, on standard output.",
+    ),
+    click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors."),
+    click.option("-v", "--verbose", is_flag=True, help="Say what was chosen, and why."),
+    click.option("--no-color", is_flag=True, help="No colours, as with NO_COLOR or TERM=dumb."),
+    click.option(
+        "--traceback",
+        "show_traceback",
+        is_flag=True,
+        help="Show where in the program an error arose.",
+    ),
+)
+
+limit_options = _stacked(
+    click.option(
+        "--max-pixels",
+        type=click.IntRange(1),
+        default=Limits.pixels,
+        show_default=True,
+        metavar="N",
+        help="Refuse compressed pictures that declare more.",
+    ),
+    click.option(
+        "--max-frames",
+        type=click.IntRange(1),
+        default=Limits.frames,
+        show_default=True,
+        metavar="N",
+        help="Refuse files with more pages.",
+    ),
+    click.option(
+        "--max-metadata",
+        type=Bytes(),
+        default=Limits.metadata,
+        show_default="64M",
+        metavar="BYTES",
+        help="Refuse files with more metadata.",
+    ),
+    click.option(
+        "--max-expansion",
+        type=click.IntRange(1),
+        default=Limits.expansion,
+        show_default=True,
+        metavar="N",
+        help="Refuse files that unpack to more than N times their size (and 256 MiB).",
+    ),
+)
+
+
+def taken_limits(options: dict[str, Any]) -> Limits:
+    """The limits that the options say; they are taken out of the options."""
+    return Limits(
+        **{name: options.pop(f"max_{name}") for name in ("pixels", "frames", "metadata", "expansion")}
+    )

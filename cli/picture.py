@@ -1,0 +1,86 @@
+"""A picture between file and library: pages of samples, what they mean, and what else the file held."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Array = Any  #: a NumPy array; not named, so that this module loads without NumPy
+
+Kind = Literal["icc", "exif", "xmp", "resolution", "orientation", "colour", "implied", "other"]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One page before its pixels are read."""
+
+    shape: tuple[int, ...]  # (H, W), (H, W, samples), or any for a bare array
+    dtype: str  # NumPy's name with byte order: "|u1", ">u2", "<f4"
+    colours: int = 1  # 1 or 3: how many of the samples are denoised together; 0 for a bare array
+    alpha: bool = False  # the sample after the colours is transparency
+    extra: int = 0  # samples after colours and alpha, kept as they are
+
+    @property
+    def samples(self) -> int:
+        """How many numbers a pixel has."""
+        return self.colours + self.alpha + self.extra
+
+    @property
+    def bits(self) -> int:
+        """Bits of a sample."""
+        return 8 * int(self.dtype[2:])
+
+    @property
+    def kind(self) -> str:
+        """ "u", "i" or "f", as NumPy has it."""
+        return self.dtype[1]
+
+    @property
+    def words(self) -> str:
+        """For people: "768 x 512, 16-bit RGB with alpha"."""
+        number = {"u": "", "i": "signed ", "f": "floating-point "}[self.kind]
+        if self.colours == 0:
+            return f"{' x '.join(map(str, self.shape)) or 'scalar'}, {self.bits}-bit {number}array".replace(
+                "  ", " "
+            )
+        colour = "RGB" if self.colours == 3 else "grey"
+        alpha = " with alpha" if self.alpha else ""
+        extra = f" and {self.extra} more channels" if self.extra else ""
+        return f"{self.shape[1]} x {self.shape[0]}, {self.bits}-bit {number}{colour}{alpha}{extra}"
+
+
+@dataclass(frozen=True)
+class Item:
+    """A piece of metadata.
+
+    `content` is what any format can understand: bytes for icc, exif (a TIFF block) and xmp; (x, y,
+    unit) with unit "inch", "cm" or "" for resolution; 1 to 8 for orientation; None where there is no such
+    form.  `raw` is the piece as it stood in the file, for writing the same format again.
+    """
+
+    kind: Kind
+    name: str  # for people: "ICC profile", "tEXt chunk (Comment)"
+    content: Any = None
+    raw: Any = None
+    page: int = 0
+
+
+@dataclass
+class Picture:
+    """An open picture: its pages are decoded one at a time, when asked for."""
+
+    format: str  # a key of reading.FORMATS
+    pages: Sequence[Layout]
+    decode: Callable[[int], Array]
+    metadata: list[Item] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)  # what reading already changes or leaves out
+    encoding: dict[str, Any] = field(default_factory=dict)  # how it was stored, to store it likewise
+
+
+@dataclass(frozen=True)
+class Saving:
+    """What the user says about how results are stored."""
+
+    quality: int | None = None  # JPEG and lossy WebP, 1 to 100; None: as the input was
+    compression: int = 6  # PNG, 0 to 9

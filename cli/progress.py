@@ -1,0 +1,74 @@
+"""A line on a terminal that says how far the work is, at what rate, and how long it will still take."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from types import TracebackType
+
+from .environment import Environment
+
+INTERVAL = 0.1  # seconds between two updates
+
+
+class Progress:
+    """Shown only on a terminal; off it, every call does nothing.
+
+    The line is rewritten with a carriage return and spaces, never with escape codes.
+    """
+
+    def __init__(
+        self, environment: Environment, *, shown: bool, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._stream = environment.err if shown and environment.can_rewrite_lines() else None
+        self._clock = clock
+        self._length = 0
+        self.start("", 0.0)
+
+    def start(self, label: str, megapixels: float) -> None:
+        """Begin with a new piece of work."""
+        self._label, self._megapixels, self._began, self._last = label, megapixels, self._clock(), 0.0
+        if label:
+            self._write(label)
+
+    def __call__(self, fraction: float) -> None:
+        """Tell how much of the work is done, 0 to 1."""
+        now = self._clock()
+        if self._stream is None or now - self._last < INTERVAL:
+            return
+        self._last = now
+        spent = now - self._began
+        parts = [self._label, f"{100 * fraction:3.0f} %"]
+        if fraction > 0 and spent > 0.5:
+            parts += [f"{self._megapixels * fraction / spent:.3g} Mpixel/s"]
+            parts += [f"{duration(spent / fraction - spent)} left"]
+        self._write("  ".join(parts))
+
+    def clear(self) -> None:
+        """Remove the line, before anything else is printed."""
+        if self._length:
+            self._write("")
+
+    def _write(self, text: str) -> None:
+        if self._stream is None:
+            return
+        text = text[: shutil.get_terminal_size().columns - 1]
+        self._stream.write("\r" + text.ljust(self._length) + ("\r" if not text else ""))
+        self._stream.flush()
+        self._length = len(text)
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.clear()
+
+
+def duration(seconds: float) -> str:
+    """1:05 for 65 seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,146 @@
+"""Reading pictures: what it is, whether it is within limits, and only then its pixels.
+
+Formats are an allow-list, told by content and never by name; no address is ever opened.  Whatever a
+decoder raises comes out as one error.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from io import BytesIO
+from typing import Any, BinaryIO
+
+from .limits import MEBI, Limits
+from .picture import Array, Picture
+from .status import CommandError, LimitError, UnreadableError, UsageError
+
+MAX_PIPED = 2048 * MEBI  # bytes taken from standard input
+
+
+@dataclass(frozen=True)
+class Format:
+    """Where a format is implemented, and by what names its files go."""
+
+    module: str
+    opener: str
+    writer: str
+    suffixes: tuple[str, ...]
+
+    def function(self, name: str) -> Callable[..., Any]:
+        """One of its functions, loaded now."""
+        found: Callable[..., Any] = getattr(import_module(f".{self.module}", __package__), name)
+        return found
+
+
+FORMATS = {
+    "PNG": Format("format_png", "open_picture", "write", (".png",)),
+    "JPEG": Format("format_raster", "open_jpeg", "write_jpeg", (".jpg", ".jpeg", ".jpe")),
+    "TIFF": Format("format_tiff", "open_picture", "write", (".tif", ".tiff", ".btf")),
+    "WebP": Format("format_raster", "open_webp", "write_webp", (".webp",)),
+    "BMP": Format("format_raster", "open_bmp", "write_bmp", (".bmp",)),
+    "NPY": Format("format_npy", "open_picture", "write", (".npy",)),
+}
+SUFFIXES = {suffix: name for name, f in FORMATS.items() for suffix in f.suffixes}
+READABLE = "PNG, JPEG, TIFF, WebP, BMP and NPY"
+_SIGNATURES = (
+    (rb"\x89PNG\r\n\x1a\n", "PNG"),
+    (rb"\xff\xd8\xff", "JPEG"),
+    (rb"II[*+]\0|MM\0[*+]", "TIFF"),
+    (rb"RIFF....WEBP", "WebP"),
+    (rb"BM", "BMP"),
+    (rb"\x93NUMPY", "NPY"),
+)
+_FOREIGN = (
+    (rb"GIF8", "a GIF picture, which has a palette; convert it to PNG with RGB colours first"),
+    (rb"....ftyp(heic|heix|mif1|avif|avis)", "a HEIC or AVIF picture; convert it to PNG or TIFF first"),
+    (rb"....ftyp", "a video; take its frames out first"),
+    (rb"%PDF|%!PS", "a PDF or PostScript document, which this program never opens"),
+    (rb"\s*<(\?xml|svg|!DOCTYPE)", "an XML or SVG document, which this program never opens"),
+    (rb"PK\x03\x04", "a ZIP archive (npz, zip or a saved model); unpack a plain .npy from it first"),
+    (rb"\x80[\x02-\x05]", "a Python pickle, which can run any code; save a plain .npy instead"),
+    (rb"\x89HDF", "an HDF5 file; save the picture as TIFF or NPY first"),
+    (rb"SIMPLE  =", "a FITS file; save the picture as TIFF or NPY first"),
+    (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", "a JPEG 2000 picture; convert it to PNG or TIFF first"),
+)
+
+
+@contextmanager
+def opened(name: str, limits: Limits, piped: BinaryIO) -> Iterator[Picture]:
+    """An open picture; `-` is standard input."""
+    if name == "-":
+        data = piped.read(MAX_PIPED + 1)
+        if len(data) > MAX_PIPED:
+            raise LimitError(f"standard input holds more than {MAX_PIPED:,} bytes; save it to a file first")
+        with BytesIO(data) as memory:
+            yield _described(memory, len(data), limits)
+        return
+    with _regular_file(name) as file:
+        yield _described(file, os.fstat(file.fileno()).st_size, limits)
+
+
+def _regular_file(name: str) -> BinaryIO:
+    """A file opened for reading: never an address, a device, a pipe or a folder."""
+    if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+://", name):
+        raise UsageError("addresses are never opened; download the file first")
+    try:
+        # A named pipe or a device must not stop us before we know that it is one.
+        file = open(name, "rb", opener=_at_once)  # noqa: SIM115 - the caller closes it
+    except FileNotFoundError:
+        raise UnreadableError("there is no such file") from None
+    except (OSError, ValueError) as error:
+        raise UnreadableError(f"it cannot be opened: {getattr(error, 'strerror', None) or error}") from None
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise UnreadableError("it is not a regular file; use - to read from a pipe")
+    return file
+
+
+def _at_once(name: str, flags: int) -> int:
+    return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def format_of(file: BinaryIO) -> str:
+    """The format that the first bytes tell."""
+    file.seek(0)
+    start = file.read(64)
+    for pattern, name in _SIGNATURES:
+        if re.match(pattern, start, re.DOTALL):
+            return name
+    for pattern, what in _FOREIGN:
+        if re.match(pattern, start, re.DOTALL):
+            raise UnreadableError(f"it is {what}")
+    what = "empty" if not start else "not a picture of a known format"
+    raise UnreadableError(f"it is {what}; {READABLE} can be read")
+
+
+def _described(file: BinaryIO, size: int, limits: Limits) -> Picture:
+    name = format_of(file)
+    file.seek(0)
+    with one_error(name):
+        picture: Picture = FORMATS[name].function(FORMATS[name].opener)(file, size, limits)
+    inner = picture.decode
+
+    def decode(page: int) -> Array:
+        with one_error(name):
+            return inner(page)
+
+    picture.decode = decode
+    return picture
+
+
+@contextmanager
+def one_error(format_name: str) -> Iterator[None]:
+    """Whatever a decoder raises, as one error that says which format is damaged."""
+    try:
+        yield
+    except (CommandError, MemoryError):
+        raise
+    except Exception as error:
+        detail = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UnreadableError(f"it is damaged, or no {format_name} that can be read ({detail})") from error

@@ -1,0 +1,120 @@
+"""One outcome per input, told as it happens, and the exit code they add up to."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from .environment import Environment, printable
+from .status import ExitStatus, status_of
+
+SCHEMA = 1  #: version of the JSON lines; raised when a field changes its meaning
+
+State = Literal["written", "measured", "planned", "skipped", "failed"]
+
+
+@dataclass
+class Outcome:
+    """What became of one input."""
+
+    input: str
+    state: State
+    output: str | None = None
+    code: ExitStatus = ExitStatus.DONE
+    message: str = ""
+    warnings: list[str] = field(default_factory=list)
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """The outcome as one line of JSON."""
+        fields = {
+            "schema": SCHEMA,
+            "input": self.input,
+            "output": self.output,
+            "status": self.state,
+            "code": int(self.code),
+            "message": self.message,
+            "warnings": self.warnings,
+        }
+        return json.dumps(fields | self.details, allow_nan=False)
+
+
+@dataclass
+class Report:
+    """Tells outcomes and counts them."""
+
+    environment: Environment
+    json: bool = False
+    quiet: bool = False
+    verbose: bool = False
+    show_traceback: bool = False
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    def add(self, outcome: Outcome) -> None:
+        """Count an outcome and tell it: JSON on standard output, words on standard error."""
+        self.outcomes.append(outcome)
+        name = printable(outcome.input)
+        for warning in outcome.warnings:
+            self.warn(f"{name}: {warning}")
+        if outcome.state == "failed":
+            self._say("error", f"{name}: {outcome.message}")
+        elif not self.quiet and outcome.message:
+            self.tell(outcome.message)
+        if self.json:
+            print(outcome.to_json(), file=self.environment.out, flush=True)
+
+    def failed(self, name: str, error: BaseException, output: str | None = None) -> None:
+        """Count an input that failed."""
+        if self.show_traceback:
+            traceback.print_exception(error, file=self.environment.err)
+        message = one_line(error)
+        self.add(Outcome(name, "failed", output, code=status_of(error), message=message))
+
+    def warn(self, text: str) -> None:
+        """Say something that the user should know though the work goes on; also when quiet."""
+        self._say("warning", text)
+
+    def tell(self, text: str) -> None:
+        """Say something on standard error, unless quiet."""
+        if not self.quiet:
+            print(text, file=self.environment.err, flush=True)
+
+    def detail(self, text: str) -> None:
+        """Say something that only --verbose wants."""
+        if self.verbose:
+            self.tell(self.environment.styled(text, "faint", self.environment.err))
+
+    def exit_status(self) -> ExitStatus:
+        """0 without failures; the failures' common code where nothing was written; else 1."""
+        codes = {o.code for o in self.outcomes if o.state == "failed"}
+        if not codes:
+            return ExitStatus.DONE
+        all_failed = all(o.state == "failed" for o in self.outcomes)
+        return codes.pop() if all_failed and len(codes) == 1 else ExitStatus.FAILED
+
+    def _say(self, kind: Literal["error", "warning"], text: str) -> None:
+        stream = self.environment.err
+        print(f"{self.environment.styled(kind, kind, stream)}: {text}", file=stream, flush=True)
+
+
+def one_line(error: BaseException) -> str:
+    """An error in one line for people."""
+    if isinstance(error, OSError) and error.strerror:
+        text = error.strerror
+        if error.filename:
+            text += f": {error.filename!s}"
+    elif isinstance(error, MemoryError) and not str(error):
+        text = "not enough memory; give --memory-limit, or smaller pictures"
+    else:
+        text = str(error) or type(error).__name__
+    return printable(" ".join(text.split()))
+
+
+def tell_error(environment: Environment, error: BaseException, *, show_traceback: bool = False) -> None:
+    """Say the error that ends the run."""
+    if show_traceback:
+        traceback.print_exception(error, file=environment.err)
+    label = environment.styled("error", "error", environment.err)
+    print(f"{label}: {one_line(error)}", file=environment.err)

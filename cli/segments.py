@@ -1,0 +1,191 @@
+"""What stands around the pixels of JPEG, WebP and BMP files: walked before anything is decoded."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from .limits import Limits
+from .metadata import dots_per_inch, exif_of
+from .picture import Item
+from .status import UnreadableError
+
+_EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
+_ICC, _MPF = b"ICC_PROFILE\0", b"MPF\0"
+_SEGMENT = 65_533  # most bytes in a JPEG segment
+_NO_LENGTH = {0x01, *range(0xD0, 0xD9)}
+_APP0, _APP1, _APP2, _APP14, _COMMENT, _SCAN, _END = 0xE0, 0xE1, 0xE2, 0xEE, 0xFE, 0xDA, 0xD9
+_DENSITY_UNITS = {0: "", 1: "inch", 2: "cm"}
+
+
+@dataclass
+class Pieces:
+    """What a walk has found."""
+
+    items: list[Item] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    scans: int = 0
+    more_pictures: bool = False
+    animated: bool = False
+    lossless: bool = False
+
+
+def walk_jpeg(file: BinaryIO, limits: Limits) -> Pieces:
+    """The segments before the pixels."""
+    pieces, profile = Pieces(), []
+    file.seek(2)
+    total = 0
+    for marker, payload in _jpeg_segments(file):
+        if marker == _SCAN:
+            break
+        total += len(payload)
+        limits.check_metadata(total)
+        if marker == _APP2 and payload.startswith(_ICC):
+            profile.append(payload)
+        elif marker == _APP2 and payload.startswith(_MPF):
+            pieces.more_pictures = True
+        elif item := _jpeg_item(marker, payload):
+            pieces.items.append(item)
+    if profile:
+        whole = b"".join(p[14:] for p in sorted(profile, key=lambda p: p[12:13]))
+        pieces.items.append(Item("icc", "ICC profile", whole, [(_APP2, p) for p in profile]))
+    pieces.scans = 1 + sum(1 for _ in re.finditer(rb"\xff\xda", file.read()))
+    return pieces
+
+
+def _jpeg_segments(file: BinaryIO) -> Iterable[tuple[int, bytes]]:
+    while True:
+        start = file.read(2)
+        while start == b"\xff\xff":  # fill bytes
+            start = start[1:] + file.read(1)
+        if len(start) < 2 or start[0] != 0xFF:
+            raise UnreadableError("its markers are damaged")
+        if start[1] in _NO_LENGTH:
+            continue
+        if start[1] == _END:
+            raise UnreadableError("it has no pixels")
+        length = int.from_bytes(file.read(2), "big") - 2
+        payload = file.read(max(length, 0))
+        if length < 0 or len(payload) < length:
+            raise UnreadableError("the file ends before the picture does")
+        yield start[1], payload
+
+
+def _jpeg_item(marker: int, payload: bytes) -> Item | None:
+    raw = [(marker, payload)]
+    if marker == _APP0 and payload.startswith(b"JFIF\0") and len(payload) >= 12:
+        unit, x, y = struct.unpack_from(">BHH", payload, 7)
+        if unit == 0 and x == y:
+            return Item("implied", "JFIF header", None, raw)
+        return Item("resolution", "resolution", (float(x), float(y), _DENSITY_UNITS.get(unit, "")), raw)
+    if marker == _APP1 and payload.startswith(_EXIF):
+        return Item("exif", "EXIF", payload[len(_EXIF) :], raw)
+    if marker == _APP1 and payload.startswith(_XMP):
+        return Item("xmp", "XMP", payload[len(_XMP) :], raw)
+    if marker == _COMMENT:
+        return Item("other", "comment", None, raw)
+    if _APP0 <= marker <= 0xEF and marker != _APP14:  # APP14 tells how the old pixels were coded
+        return Item("other", f"APP{marker - _APP0} segment", None, raw)
+    return None
+
+
+def jpeg_with(encoded: bytes, native: Iterable[Item], taken: dict[str, Item], *, keep_density: bool) -> bytes:
+    """An encoded JPEG with metadata put behind its first marker."""
+    parts = [encoded[:2]]
+    position = 2
+    own = b""
+    if encoded[2:4] == b"\xff\xe0":  # the encoder's own JFIF header
+        length = 2 + int.from_bytes(encoded[4:6], "big")
+        own, position = encoded[2 : 2 + length], 2 + length
+    raws = [piece for item in native for piece in item.raw]
+    headers = [r for r in raws if r[0] == _APP0 and r[1].startswith(b"JFIF\0")]
+    if "resolution" in taken:
+        parts.append(_segment(_APP0, _jfif(taken["resolution"].content)))
+    elif not headers and not raws:
+        parts.append(own)
+    parts += [_segment(*r) for r in headers] + [_segment(*r) for r in raws if r not in headers]
+    exif = exif_of(taken)
+    if exif is not None and len(exif) + len(_EXIF) <= _SEGMENT:
+        parts.append(_segment(_APP1, _EXIF + exif))
+    if "xmp" in taken and len(taken["xmp"].content) + len(_XMP) <= _SEGMENT:
+        parts.append(_segment(_APP1, _XMP + taken["xmp"].content))
+    if "icc" in taken:
+        parts += _icc_segments(taken["icc"].content)
+    return b"".join([*parts, encoded[position:]])
+
+
+def _icc_segments(profile: bytes) -> list[bytes]:
+    step = _SEGMENT - 14
+    pieces = [profile[n : n + step] for n in range(0, len(profile), step)]
+    return [_segment(_APP2, _ICC + bytes([n, len(pieces)]) + p) for n, p in enumerate(pieces, 1)]
+
+
+def _jfif(resolution: tuple[float, float, str]) -> bytes:
+    per_inch = dots_per_inch(resolution)
+    x, y = per_inch or resolution[:2]
+    return b"JFIF\0\1\1" + struct.pack(">BHHBB", 1 if per_inch else 0, round(x), round(y), 0, 0)
+
+
+def _segment(marker: int, payload: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, len(payload) + 2) + payload
+
+
+def walk_webp(file: BinaryIO, size: int, limits: Limits) -> Pieces:
+    """The chunks of a WebP file."""
+    pieces, position, total = Pieces(), 12, 0
+    file.seek(0)
+    end = min(size, 8 + int.from_bytes(file.read(12)[4:8], "little"))
+    while position + 8 <= end:
+        file.seek(position)
+        kind, length = struct.unpack("<4sI", file.read(8))
+        position += 8 + length + length % 2
+        if kind in (b"VP8 ", b"VP8L", b"ALPH", b"VP8X"):
+            pieces.lossless |= kind == b"VP8L"
+            continue
+        if kind in (b"ANIM", b"ANMF"):
+            pieces.animated = True
+            continue
+        total += length
+        limits.check_metadata(total)
+        payload = file.read(length)
+        name = kind.decode("latin-1").strip()
+        known = {b"ICCP": ("icc", "ICC profile"), b"EXIF": ("exif", "EXIF"), b"XMP ": ("xmp", "XMP")}
+        if kind in known:
+            content = payload.removeprefix(_EXIF) if kind == b"EXIF" else payload
+            pieces.items.append(Item(known[kind][0], known[kind][1], content, payload))  # type: ignore[arg-type]
+        else:
+            pieces.items.append(Item("other", f"chunk {name}"))
+    return pieces
+
+
+def walk_bmp(file: BinaryIO, size: int, limits: Limits) -> Pieces:
+    """The header of a BMP file."""
+    file.seek(0)
+    header = file.read(138)
+    if len(header) < 26:
+        raise UnreadableError("its header is damaged")
+    (length,) = struct.unpack_from("<I", header, 14)
+    pieces = Pieces()
+    if length < 40 or len(header) < 54:
+        return pieces
+    width, height, _, bits, compression, _, x, y = struct.unpack_from("<iiHHIIii", header, 18)
+    limits.check_pixels(abs(width), abs(height))
+    if compression in (0, 3) and abs(width) * abs(height) * bits // 8 > size:
+        raise UnreadableError("the file ends before the picture does")
+    if compression not in (0, 3):
+        limits.check_expansion(abs(width) * abs(height) * 3, size)
+    if bits == 16:
+        pieces.warnings.append("5 and 6 bits per channel are stored in 8")
+    if x > 0 and y > 0:
+        pieces.items.append(Item("resolution", "resolution", (x / 100, y / 100, "cm")))
+    if length >= 124 and header[70:74] in (b"DEBM", b"KNIL") and len(header) >= 138:
+        offset, count = struct.unpack_from("<II", header, 126)
+        limits.check_metadata(count)
+        file.seek(14 + offset)
+        profile = file.read(count)
+        linked = header[70:74] == b"KNIL"
+        pieces.items.append(Item("other" if linked else "icc", "ICC profile", None if linked else profile))
+    return pieces

@@ -1,0 +1,166 @@
+"""The structure of a TIFF file, walked before anything is decoded: directories and their tags.
+
+Strict where the decoder is lenient: a loop, an offset beyond the end or a damaged directory is an
+error here, so that no page can go missing in silence.  Never holds more than the limits allow.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from .limits import Limits
+from .status import UnreadableError
+
+SIZES = {
+    1: 1,
+    2: 1,
+    3: 2,
+    4: 4,
+    5: 8,
+    6: 1,
+    7: 1,
+    8: 2,
+    9: 4,
+    10: 8,
+    11: 4,
+    12: 8,
+    13: 4,
+    16: 8,
+    17: 8,
+    18: 8,
+}
+_INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
+_MAX_TAGS = 4096
+RATIONAL = 5
+
+
+@dataclass(frozen=True)
+class Tag:
+    """One entry of a directory; its value is where `offset` says."""
+
+    code: int
+    type: int
+    count: int
+    offset: int  # of the value, in the file
+    entry: int  # of the entry itself
+
+    @property
+    def size(self) -> int:
+        return self.count * SIZES[self.type]
+
+
+class Directory(dict[int, Tag]):
+    """The tags of a page by number, and those that stand there a second time or are of unknown type."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.repeated: list[Tag] = []
+        self.unknown: list[int] = []
+
+
+@dataclass(frozen=True)
+class Structure:
+    """A TIFF file's byte order, kind and directories."""
+
+    file: BinaryIO
+    size: int
+    order: str  # "<" or ">"
+    big: bool
+    directories: list[Directory]
+
+    @property
+    def pages(self) -> int:
+        return len(self.directories)
+
+    def raw(self, tag: Tag) -> bytes:
+        """A value as it stands in the file."""
+        self.file.seek(tag.offset)
+        return self.file.read(tag.size)
+
+    def integers(self, tag: Tag) -> tuple[int, ...]:
+        """A value of integer type."""
+        letter = _INTEGERS.get(tag.type)
+        if letter is None:
+            raise UnreadableError(f"its tag {tag.code} is not an integer")
+        return struct.unpack(f"{self.order}{tag.count}{letter}", self.raw(tag))
+
+    def first(self, directory: Directory, code: int, default: int) -> int:
+        """The first integer of a tag, or a default where the tag is missing."""
+        tag = directory.get(code)
+        if tag is None or not tag.count:
+            return default
+        return self.integers(Tag(code, tag.type, 1, tag.offset, tag.entry))[0]
+
+    def inner(self, offset: int) -> Directory:
+        """A directory that a tag points to: EXIF or GPS."""
+        return _directory(self.file, self.size, self.order, self.big, offset)[0]
+
+
+def walk(file: BinaryIO, size: int, limits: Limits) -> Structure:
+    """Every directory of the main chain."""
+    file.seek(0)
+    start = file.read(16)
+    order = {b"II": "<", b"MM": ">"}.get(start[:2])
+    if order is None or len(start) < 8:
+        raise UnreadableError("its TIFF header is damaged")
+    (version,) = struct.unpack_from(order + "H", start, 2)
+    big = version == 43
+    if version not in (42, 43) or (
+        big and (len(start) < 16 or start[4:8] != struct.pack(order + "HH", 8, 0))
+    ):
+        raise UnreadableError("its TIFF header is damaged")
+    (offset,) = struct.unpack_from(order + ("Q" if big else "I"), start, 8 if big else 4)
+    directories = list(_chain(file, size, order, big, offset, limits))
+    if not directories:
+        raise UnreadableError("it has no page")
+    return Structure(file, size, order, big, directories)
+
+
+def _chain(
+    file: BinaryIO, size: int, order: str, big: bool, offset: int, limits: Limits
+) -> Iterator[Directory]:
+    seen: set[int] = set()
+    metadata = 0
+    while offset:
+        if offset in seen:
+            raise UnreadableError("its pages form a loop")
+        seen.add(offset)
+        limits.check_frames(len(seen))
+        directory, offset = _directory(file, size, order, big, offset)
+        metadata += sum(tag.size for tag in [*directory.values(), *directory.repeated])
+        limits.check_metadata(metadata)
+        yield directory
+
+
+def _directory(file: BinaryIO, size: int, order: str, big: bool, offset: int) -> tuple[Directory, int]:
+    """The tags of one directory, and the offset of the next."""
+    count_format, entry_format, width = ("Q", "HHQ", 8) if big else ("H", "HHI", 4)
+    head, length = struct.calcsize(order + count_format), 20 if big else 12
+    file.seek(offset)
+    start = file.read(head)
+    count = struct.unpack(order + count_format, start)[0] if len(start) == head else 0
+    if not 0 < count <= _MAX_TAGS:
+        raise UnreadableError(f"its page directory at byte {offset:,} is damaged")
+    body = file.read(count * length + width)
+    if len(body) < count * length + width:
+        raise UnreadableError("the file ends before its page directory does")
+    tags = Directory()
+    for n in range(count):
+        code, kind, items = struct.unpack_from(order + entry_format, body, n * length)
+        if kind not in SIZES:
+            tags.unknown.append(code)  # the specification asks readers to skip types they do not know
+            continue
+        entry = offset + head + n * length
+        at = entry + length - width
+        if items * SIZES[kind] > width:
+            (at,) = struct.unpack_from(order + ("Q" if big else "I"), body, n * length + length - width)
+        if at + items * SIZES[kind] > size:
+            raise UnreadableError(f"its tag {code} lies beyond the end of the file")
+        tag = Tag(code, kind, items, at, entry)
+        if tags.setdefault(code, tag) is not tag:
+            tags.repeated.append(tag)
+    (following,) = struct.unpack_from(order + ("Q" if big else "I"), body, count * length)
+    return tags, following

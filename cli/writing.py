@@ -1,0 +1,139 @@
+"""Writing files so that an original is never lost: beside it first, then in its place in one step."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from .status import ExistsError, UnwritableError
+
+_PREFIX, _SUFFIX = ".nlmeans-", ".part"
+
+
+@contextmanager
+def replacing(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
+    """A new file that takes the place of `path` when the block ends well, and is gone when it does not.
+
+    The bytes are on the disk before the old file goes.  A run that is killed leaves a hidden file,
+    which the next run in this folder removes.
+    """
+    check_target(path, overwrite=overwrite)
+    try:
+        temporary, file = _temporary(path.parent)
+    except OSError as error:
+        raise UnwritableError(f"{path}: {error.strerror}") from error
+    try:
+        with file:
+            yield file
+            _keep_mode(file, path)
+            file.flush()
+            os.fsync(file.fileno())
+            if os.name != "nt":  # an open file can be moved, and its lock holds until it is
+                _move(temporary, path, overwrite)
+        if os.name == "nt":
+            _move(temporary, path, overwrite)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+            raise UnwritableError(f"{path}: {error.strerror or error}; nothing was written") from error
+        raise
+    _sync_folder(path.parent)
+
+
+def check_target(path: Path, *, overwrite: bool) -> None:
+    """Refuse an output that exists, or that is no plain file."""
+    try:
+        mode = path.lstat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except (OSError, ValueError) as error:
+        raise UnwritableError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+    if stat.S_ISLNK(mode):
+        raise ExistsError(f"{path} is a symbolic link; name the file that it points to")
+    if not stat.S_ISREG(mode):
+        raise ExistsError(f"{path} is not a regular file; use -o - to write to a pipe")
+    if not overwrite:
+        raise ExistsError(f"{path} exists; give --overwrite to replace it or --skip-existing to keep it")
+
+
+def sweep(folder: Path) -> int:
+    """Remove what killed runs have left in a folder; those of running ones are locked, and stay."""
+    removed = 0
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(folder):
+            if (
+                entry.name.startswith(_PREFIX)
+                and entry.name.endswith(_SUFFIX)
+                and entry.is_file(follow_symlinks=False)
+            ):
+                removed += _remove_if_stale(Path(entry.path))
+    return removed
+
+
+def _temporary(folder: Path) -> tuple[Path, BinaryIO]:
+    """A new hidden file in the folder, locked while it is ours."""
+    while True:
+        path = folder / f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
+        file = open(path, "x+b")  # noqa: SIM115 - it outlives this function
+        if _lock(file.fileno()) and path.exists():
+            return path, file
+        file.close()  # a sweep came between opening and locking
+
+
+def _lock(descriptor: int) -> bool:
+    """Take the lock that says a run is alive; True also where there are no locks."""
+    try:
+        import fcntl
+    except ImportError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _remove_if_stale(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        if _lock(descriptor):
+            path.unlink(missing_ok=True)
+            return True
+        return False
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def _keep_mode(file: BinaryIO, path: Path) -> None:
+    """An overwritten file keeps its permissions."""
+    with contextlib.suppress(OSError):
+        os.chmod(file.fileno(), stat.S_IMODE(path.stat().st_mode))
+
+
+def _move(temporary: Path, path: Path, overwrite: bool) -> None:
+    check_target(path, overwrite=overwrite)  # again: it may have come while we worked
+    os.replace(temporary, path)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name durable, where the system can."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

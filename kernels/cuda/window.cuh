@@ -1,0 +1,56 @@
+// What every kernel of the window shares: the arguments, the border rule, the exponential.
+//
+//     S(i, s) = sum_c sum_o a(o) (query_c(i + o) - key_c(j + o))^2        j = i + s, a(o) = taps_y(oy) taps_x(ox)
+//     w(i, s) = 2^-max(scale_i S(i, s) - bias_i, 0) * vote_j              j inside the plane, else 0
+//
+// Planes are (H, W) float32, row after row; stacks of planes follow one another.  i is a query pixel, s a
+// shift of the search window, j its candidate.  Names and order of steps are those of the NumPy reference.
+#pragma once
+
+#ifndef INDEX
+#define INDEX int  // type of an offset into a plane; long long where a stack has 2^29 samples or more
+#endif
+#ifndef MAX_TAPS
+#define MAX_TAPS 9  // the register kernels go to patch radius 4
+#endif
+
+#ifndef DYNAMIC_SHARED  // a host emulation brings its own pair
+#define DYNAMIC_SHARED(type, name) extern __shared__ type name[]
+
+// 2^x, relative error 2^-22; results below 2^-126 are 0.
+__device__ __forceinline__ float fast_exp2(float x)
+{
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+#endif
+
+// One launch's numbers, passed by value; the launch plan has the same fields in the same order.
+struct Window {
+    int height, width;       // of a plane
+    int radius_y, radius_x;  // search radius
+    int patch_y, patch_x;    // patch radius
+    int own;                 // 1 when query and key are one plane: the shift (0, 0) is left out
+    int blocks_x;            // blocks that cover a row
+    int chunk_y, chunk_x;    // shifts whose tile is in shared memory at a time
+    int chunks_y, chunks_x;  // how many such chunks make the window; the last ones may be smaller
+    int slices;              // grid.z: chunk n belongs to slice n % slices
+    int first, count;        // shifts of a batch, for the kernels that keep a weight plane a shift
+    int add;                 // 1 when `spread` adds to what is there
+    float bias, scale;       // where they are numbers
+    float gain;              // factor of the features: sqrt of a box tap, and of a scale that is a number
+    float start;             // what a column sum starts from: -bias / sum of the horizontal taps
+    float taps_y[MAX_TAPS], taps_x[MAX_TAPS];
+};
+
+// Index of the symmetric reflection, folded modulo 2n: any index, any n >= 1.
+__device__ __forceinline__ int reflect(int index, int n)
+{
+    if (index < 0) index = -1 - index;
+    if (index >= n) {
+        index %= 2 * n;
+        if (index >= n) index = 2 * n - 1 - index;
+    }
+    return index;
+}

@@ -1,0 +1,237 @@
+"""The window kernel on a GPU: plans of :mod:`nlmeans.backends.cuda_plan`, launched through CuPy.
+
+Importing this module imports no CuPy and touches no driver: a process may fork until the first
+CuPy array arrives.  Work is queued on CuPy's current stream of the device the arrays are on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+
+from nlmeans.backends import cuda_plan
+from nlmeans.backends.contract import Array, PlanePair, Request, Run, Sums
+from nlmeans.backends.cuda_plan import Device, Launch, Plan, Problem
+from nlmeans.errors import InvalidTypeError, MemoryLimitError
+
+OLDEST = 75  # compute capability 7.5, Turing: the oldest that the compilers of CUDA 13 know
+_T = TypeVar("_T")
+
+
+def can_run(request: Request) -> str | None:
+    """Where CuPy finds a GPU that is new enough; the device is looked for once in a process."""
+    return _missing()
+
+
+def works_in(dtype: str) -> str:
+    """float32, whatever the image's type."""
+    return "float32"
+
+
+def namespace() -> Any:
+    """CuPy."""
+    return import_module("cupy")
+
+
+def accumulate(pair: PlanePair, run: Run, *, peak: bool = False, squares: bool = False) -> Sums:
+    """Weighted sums over the search window; see the contract."""
+    with _on_device_of(pair.query) as executor:
+        return accumulate_on(executor, pair, run, peak=peak, squares=squares)
+
+
+def aggregate(pair: PlanePair, run: Run, normaliser: Array, centre: Array | None) -> Sums:
+    """The same sums with every patch voting for all of its pixels; see the contract."""
+    with _on_device_of(pair.query) as executor:
+        return aggregate_on(executor, pair, run, normaliser, centre)
+
+
+def memory_needed(pair: PlanePair, *, aggregates: bool, device: Device | None = None) -> int:
+    """Bytes that a call allocates: results and scratch."""
+    problem = Problem.of(pair, _taps(pair), peak=True)
+    plan = (cuda_plan.aggregate if aggregates else cuda_plan.accumulate)(problem, device or Device())
+    return plan.scratch_bytes + 4 * (problem.values + 3) * problem.height * problem.width
+
+
+# --- the two entries, for any executor -------------------------------------------------------
+
+
+class Executor(Protocol):
+    """Memory and launches: CuPy's, or those of the tests' emulator."""
+
+    device: Device
+
+    def empty(self, shape: tuple[int, ...]) -> Array:
+        """float32, not initialised."""
+
+    def floats(self, numbers: Array) -> Array:
+        """The numbers in the executor's memory, float32, in one piece."""
+
+    def launch(self, launch: Launch, arguments: list[Any]) -> None:
+        """Queue one launch."""
+
+
+def accumulate_on(
+    executor: Executor, pair: PlanePair, run: Run, *, peak: bool = False, squares: bool = False
+) -> Sums:
+    """`accumulate` on a given executor."""
+    plane = pair.vote.shape
+    sums = Sums(executor.empty(pair.value.shape), executor.empty(plane))
+    sums.peak = executor.empty(plane) if peak else None
+    sums.squares = executor.empty(plane) if squares else None
+    results = {"denominator": sums.denominator, "peak": sums.peak, "squares": sums.squares}
+    for part, buffers in _parts(executor, pair, sums.numerator):
+        problem = Problem.of(part, _taps(part), peak=peak, squares=squares)
+        _execute(executor, cuda_plan.accumulate(problem, executor.device), buffers | results)
+    if run.tick is not None:
+        run.tick(1.0)
+    return sums
+
+
+def aggregate_on(
+    executor: Executor, pair: PlanePair, run: Run, normaliser: Array, centre: Array | None
+) -> Sums:
+    """`aggregate` on a given executor."""
+    sums = Sums(executor.empty(pair.value.shape), executor.empty(pair.vote.shape))
+    results = {
+        "denominator": sums.denominator,
+        "normaliser": executor.floats(normaliser),
+        "centre": None if centre is None else executor.floats(centre),
+    }
+    for part, buffers in _parts(executor, pair, sums.numerator):
+        problem = Problem.of(part, _taps(part))
+        _execute(executor, cuda_plan.aggregate(problem, executor.device), buffers | results)
+    if run.tick is not None:
+        run.tick(1.0)
+    return sums
+
+
+def _parts(
+    executor: Executor, pair: PlanePair, numerator: Array
+) -> Iterator[tuple[PlanePair, dict[str, Any]]]:
+    """The pair with at most as many values as fit a kernel's registers, and its buffers by name."""
+    query = executor.floats(pair.query)
+    buffers = {
+        "query": query,
+        "key": query if pair.key is pair.query else executor.floats(pair.key),
+        "vote": executor.floats(pair.vote),
+        "taps_y": executor.floats(_taps(pair)[0]),
+        "taps_x": executor.floats(_taps(pair)[1]),
+    }
+    for name, given in (("bias", pair.bias), ("scale", pair.scale)):
+        buffers[name] = executor.floats(given) if getattr(given, "ndim", 0) else None
+    for first in range(0, pair.value.shape[0], cuda_plan.MOST_VALUES):
+        some = slice(first, first + cuda_plan.MOST_VALUES)
+        part = replace(pair, value=pair.value[some])
+        yield part, buffers | {"value": executor.floats(part.value), "numerator": numerator[some]}
+
+
+def _execute(executor: Executor, plan: Plan, buffers: dict[str, Any]) -> None:
+    """Every launch of a plan, with scratch for the time of it."""
+    named = buffers | {name: executor.empty(shape) for name, shape in plan.scratch.items()}
+    for launch in plan.launches:
+        executor.launch(launch, [named[a] if isinstance(a, str) else a for a in launch.arguments])
+
+
+def _taps(pair: PlanePair) -> tuple[Any, Any]:
+    """The taps as NumPy float64: they are numbers of the plan."""
+    down, along = (np.asarray(taps.get() if hasattr(taps, "get") else taps, np.float64) for taps in pair.taps)
+    return down, along
+
+
+# --- CuPy ------------------------------------------------------------------------------------
+
+
+@cache
+def _missing() -> str | None:
+    """Why there is no GPU to work on, or None."""
+    if find_spec("cupy") is None:
+        return "CuPy is not installed; pip install nlmeans[cuda13] (or nlmeans[cuda12] for a CUDA 12 driver)"
+    try:
+        cupy = import_module("cupy")
+    except Exception as error:  # a broken installation may raise anything
+        return f"CuPy cannot be imported ({error}); install the one for your CUDA driver"
+    try:
+        devices = cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        return f"CUDA does not start ({error}); install or update the NVIDIA driver"
+    if devices == 0:
+        return "there is no CUDA device on this machine"
+    newest = max(int(cupy.cuda.Device(n).compute_capability) for n in range(devices))
+    if newest < OLDEST:
+        return f"the GPU has compute capability {newest / 10}; {OLDEST / 10} or newer is needed"
+    return None
+
+
+class _OnDevice:
+    """The executor of one CuPy device; a context, so that new memory and launches are there."""
+
+    def __init__(self, number: int) -> None:
+        self.cupy = import_module("cupy")
+        self.number = number
+        self.device = _describe(number)
+
+    def __enter__(self) -> _OnDevice:
+        self._context = self.cupy.cuda.Device(self.number)
+        self._context.__enter__()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._context.__exit__(*raised)
+
+    def empty(self, shape: tuple[int, ...]) -> Array:
+        return self._allocating(lambda: self.cupy.empty(shape, np.float32))
+
+    def floats(self, numbers: Array) -> Array:
+        return self._allocating(lambda: self.cupy.ascontiguousarray(numbers, np.float32))
+
+    def launch(self, launch: Launch, arguments: list[Any]) -> None:
+        kernel = _kernel(self.number, launch.source, launch.options, launch.kernel)
+        if launch.shared_bytes > 48 * 1024:
+            kernel.max_dynamic_shared_size_bytes = launch.shared_bytes
+        kernel(launch.grid, launch.block, tuple(arguments), shared_mem=launch.shared_bytes)
+
+    def _allocating(self, allocate: Callable[[], _T]) -> _T:
+        """Once more with the pool's unused blocks given back, when memory runs out."""
+        out_of_memory = self.cupy.cuda.memory.OutOfMemoryError
+        try:
+            return allocate()
+        except out_of_memory:
+            self.cupy.get_default_memory_pool().free_all_blocks()
+        try:
+            return allocate()
+        except out_of_memory as error:
+            raise MemoryLimitError(
+                f"the GPU has too little free memory ({error}); use smaller tiles"
+            ) from error
+
+
+def _on_device_of(array: Array) -> _OnDevice:
+    """Work where the array is."""
+    if not type(array).__module__.startswith("cupy"):
+        raise InvalidTypeError(f"the CUDA backend works on CuPy arrays, got {type(array).__name__}")
+    return _OnDevice(array.device.id)
+
+
+@cache
+def _describe(number: int) -> Device:
+    attributes = import_module("cupy").cuda.Device(number).attributes
+    return Device(
+        multiprocessors=attributes["MultiProcessorCount"],
+        shared_per_block=attributes["MaxSharedMemoryPerBlockOptin"],
+        shared_per_multiprocessor=attributes["MaxSharedMemoryPerMultiprocessor"],
+    )
+
+
+@cache
+def _kernel(number: int, source: str, options: tuple[str, ...], name: str) -> Any:
+    """A compiled kernel; CuPy keeps the machine code on disk by text, options and architecture."""
+    module = import_module("cupy").RawModule(
+        code=cuda_plan.source(source), options=("-std=c++17", *options), backend="nvrtc"
+    )
+    return module.get_function(name)

@@ -199,9 +199,10 @@ def nonlocal_mean(
     >>> nonlocal_mean(x, x, x).round(3).ravel()
     array([0.05, 0.05, 5.  ])
     """
+    xp = namespace(query, key, value)
     task = _Task.of(similarity, normalisation, window, center, memory_limit)
     _check(query, key, value, vote, task)
-    return _batched(query, key, value, vote, task, namespace(query, key, value))
+    return _batched(query, key, value, vote, task, xp)
 
 
 def nonlocal_weights(
@@ -282,7 +283,7 @@ def _whole(query: Array, key: Array, value: Array, vote: Array | None, task: _Ta
         middle = xp.mean(key, axis=0)  # distances do not change; digits are kept
         query, key = query - middle, key - middle
     candidates = key.shape[0]
-    voting = None if vote is None else xp.astype(vote != 0, xp.bool)[None, :]
+    voting = None if vote is None else xp.astype(vote, xp.bool)[None, :]
     index = xp.arange(candidates)
 
     def block(at: Region) -> Array:
@@ -301,7 +302,7 @@ def _windowed(query: Array, key: Array, value: Array, vote: Array | None, task: 
     if vote is None:
         vote = xp.ones_like(query[..., 0])
     key, value = _margin(key, radius, xp), _margin(value, radius, xp)
-    voting = _margin(xp.astype(vote != 0, query.dtype), radius, xp) != 0
+    voting = _margin(xp.astype(vote, xp.bool), radius, xp)
     offsets = list(shifts(radius))
     own = offsets.index((0,) * len(grid))
 

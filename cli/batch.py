@@ -10,17 +10,15 @@ from typing import Any
 
 from . import naming, writing
 from .environment import Environment, printable
+from .job import Job, Result
 from .limits import Limits
 from .metadata import stripped
-from .picture import Array, Layout, Picture, Saving
-from .pixels import Split, merged, settings_for
+from .picture import Array, Picture, Saving
 from .progress import Progress
-from .reading import FORMATS, opened
+from .reading import FORMATS, opened, writer_of
 from .report import Outcome, Report
-from .status import UnwritableError, UsageError
-
-PARAMETERS = ("sigma", "h", "k", "patch_radius", "search_radius", "patch", "center", "aggregate", "nan")
-RUNNING = ("backend", "workers", "memory_limit")
+from .sides import Sides
+from .status import ExistsError, ExitStatus, UsageError, status_of
 
 
 @dataclass
@@ -31,30 +29,17 @@ class Batch:
     limits: Limits
     options: dict[str, Any]
     report: Report
+    job: Job
     swept: set[Path] = field(default_factory=set)
+    written: set[tuple[int, int]] = field(default_factory=set)  # (device, inode) of this run's outputs
 
-    @classmethod
-    def of(cls, environment: Environment, limits: Limits, options: dict[str, Any]) -> Batch:
-        """The batch that the options of the command say."""
-        if options["overwrite"] and options["skip_existing"]:
-            raise UsageError("--overwrite and --skip-existing contradict each other")
-        report = Report(
-            environment,
-            json=options["as_json"],
-            quiet=options["quiet"],
-            verbose=options["verbose"],
-            show_traceback=options["show_traceback"],
-        )
-        return cls(environment, limits, options, report)
-
-    def run(self) -> int:
+    def run(self) -> ExitStatus:
         """Do all tasks."""
         tasks = self._tasks()
-        shown = not self.options["quiet"]
-        with Progress(self.environment, shown=shown) as progress:
+        with Progress(self.environment, shown=not self.report.quiet) as progress:
             for number, task in enumerate(tasks, 1):
                 count = f"[{number}/{len(tasks)}] " if len(tasks) > 1 else ""
-                progress.start(f"{count}{printable(task.input)}", 0.0)
+                progress.start(f"{count}{printable(task.input)}")
                 try:
                     outcome = self._one(task, progress)
                 except Exception as error:
@@ -62,29 +47,37 @@ class Batch:
                     if isinstance(error, BrokenPipeError):
                         raise
                     self.report.failed(task.input, error, task.output)
+                    if status_of(error) is ExitStatus.UNAVAILABLE:
+                        return ExitStatus.UNAVAILABLE  # it would be the same for every other file
                 else:
                     progress.clear()
                     self.report.add(outcome)
         return self.report.exit_status()
 
     def _tasks(self) -> list[naming.Task]:
+        """What is to be done, once it is sure that the options fit together."""
+        if self.options["overwrite"] and self.options["skip_existing"]:
+            raise UsageError("--overwrite and --skip-existing contradict each other")
         name = self.options["format_name"]
-        by_lower = {f.lower(): f for f in FORMATS}
         tasks = naming.plan(
             self.options["inputs"],
             self.options["output"],
             recursive=self.options["recursive"],
-            format_name=by_lower[name] if name else None,
+            format_name={f.lower(): f for f in FORMATS}[name] if name else None,
         )
-        if any(t.output == "-" for t in tasks):
+        if not tasks:
+            raise UsageError("there are no pictures in what was given")
+        for option in ("method_noise", "side_by_side"):
+            naming.check_side(self.options[option], option, tasks)
+        if any(t.output == "-" for t in tasks) and not self.options["dry_run"]:
+            if self.environment.out_closed:
+                raise UsageError("standard output is closed; name a file with -o")
             if self.environment.is_terminal(self.environment.binary_out):
                 raise UsageError("standard output is a terminal; redirect it to a file, or name one with -o")
             if self.options["as_json"]:
                 raise UsageError(
                     "--json and a picture cannot both go to standard output; name a file with -o"
                 )
-        if not tasks:
-            raise UsageError("there are no pictures in what was given")
         return tasks
 
     def _one(self, task: naming.Task, progress: Progress) -> Outcome:
@@ -100,20 +93,18 @@ class Batch:
                 if skipped := self._checked(task):
                     return skipped
             format_name = task.format or picture.format
-            writer = _writer(format_name, picture)
+            writer = writer_of(format_name, picture.pages)
+            sides = Sides.of(task, self.options, picture)
+            progress.size(sum(page.pixels for page in picture.pages) / 1e6)
+            if self.options["dry_run"]:
+                return self._planned(task, format_name, picture)
             facts: list[dict[str, Any]] = []
-            pages = self._pages(picture, progress, facts)
-            saving = Saving(quality=self.options["quality"])
-            if task.output == "-":
-                lost = self._to_pipe(writer, pages, picture, saving)
-            else:
-                target = Path(task.output)
-                self._prepare_folder(target.parent)
-                with writing.replacing(target, overwrite=self.options["overwrite"]) as file:
-                    lost = writer(file, pages, picture, saving)
-            warnings = picture.warnings + lost
+            pages = self._pages(picture, progress, facts, sides)
+            lost = self._written(task, writer, pages, picture)
+            lost += sides.write(self._replacing)
+            warnings = picture.warnings + self.job.taken_warnings() + lost
         seconds = round(time.monotonic() - began, 3)
-        details = {"format": format_name, "seconds": seconds, "pages": facts}
+        details = {"format": format_name, "seconds": seconds, "pages": facts, **sides.outputs()}
         message = f"{printable(task.input)} -> {printable(task.output)}  {_summary(facts)}, {seconds:.1f} s"
         return Outcome(
             task.input, "written", task.output, message=message, warnings=warnings, details=details
@@ -131,51 +122,63 @@ class Batch:
         writing.check_target(target, overwrite=self.options["overwrite"])
         return None
 
-    def _pages(self, picture: Picture, progress: Progress, facts: list[dict[str, Any]]) -> Iterator[Array]:
-        """Every page denoised, one at a time."""
-        import nlmeans
+    def _planned(self, task: naming.Task, format_name: str, picture: Picture) -> Outcome:
+        """What would be done, without doing it."""
+        from .preview import preview
 
-        for number, layout in enumerate(picture.pages):
-            page = picture.decode(number)
-            split = Split.of(page, layout, self.options["channel_axis"])
-            settings = settings_for(layout, split, {n: self.options[n] for n in PARAMETERS})
-            chosen = nlmeans.suggest(split.colour, **settings)
-            running = {n: self.options[n] for n in RUNNING if self.options[n] is not None}
-            colour = nlmeans.denoise(
-                split.colour, **{**settings, **chosen.to_dict()}, **running, progress=progress
-            )
-            facts.append(_facts(layout, chosen))
-            yield merged(page, colour, layout)
+        plan = preview(self.job, picture)
+        warnings = picture.warnings + self.job.taken_warnings()
+        message = f"{printable(task.input)} -> {printable(task.output)}  {plan.words}"
+        details = {"format": format_name, **plan.details}
+        return Outcome(
+            task.input, "planned", task.output, message=message, warnings=warnings, details=details
+        )
 
-    def _to_pipe(self, writer: Any, pages: Any, picture: Picture, saving: Saving) -> list[str]:
-        from io import BytesIO
+    def _pages(
+        self, picture: Picture, progress: Progress, facts: list[dict[str, Any]], sides: Sides
+    ) -> Iterator[Array]:
+        """Every page denoised, one at a time; what is told of it, and drawn beside it, is collected."""
+        for result in self.job.results(picture, progress):
+            facts.append(facts_of(result))
+            sides.add(result)
+            if self.report.verbose:
+                progress.clear()
+                self.report.detail(f"{result.layout.words}: {result.parameters.to_json()}")
+            yield result.clean
 
-        memory = BytesIO()  # a format may go back to fill in lengths, which a pipe cannot
-        lost: list[str] = writer(memory, pages, picture, saving)
-        self.environment.binary_out.write(memory.getbuffer())
-        self.environment.binary_out.flush()
+    def _written(self, task: naming.Task, writer: Any, pages: Iterator[Array], picture: Picture) -> list[str]:
+        """Store the pages; returns warnings."""
+        saving = Saving(quality=self.options["quality"])
+        if task.output == "-":
+            from io import BytesIO
+
+            memory = BytesIO()  # a format may go back to fill in lengths, which a pipe cannot
+            lost: list[str] = writer(memory, pages, picture, saving)
+            self.environment.binary_out.write(memory.getbuffer())
+            self.environment.binary_out.flush()
+            return lost
+        with self._replacing(Path(task.output)) as file:
+            lost = writer(file, pages, picture, saving)
         return lost
 
-    def _prepare_folder(self, folder: Path) -> None:
-        if folder not in self.swept:
-            naming.make_folders([folder / "x"])
-            writing.sweep(folder)
-            self.swept.add(folder)
+    def _replacing(self, target: Path) -> Any:
+        """A new file in place of the target; never in place of what this run has written."""
+        if target.parent not in self.swept:
+            naming.make_folder(target.parent)
+            writing.sweep(target.parent)
+            self.swept.add(target.parent)
+        if target.exists() and writing.identity(target) in self.written:
+            raise ExistsError(f"{target} was written by this run already, from another input")
+        return writing.replacing(target, overwrite=self.options["overwrite"], remember=self.written.add)
 
 
-def _writer(format_name: str, picture: Picture) -> Any:
-    """The function that writes a format, after it has been asked whether it can."""
-    chosen = FORMATS[format_name]
-    refuse = chosen.function("refusal")
-    for layout in picture.pages:
-        reason = refuse(format_name, layout, len(picture.pages))
-        if reason:
-            raise UnwritableError(reason)
-    return chosen.function(chosen.writer)
-
-
-def _facts(layout: Layout, chosen: Any) -> dict[str, Any]:
-    return {"shape": list(layout.shape), "dtype": layout.dtype, "parameters": chosen.to_dict()}
+def facts_of(result: Result) -> dict[str, Any]:
+    """What is told of one page."""
+    return {
+        "shape": list(result.layout.shape),
+        "dtype": result.layout.dtype,
+        "parameters": result.parameters.to_dict(),
+    }
 
 
 def _summary(facts: list[dict[str, Any]]) -> str:

@@ -7,16 +7,26 @@ from typing import Any
 import click
 
 from .environment import Environment
-from .options import limit_options, message_options, parameter_options, running_options, taken_limits
+from .options import (
+    Level,
+    limit_options,
+    message_options,
+    parameter_options,
+    picture_options,
+    running_options,
+    taken_limits,
+)
 
 EPILOG = """\b
 Examples:
-  nlmeans denoise photo.png                       writes photo.denoised.png
+  nlmeans denoise photo.png                        writes photo.denoised.png
   nlmeans denoise noisy.tif -o clean.tif --sigma 4%
-  nlmeans denoise *.jpg -o clean                  into a folder
-  nlmeans denoise -r scans -o 'clean/{stem}{ext}'
-  nlmeans denoise - < in.png > out.png
+  nlmeans denoise *.jpg -o clean                   into a folder
+  nlmeans denoise -r scans -o 'clean/{stem}{ext}'  a folder, by a template
+  nlmeans denoise photo.png --dry-run              what would be done, how long
+  nlmeans denoise - < in.png > out.png             in a pipe
 """
+FORMAT_NAMES = ["png", "jpeg", "tiff", "webp", "bmp", "npy"]
 
 
 @click.command("denoise", epilog=EPILOG, no_args_is_help=True)
@@ -29,21 +39,31 @@ Examples:
     "Default: NAME.denoised.EXT beside the input.",
 )
 @click.option("-r", "--recursive", is_flag=True, help="Take the pictures in folders and the folders below.")
-@click.option(
-    "--overwrite", is_flag=True, help="Replace outputs that exist, the input too if it is named as output."
-)
+@click.option("--overwrite", is_flag=True, help="Replace outputs that exist, even the input itself.")
 @click.option("--skip-existing", is_flag=True, help="Leave out inputs whose output exists.")
 @click.option(
-    "--format",
-    "format_name",
-    type=click.Choice(["png", "jpeg", "tiff", "webp", "bmp", "npy"]),
-    help="Format of the output. Default: by its name.",
+    "--dry-run", is_flag=True, help="Say what would be done, the time and the memory; write nothing."
 )
+@click.option(
+    "--format", "format_name", type=click.Choice(FORMAT_NAMES), help="Default: by the output's name."
+)
+@click.option("--quality", type=click.IntRange(1, 100), help="Of JPEG and lossy WebP. Default: as the input.")
 @click.option("--strip", is_flag=True, help="Leave out metadata; colour profile and orientation stay.")
 @click.option(
-    "--quality", type=click.IntRange(1, 100), help="Of JPEG and lossy WebP output. Default: as the input."
+    "--method-noise", metavar="FILE", help="Write what was removed: exact as .tif or .npy, else visible."
 )
+@click.option("--side-by-side", metavar="FILE", help="Write noisy, denoised and removed in one picture.")
 @parameter_options
+@click.option(
+    "--sigma-map", metavar="FILE", help="The noise level of each pixel, a picture of the same size."
+)
+@click.option("--guide", metavar="FILE", help="A picture whose patches are compared instead.")
+@click.option(
+    "--guide-sigma", type=Level(), metavar="LEVEL", help="Noise level of the guide; 0 if it is clean."
+)
+@click.option("--mask", metavar="FILE", help="A picture that is 0 where pixels are neither used nor changed.")
+@picture_options
+@click.option("--volume", is_flag=True, help="The pages of a TIFF file are the planes of one volume.")
 @running_options
 @message_options
 @limit_options
@@ -51,10 +71,14 @@ Examples:
 def command(environment: Environment, /, **options: Any) -> int:
     """Remove noise from pictures: PNG, JPEG, TIFF, WebP, BMP and NPY.
 
-    Nothing is ever written over an input, nor over any file unless --overwrite says so.
-    Noise level, radii and strength are chosen by the picture where they are not given.
+    An input is never written over, nor any other file, unless --overwrite says so.
+    Noise level, radii and strength are found for each picture where they are not given.
     """
     from .batch import Batch
+    from .job import Job
+    from .report import Report
 
     limits = taken_limits(options)
-    return Batch.of(environment, limits, options).run()
+    report = Report.of(environment, options)
+    job = Job.of(options, limits, environment.binary_in)
+    return Batch(environment, limits, options, report, job).run()

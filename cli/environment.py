@@ -26,13 +26,15 @@ class Environment:
     binary_out: BinaryIO  # a picture that is piped out
     variables: Mapping[str, str] = field(default_factory=dict)
     no_color: bool = False
+    out_closed: bool = False  # there is nowhere for results to go
 
     @classmethod
     def of_process(cls) -> Environment:
         """The streams of this process; one that is closed becomes the null device."""
         out, err = (_text(stream) for stream in (sys.stdout, sys.stderr))
         inside = sys.stdin.buffer if sys.stdin else BytesIO()
-        return cls(out, err, inside, cast(BinaryIO, out.buffer), os.environ)
+        closed = sys.stdout is None
+        return cls(out, err, inside, cast(BinaryIO, out.buffer), os.environ, out_closed=closed)
 
     def is_terminal(self, stream: TextIO | BinaryIO) -> bool:
         """Whether a person looks at this stream."""

@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .environment import Environment, printable
-from .limits import Limits
-from .options import limit_options, message_options, parameter_options, taken_limits
+from .options import (
+    in_units,
+    limit_options,
+    message_options,
+    parameter_options,
+    picture_options,
+    taken_limits,
+)
 from .picture import Layout
 
+if TYPE_CHECKING:
+    from .job import Job
+    from .limits import Limits
+    from .report import Report
 
-@click.command("estimate", no_args_is_help=True)
+EPILOG = """\b
+Examples:
+  nlmeans estimate photo.png
+  nlmeans estimate --json *.tif
+"""
+
+
+@click.command("estimate", epilog=EPILOG, no_args_is_help=True)
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option("-r", "--recursive", is_flag=True, help="Take the pictures in folders and the folders below.")
 @parameter_options
+@picture_options
 @message_options
 @limit_options
 @click.pass_obj
@@ -25,19 +43,15 @@ def command(environment: Environment, /, **options: Any) -> int:
     The noise level is the standard deviation of the noise in the file's own units.
     """
     from . import naming
+    from .job import Job
     from .report import Report
 
     limits = taken_limits(options)
-    report = Report(
-        environment,
-        json=options["as_json"],
-        quiet=options["quiet"],
-        verbose=options["verbose"],
-        show_traceback=options["show_traceback"],
-    )
+    report = Report.of(environment, options)
+    job = Job.of(options, limits, environment.binary_in)
     for _, name in naming.expand(options["inputs"], recursive=options["recursive"]):
         try:
-            _one(name, environment, limits, options, report)
+            _one(name, job, limits, report)
         except Exception as error:
             if isinstance(error, BrokenPipeError):
                 raise
@@ -45,38 +59,33 @@ def command(environment: Environment, /, **options: Any) -> int:
     return report.exit_status()
 
 
-def _one(name: str, environment: Environment, limits: Limits, options: dict[str, Any], report: Any) -> None:
-    import nlmeans
-
-    from .batch import PARAMETERS
-    from .pixels import Split, settings_for
+def _one(name: str, job: Job, limits: Limits, report: Report) -> None:
+    """Measure one file."""
+    from .job import Split
     from .reading import opened
     from .report import Outcome
 
     facts = []
-    with opened(name, limits, environment.binary_in) as picture:
+    out = report.environment.out
+    with opened(name, limits, report.environment.binary_in) as picture:
         for number, layout in enumerate(picture.pages):
-            split = Split.of(picture.decode(number), layout, options["channel_axis"])
-            settings = settings_for(layout, split, {n: options[n] for n in PARAMETERS})
-            chosen = nlmeans.suggest(split.colour, **settings)
+            chosen = job.suggested(Split.of(picture.decode(number), layout, job.channel_axis), layout)
             facts.append({"shape": list(layout.shape), "dtype": layout.dtype, "parameters": chosen.to_dict()})
-            if not options["as_json"]:
+            if not report.json:
                 page = f" page {number + 1}" if len(picture.pages) > 1 else ""
-                print(f"{printable(name)}{page}: {_words(layout, chosen)}", file=environment.out, flush=True)
-        report.add(Outcome(name, "measured", warnings=picture.warnings, details={"pages": facts}))
+                print(f"{printable(name)}{page}: {words(layout, chosen)}", file=out, flush=True)
+        warnings = picture.warnings + job.taken_warnings()
+    report.add(Outcome(name, "measured", warnings=warnings, details={"pages": facts}))
 
 
-def _words(layout: Layout, chosen: Any) -> str:
-    from .options import in_units
-
+def words(layout: Layout, chosen: Any) -> str:
+    """A page and its parameters for people."""
     full = in_units(((100.0, True),), layout.dtype)
-    assert isinstance(full, float)
-    sigma = chosen.sigma
-    noise = (
-        f"sigma {sigma:.3g} ({100 * sigma / full:.2g} % of full scale)"
-        if isinstance(sigma, float)
-        else f"sigma {sigma}"
-    )
-    strength = f"h {chosen.strength:.3g}" if isinstance(chosen.strength, float) else f"k {chosen.k}"
+    if isinstance(chosen.sigma, float) and isinstance(full, float):
+        noise = f"sigma {chosen.sigma:.3g} ({100 * chosen.sigma / full:.2g} % of full scale)"
+    else:
+        noise = f"sigma {', '.join(f'{s:.3g}' for s in chosen.sigma)}"
+    single = isinstance(chosen.strength, float) and not isinstance(chosen.sigma, tuple)
+    strength = f"h {chosen.strength:.3g}" if single else f"k {chosen.k:.3g}"
     radii = f"patch radius {chosen.patch_radius}, search radius {chosen.search_radius}"
     return f"{layout.words}; {noise}; {radii}, {strength}"

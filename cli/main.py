@@ -79,18 +79,27 @@ def run(arguments: Sequence[str] | None = None, environment: Environment | None 
     """Run the command line; never raises, never prints a traceback unless asked to."""
     environment = environment or Environment.of_process()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    with (
+        _terminable(),
+        contextlib.redirect_stdout(environment.out),
+        contextlib.redirect_stderr(environment.err),
+    ):
+        return _guarded(arguments, environment)
+
+
+def _guarded(arguments: list[str], environment: Environment) -> int:
+    """The exit code, whatever happens, also to the streams."""
     try:
-        with (
-            _terminable(),
-            contextlib.redirect_stdout(environment.out),
-            contextlib.redirect_stderr(environment.err),
-        ):
-            status = _dispatch(arguments, environment)
-            environment.out.flush()
-            return status
+        status = _dispatch(arguments, environment)
+        environment.out.flush()
+        return status
     except BrokenPipeError:
         _abandon_output(environment)
         return ExitStatus.PIPE_CLOSED
+    except OSError as error:  # standard output cannot be written: a full disk, for instance
+        _abandon_output(environment)
+        _last_words(environment, f"error: standard output: {error.strerror}")
+        return ExitStatus.FAILED
     except (KeyboardInterrupt, click.Abort):
         _last_words(environment, "interrupted; what was finished is kept, nothing is half-written")
         return ExitStatus.INTERRUPTED
@@ -121,11 +130,6 @@ def _dispatch(arguments: list[str], environment: Environment) -> int:
         raise
     except Exception as error:
         tell_error(environment, error, show_traceback=show_traceback)
-        if not isinstance(error, CommandError) and not _ours(error) and not show_traceback:
-            print(
-                "this should not happen; please report it with the output of --traceback",
-                file=environment.err,
-            )
         return status_of(error)
 
 
@@ -134,12 +138,6 @@ def usage_message(error: click.UsageError) -> str:
     path = error.ctx.command_path if error.ctx else "nlmeans"
     text = error.format_message().rstrip(".").strip()
     return f"{text[:1].lower()}{text[1:]} (see {path} -h)"
-
-
-def _ours(error: BaseException) -> bool:
-    from nlmeans.errors import NLMeansError
-
-    return isinstance(error, NLMeansError | MemoryError | OSError)
 
 
 @contextlib.contextmanager

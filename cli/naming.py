@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from .reading import FORMATS, SUFFIXES
-from .status import ExistsError, UsageError
+from .status import ExistsError, UnwritableError, UsageError
 
 _FIELD = re.compile(r"\{(stem|ext|dir)\}")
 _DEFAULT_RESULT = re.compile(r"\.denoised$")
@@ -37,7 +38,14 @@ def expand(inputs: Sequence[str], *, recursive: bool) -> Iterator[tuple[str, str
                 raise UsageError(f"{name} is a folder; add --recursive to take the pictures in it")
             yield from ((name, file) for file in _below(name))
         else:
-            yield os.path.dirname(name), name
+            yield from ((os.path.dirname(file), file) for file in _unquoted(name))
+
+
+def _unquoted(name: str) -> list[str]:
+    """Files by a pattern, which the shells of Windows leave to us."""
+    if os.name == "nt" and not os.path.exists(name) and glob.has_magic(name):
+        return sorted(glob.glob(name)) or [name]
+    return [name]
 
 
 def _below(folder: str) -> Iterator[str]:
@@ -80,8 +88,12 @@ def _check_distinct(tasks: list[Task]) -> None:
     """Refuse two inputs with one output: the second would take the place of the first."""
     sources: dict[str, str] = {}
     for task in tasks:
-        other = sources.setdefault(os.path.abspath(task.output), task.input)
-        if other is not task.input:
+        if task.output == "-":
+            continue
+        place = os.path.abspath(task.output)
+        other = sources.get(place)
+        sources[place] = task.input
+        if other is not None:
             raise UsageError(
                 f"{other} and {task.input} would both be written to {task.output}; "
                 "give a template with {dir}, such as -o '{dir}/clean/{stem}{ext}'"
@@ -118,7 +130,7 @@ def _task(root: str, file: str, output: str | None, format_name: str | None) -> 
         target, open_ended = output, False
     if open_ended:
         return Task(file, target, "", open_ended=True)
-    return Task(file, target, format_name or _format_by_name(target))
+    return Task(file, target, format_name or format_by_name(target))
 
 
 def filled(template: str, fields: dict[str, str]) -> str:
@@ -126,7 +138,15 @@ def filled(template: str, fields: dict[str, str]) -> str:
     return _FIELD.sub(lambda match: fields[match[1]], template)
 
 
-def _format_by_name(target: str) -> str:
+def beside(name: str, ending: str) -> str:
+    """A new name beside an input: its own with another ending."""
+    if name == "-":
+        raise UsageError("name the output with -o: standard input has no name")
+    return os.path.splitext(name)[0] + ending
+
+
+def format_by_name(target: str) -> str:
+    """The format that an output's suffix says."""
     suffix = os.path.splitext(target)[1]
     name = SUFFIXES.get(suffix.lower())
     if name is None:
@@ -144,10 +164,27 @@ def check_not_input(task: Task, *, overwrite: bool) -> None:
         raise ExistsError(f"{task.output} is the input itself; name another output (or give --overwrite)")
 
 
-def make_folders(paths: Iterable[Path]) -> None:
-    """The folders that outputs go to."""
-    for folder in {p.parent for p in paths}:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UsageError(f"the folder {folder} cannot be made: {error.strerror}") from error
+def make_folder(folder: Path) -> None:
+    """The folder that an output goes to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UnwritableError(f"the folder {folder} cannot be made: {error.strerror}") from error
+
+
+def side(template: str | None, task: Task) -> Task | None:
+    """The task of a further picture of one result."""
+    if template is None:
+        return None
+    folder, base = ("", "stdin") if task.input == "-" else os.path.split(task.input)
+    stem, suffix = os.path.splitext(base)
+    target = filled(template, {"dir": folder or ".", "stem": stem, "ext": suffix})
+    return Task(task.input, target, format_by_name(target))
+
+
+def check_side(template: str | None, option: str, tasks: list[Task]) -> None:
+    """Refuse one name for the further pictures of several results."""
+    made = [found for task in tasks if (found := side(template, task))]
+    if len(made) > 1 and not _FIELD.search(template or ""):
+        raise UsageError(f"--{option.replace('_', '-')} of {len(made)} inputs needs a template with {{stem}}")
+    _check_distinct([*tasks, *made])

@@ -158,6 +158,9 @@ parameter_options = _stacked(
         default="raise",
         help="Refuse pictures with NaN or infinity, or keep such pixels as they are.",
     ),
+)
+
+picture_options = _stacked(
     click.option(
         "--channel-axis",
         type=int,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -25,6 +26,11 @@ class Layout:
     def samples(self) -> int:
         """How many numbers a pixel has."""
         return self.colours + self.alpha + self.extra
+
+    @property
+    def pixels(self) -> int:
+        """How many pixels, or elements of a bare array."""
+        return math.prod(self.shape if self.colours == 0 else self.shape[:2])
 
     @property
     def bits(self) -> int:

@@ -24,16 +24,23 @@ class Progress:
         self._stream = environment.err if shown and environment.can_rewrite_lines() else None
         self._clock = clock
         self._length = 0
-        self.start("", 0.0)
+        self._label, self._megapixels, self._began, self._last = "", 0.0, clock(), 0.0
 
-    def start(self, label: str, megapixels: float) -> None:
-        """Begin with a new piece of work."""
-        self._label, self._megapixels, self._began, self._last = label, megapixels, self._clock(), 0.0
-        if label:
-            self._write(label)
+    def start(self, label: str) -> None:
+        """Begin with a new piece of work; its name is shown at once."""
+        self._label, self._megapixels, self._began, self._last = label, 0.0, self._clock(), 0.0
+        self._write(label)
+
+    def size(self, megapixels: float) -> None:
+        """Tell how large the piece is, and that the clock starts now."""
+        self._megapixels, self._began = megapixels, self._clock()
+
+    def part(self, start: float, share: float) -> Callable[[float], None]:
+        """A progress of its own for a part of the piece."""
+        return lambda fraction: self(start + share * fraction)
 
     def __call__(self, fraction: float) -> None:
-        """Tell how much of the work is done, 0 to 1."""
+        """Tell how much of the piece is done, 0 to 1."""
         now = self._clock()
         if self._stream is None or now - self._last < INTERVAL:
             return
@@ -54,7 +61,7 @@ class Progress:
         if self._stream is None:
             return
         text = text[: shutil.get_terminal_size().columns - 1]
-        self._stream.write("\r" + text.ljust(self._length) + ("\r" if not text else ""))
+        self._stream.write("\r" + text.ljust(self._length) + ("" if text else "\r"))
         self._stream.flush()
         self._length = len(text)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -17,8 +17,8 @@ from io import BytesIO
 from typing import Any, BinaryIO
 
 from .limits import MEBI, Limits
-from .picture import Array, Picture
-from .status import CommandError, LimitError, UnreadableError, UsageError
+from .picture import Array, Layout, Picture
+from .status import CommandError, LimitError, UnreadableError, UnwritableError, UsageError
 
 MAX_PIPED = 2048 * MEBI  # bytes taken from standard input
 
@@ -68,6 +68,17 @@ _FOREIGN = (
     (rb"SIMPLE  =", "a FITS file; save the picture as TIFF or NPY first"),
     (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", "a JPEG 2000 picture; convert it to PNG or TIFF first"),
 )
+
+
+def writer_of(name: str, pages: Sequence[Layout]) -> Callable[..., list[str]]:
+    """The function that writes a format, once it has been asked whether it can hold such pages."""
+    chosen = FORMATS[name]
+    refusal = chosen.function("refusal")
+    for layout in pages:
+        reason = refusal(name, layout, len(pages))
+        if reason:
+            raise UnwritableError(reason)
+    return chosen.function(chosen.writer)
 
 
 @contextmanager

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import traceback
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from nlmeans.errors import NLMeansError
+
 from .environment import Environment, printable
-from .status import ExitStatus, status_of
+from .status import CommandError, ExitStatus, status_of
 
 SCHEMA = 1  #: version of the JSON lines; raised when a field changes its meaning
+
+_NAMES = re.compile(r"\b(patch_radius|search_radius|memory_limit|channel_axis|guide_sigma)\b")
 
 State = Literal["written", "measured", "planned", "skipped", "failed"]
 
@@ -51,6 +56,17 @@ class Report:
     verbose: bool = False
     show_traceback: bool = False
     outcomes: list[Outcome] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, environment: Environment, options: dict[str, Any]) -> Report:
+        """A report as the options say."""
+        return cls(
+            environment,
+            json=options["as_json"],
+            quiet=options["quiet"],
+            verbose=options["verbose"],
+            show_traceback=options["show_traceback"],
+        )
 
     def add(self, outcome: Outcome) -> None:
         """Count an outcome and tell it: JSON on standard output, words on standard error."""
@@ -102,13 +118,17 @@ class Report:
 def one_line(error: BaseException) -> str:
     """An error in one line for people."""
     if isinstance(error, OSError) and error.strerror:
-        text = error.strerror
-        if error.filename:
-            text += f": {error.filename!s}"
+        text = error.strerror + (f": {error.filename!s}" if error.filename else "")
     elif isinstance(error, MemoryError) and not str(error):
-        text = "not enough memory; give --memory-limit, or smaller pictures"
+        text = "not enough memory; a smaller --memory-limit makes smaller tiles"
     else:
         text = str(error) or type(error).__name__
+    if isinstance(error, NLMeansError):
+        text = _NAMES.sub(lambda match: "--" + match[1].replace("_", "-"), text).replace(
+            'nan="keep"', "--nan keep"
+        )
+    elif not isinstance(error, CommandError | OSError | MemoryError):
+        text = f"unexpected {type(error).__name__}: {text}; please report it with the output of --traceback"
     return printable(" ".join(text.split()))
 
 

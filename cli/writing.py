@@ -6,7 +6,8 @@ import contextlib
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -14,10 +15,13 @@ from typing import BinaryIO
 from .status import ExistsError, UnwritableError
 
 _PREFIX, _SUFFIX = ".nlmeans-", ".part"
+_OLD = 86_400  # seconds
 
 
 @contextmanager
-def replacing(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
+def replacing(
+    path: Path, *, overwrite: bool, remember: Callable[[tuple[int, int]], None] | None = None
+) -> Iterator[BinaryIO]:
     """A new file that takes the place of `path` when the block ends well, and is gone when it does not.
 
     The bytes are on the disk before the old file goes.  A run that is killed leaves a hidden file,
@@ -45,6 +49,14 @@ def replacing(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
             raise UnwritableError(f"{path}: {error.strerror or error}; nothing was written") from error
         raise
     _sync_folder(path.parent)
+    if remember is not None:
+        remember(identity(path))
+
+
+def identity(path: Path) -> tuple[int, int]:
+    """What tells a file from all others, whatever its names."""
+    found = path.stat()
+    return found.st_dev, found.st_ino
 
 
 def check_target(path: Path, *, overwrite: bool) -> None:
@@ -82,36 +94,36 @@ def _temporary(folder: Path) -> tuple[Path, BinaryIO]:
     while True:
         path = folder / f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
         file = open(path, "x+b")  # noqa: SIM115 - it outlives this function
-        if _lock(file.fileno()) and path.exists():
+        if _lock(file.fileno()) is not False and path.exists():
             return path, file
         file.close()  # a sweep came between opening and locking
 
 
-def _lock(descriptor: int) -> bool:
-    """Take the lock that says a run is alive; True also where there are no locks."""
+def _lock(descriptor: int) -> bool | None:
+    """Take the lock that says a run is alive; None where the system has no locks."""
     try:
         import fcntl
-    except ImportError:
-        return True
-    try:
+
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:
-        return True
+    except (ImportError, OSError):
+        return None
     return True
 
 
 def _remove_if_stale(path: Path) -> bool:
+    """Remove a left-over file if nobody holds its lock, or, without locks, if it is old."""
     try:
         descriptor = os.open(path, os.O_RDWR)
     except OSError:
         return False
     try:
-        if _lock(descriptor):
+        locked = _lock(descriptor)
+        stale = locked or (locked is None and time.time() - os.fstat(descriptor).st_mtime > _OLD)
+        if stale:
             path.unlink(missing_ok=True)
-            return True
-        return False
+        return bool(stale)
     except OSError:
         return False
     finally:

@@ -1,0 +1,119 @@
+"""``nlmeans compare``: how far pictures are from a clean one."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import click
+
+from .environment import Environment, printable
+from .options import in_units, limit_options, message_options, taken_limits
+from .picture import Array, Layout
+from .report import Outcome, Report
+from .status import UsageError
+
+EPILOG = """\b
+Example:
+  nlmeans compare clean.png noisy.png noisy.denoised.png
+"""
+
+
+@click.command("compare", epilog=EPILOG, no_args_is_help=True)
+@click.argument("clean", metavar="CLEAN")
+@click.argument("tests", nargs=-1, required=True, metavar="TEST...")
+@message_options
+@limit_options
+@click.pass_obj
+def command(environment: Environment, /, clean: str, tests: tuple[str, ...], **options: Any) -> int:
+    """Tell how far pictures are from a clean one.
+
+    PSNR in decibels and SSIM (1 is equal), both for the full scale of the file's type (for
+    floating point: the range of the clean picture), and the shift of the mean in the file's units.
+    """
+    from .reading import opened
+
+    limits = taken_limits(options)
+    report = Report.of(environment, options)
+    with opened(clean, limits, environment.binary_in) as picture:
+        references = [(layout, picture.decode(n)) for n, layout in enumerate(picture.pages)]
+    for name in tests:
+        try:
+            with opened(name, limits, environment.binary_in) as picture:
+                if len(picture.pages) != len(references):
+                    raise UsageError(
+                        f"it has {len(picture.pages)} pages, the clean picture {len(references)}"
+                    )
+                pages = [
+                    measures(*reference, picture.decode(n), picture.pages[n])
+                    for n, reference in enumerate(references)
+                ]
+        except Exception as error:
+            if isinstance(error, BrokenPipeError):
+                raise
+            report.failed(name, error)
+        else:
+            if not report.json:
+                for number, page in enumerate(pages, 1):
+                    label = f" page {number}" if len(pages) > 1 else ""
+                    print(f"{printable(name)}{label}: {_words(page)}", file=environment.out)
+            report.add(Outcome(name, "measured", details={"clean": clean, "pages": pages}))
+    return report.exit_status()
+
+
+def measures(layout: Layout, clean: Array, test: Array, test_layout: Layout) -> dict[str, Any]:
+    """PSNR, SSIM and the shift of the mean; None for what is infinite or cannot be computed."""
+    import numpy as np
+
+    from .views import colours
+
+    if test_layout != layout:
+        raise UsageError(f"it is {test_layout.words}; the clean picture is {layout.words}")
+    a, b = (colours(x, layout).astype(np.float64) for x in (clean, test))
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise UsageError("NaN or infinity cannot be compared")
+    full = in_units(((100.0, True),), layout.dtype)
+    peak = float(full) if layout.kind != "f" else float(a.max() - a.min())  # type: ignore[arg-type]
+    error = float(np.mean((a - b) ** 2))
+    psnr = 10 * math.log10(peak**2 / error) if error > 0 and peak > 0 else None
+    return {
+        "psnr": psnr,
+        "ssim": _ssim(a, b, peak, a.ndim == 3 and layout.colours == 3),
+        "mean_shift": float(b.mean() - a.mean()),
+        "identical": error == 0,
+    }
+
+
+def _ssim(a: Array, b: Array, peak: float, colour: bool) -> float | None:
+    """The structural similarity with the window of its authors; None without scikit-image."""
+    try:
+        from skimage.metrics import structural_similarity
+    except ImportError:
+        return None
+    if peak <= 0 or min(a.shape[:2]) < 11:  # the window has 11 x 11 pixels
+        return None
+    similarity = structural_similarity(
+        a,
+        b,
+        data_range=peak,
+        channel_axis=-1 if colour else None,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+    )
+    return float(similarity)
+
+
+def _words(page: dict[str, Any]) -> str:
+    if page["identical"]:
+        return "identical"
+    psnr = "undefined" if page["psnr"] is None else f"{page['psnr']:.2f} dB"
+    ssim = "not computed (scikit-image is missing)" if not _has_ssim() else "undefined"
+    ssim = ssim if page["ssim"] is None else f"{page['ssim']:.4f}"
+    return f"PSNR {psnr}, SSIM {ssim}, mean shift {page['mean_shift']:+.3g}"
+
+
+def _has_ssim() -> bool:
+    from importlib.util import find_spec
+
+    return find_spec("skimage") is not None

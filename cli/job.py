@@ -1,0 +1,213 @@
+"""What is done to the pixels of a picture: the one place where the library is called to denoise."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings as python_warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+from .limits import Limits
+from .options import in_units
+from .picture import Array, Layout, Picture
+from .progress import Progress
+from .reading import opened
+from .status import CommandError, UnreadableError, UsageError
+
+PARAMETERS = (
+    "h",
+    "k",
+    "patch_radius",
+    "search_radius",
+    "patch",
+    "center",
+    "aggregate",
+    "nan",
+)
+RUNNING = ("backend", "workers", "memory_limit")
+
+
+@dataclass(frozen=True)
+class Split:
+    """Pixels as the library takes them: colours apart from alpha and further channels."""
+
+    colour: Array  # (..., H, W) or (..., H, W, 3), or a bare array
+    mask: Array | None  # False where a pixel is fully transparent
+    channel_axis: int | None
+
+    @classmethod
+    def of(cls, samples: Array, layout: Layout, channel_axis: int | None) -> Split:
+        """Take a page, or a stack of them, apart."""
+        if layout.colours == 0 or layout.samples == 1:
+            return cls(samples, None, channel_axis if layout.colours == 0 else None)
+        colour = samples[..., :3] if layout.colours == 3 else samples[..., 0]
+        mask = samples[..., layout.colours] != 0 if layout.alpha else None
+        if mask is not None and mask.all():
+            mask = None
+        return cls(colour, mask, -1 if layout.colours == 3 else None)
+
+
+def merged(samples: Array, colour: Array, layout: Layout) -> Array:
+    """The samples with new colours; alpha and further channels as they were."""
+    if layout.samples == 1 or layout.colours == 0:
+        return colour
+    result = samples.copy()
+    if layout.colours == 3:
+        result[..., :3] = colour
+    else:
+        result[..., 0] = colour
+    return result
+
+
+@dataclass(frozen=True)
+class Result:
+    """One page before and after."""
+
+    layout: Layout
+    noisy: Array
+    clean: Array
+    parameters: Any  # nlmeans.Parameters
+
+
+@dataclass
+class Job:
+    """The filter that the options say, for any number of pictures."""
+
+    settings: dict[str, Any]  # keywords of nlmeans.suggest, but for those that depend on the picture
+    running: dict[str, Any]  # further keywords of nlmeans.denoise
+    sigma: Any = None  # as options.Level gives it
+    guide_sigma: Any = None
+    channel_axis: int | None = None
+    volume: bool = False
+    guide: Array | None = None
+    mask: Array | None = None
+    sigma_map: Array | None = None
+    warnings: list[str] = field(default_factory=list)  # the library's, since they were last taken
+
+    @classmethod
+    def of(cls, options: dict[str, Any], limits: Limits, piped: BinaryIO) -> Job:
+        """Check the options against each other and read the files that they name."""
+        job = cls(
+            settings={name: options[name] for name in PARAMETERS if options.get(name) is not None},
+            running={name: options[name] for name in RUNNING if options.get(name) is not None},
+            sigma=options.get("sigma"),
+            guide_sigma=options.get("guide_sigma"),
+            channel_axis=options.get("channel_axis"),
+            volume=bool(options.get("volume")),
+        )
+        job._check(options)
+        for name in ("guide", "mask", "sigma_map"):
+            if options.get(name):
+                setattr(job, name, _companion(name, options[name], limits, piped))
+        if job.mask is not None:
+            job.mask = job.mask != 0
+        return job
+
+    def _check(self, options: dict[str, Any]) -> None:
+        """Refuse settings that no picture could make sense of, before any is opened."""
+        import nlmeans
+
+        if options.get("sigma_map") and (self.sigma is not None or "h" in self.settings):
+            raise UsageError(
+                "--sigma-map takes the place of --sigma, and h is then k times it: give --k alone"
+            )
+        if self.guide_sigma is not None and not options.get("guide"):
+            raise UsageError("--guide-sigma is the noise of a guide; give --guide too")
+        given = {name: value for name, value in self.settings.items() if name != "nan"}
+        stand_in: dict[str, Any] = {"patch_radius": 1, "search_radius": 1, "sigma": 1.0}
+        if "h" not in given and "k" not in given:
+            stand_in["k"] = 1.0
+        try:
+            nlmeans.Parameters(**{**stand_in, **given})
+        except nlmeans.NLMeansError as error:
+            raise UsageError(str(error)) from error
+        wanted = self.running.get("backend", "auto")
+        if wanted != "auto":
+            from nlmeans import backends
+
+            reason = dict(backends.describe()).get(wanted)
+            if reason is not None:
+                raise nlmeans.BackendUnavailableError(f"the backend {wanted} cannot run here: {reason}")
+
+    def results(self, picture: Picture, progress: Progress) -> Iterator[Result]:
+        """Every page before and after, in order."""
+        if self.volume and len(picture.pages) > 1:
+            yield from self._volume(picture, progress)
+            return
+        count = len(picture.pages)
+        for number, layout in enumerate(picture.pages):
+            samples = picture.decode(number)
+            split = Split.of(samples, layout, self.channel_axis)
+            part = progress.part(number / count, 1 / count)
+            colour, chosen = self.denoised(split, layout, part)
+            yield Result(layout, samples, merged(samples, colour, layout), chosen)
+
+    def _volume(self, picture: Picture, progress: Progress) -> Iterator[Result]:
+        """All pages as one volume, its first axis across the pages."""
+        import numpy as np
+
+        layout = picture.pages[0]
+        if any(other != layout for other in picture.pages):
+            raise UnreadableError("its pages differ in size or type, so they are no volume")
+        samples = np.stack([picture.decode(n) for n in range(len(picture.pages))])
+        colour, chosen = self.denoised(Split.of(samples, layout, None), layout, progress)
+        result = merged(samples, colour, layout)
+        for noisy, clean in zip(samples, result, strict=True):
+            yield Result(layout, noisy, clean, chosen)
+
+    def suggested(self, split: Split, layout: Layout) -> Any:
+        """The parameters that this picture gets."""
+        import nlmeans
+
+        with self._heard():
+            return nlmeans.suggest(split.colour, **self.settings_for(split, layout))
+
+    def denoised(self, split: Split, layout: Layout, progress: Any) -> tuple[Array, Any]:
+        """The colours without noise, and the parameters used."""
+        import nlmeans
+
+        settings = self.settings_for(split, layout)
+        with self._heard():
+            chosen = nlmeans.suggest(split.colour, **settings)
+            colour = nlmeans.denoise(
+                split.colour, **{**settings, **chosen.to_dict()}, **self.running, progress=progress
+            )
+        return colour, chosen
+
+    def settings_for(self, split: Split, layout: Layout) -> dict[str, Any]:
+        """The library's keywords for one picture: levels in its units, its channels, its mask."""
+        settings = dict(self.settings)
+        mask = self.mask
+        if split.mask is not None:
+            mask = split.mask if mask is None else split.mask & mask
+        sigma = self.sigma_map if self.sigma_map is not None else in_units(self.sigma, layout.dtype)
+        guide_sigma = in_units(self.guide_sigma, layout.dtype)
+        more = {"sigma": sigma, "guide": self.guide, "guide_sigma": guide_sigma, "mask": mask}
+        more["channel_axis"] = split.channel_axis
+        return settings | {name: value for name, value in more.items() if value is not None}
+
+    def taken_warnings(self) -> list[str]:
+        """What the library has warned of since this was last asked."""
+        taken, self.warnings = list(dict.fromkeys(self.warnings)), []
+        return taken
+
+    @contextlib.contextmanager
+    def _heard(self) -> Iterator[None]:
+        """Python's warnings as ours."""
+        with python_warnings.catch_warnings(record=True) as caught:
+            python_warnings.simplefilter("always")
+            yield
+        self.warnings += [str(w.message) for w in caught]
+
+
+def _companion(option: str, name: str, limits: Limits, piped: BinaryIO) -> Array:
+    """The colours of the one picture in a file that an option names."""
+    words = option.replace("_", "-")
+    try:
+        with opened(name, limits, piped) as picture:
+            if len(picture.pages) > 1:
+                raise UnreadableError(f"it has {len(picture.pages)} pages")
+            return Split.of(picture.decode(0), picture.pages[0], None).colour
+    except CommandError as error:
+        raise type(error)(f"--{words} {name}: {error}") from error

@@ -1,0 +1,63 @@
+"""``nlmeans report``: a page to look at, in one file that loads nothing from anywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from . import naming, writing
+from .environment import Environment, printable
+from .options import limit_options, parameter_options, picture_options, running_options, taken_limits
+from .status import UsageError
+
+EPILOG = """\b
+Example:
+  nlmeans report photo.png -o report.html
+"""
+
+
+@click.command("report", epilog=EPILOG, no_args_is_help=True)
+@click.argument("name", metavar="IMAGE")
+@click.option("-o", "--output", metavar="FILE", help="Default: NAME.report.html beside the picture.")
+@click.option("--page", default=1, type=click.IntRange(1), metavar="N", help="Page of a TIFF file, from 1.")
+@click.option("--overwrite", is_flag=True, help="Replace the page if it exists.")
+@parameter_options
+@picture_options
+@running_options
+@limit_options
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors.")
+@click.option("--no-color", is_flag=True, help="No colours in messages.")
+@click.option("--traceback", "show_traceback", is_flag=True, help="Show where in the program an error arose.")
+@click.pass_obj
+def command(environment: Environment, /, **options: Any) -> None:
+    """Make a page to look at: before and after, what was removed, and why.
+
+    One HTML file with a slider between before and after, the removed noise with its histogram and
+    spectrum, the pixels that vote for those that you click on, and other strengths.
+    """
+    from importlib.resources import files
+
+    from .job import Job
+    from .page_data import collected
+    from .progress import Progress
+    from .reading import opened
+
+    limits = taken_limits(options)
+    job = Job.of(options, limits, environment.binary_in)
+    output = options["output"] or naming.beside(options["name"], ".report.html")
+    if not output.lower().endswith((".html", ".htm")):
+        raise UsageError(f"the output {printable(output)} must end in .html")
+    target = Path(output)
+    writing.check_target(target, overwrite=options["overwrite"])
+    with Progress(environment, shown=not options["quiet"]) as progress:
+        progress.start(printable(options["name"]))
+        with opened(options["name"], limits, environment.binary_in) as picture:
+            data = collected(job, picture, options["name"], options["page"], progress)
+    template = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
+    naming.make_folder(target.parent)
+    with writing.replacing(target, overwrite=options["overwrite"]) as file:
+        file.write(template.replace("@DATA@", data).encode())
+    if not options["quiet"]:
+        print(f"{printable(output)}: open it in a browser", file=environment.err)

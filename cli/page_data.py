@@ -1,0 +1,250 @@
+"""What the report page shows, computed once and written into it as JSON."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import shlex
+import time
+from typing import Any
+
+from . import views
+from .environment import printable
+from .estimate import words
+from .job import Job, Split, merged
+from .picture import Array, Layout, Picture
+from .progress import Progress
+from .weights import page_of, shares
+
+LARGEST = (1600, 1200)  # pixels of the picture on the page; of larger ones the middle is shown
+GRID = 12  # marked pixels along the longer side
+STRIP = 200  # pixels of the pieces that show other strengths, each way
+FACTORS = (0.5, 0.7, 1.0, 1.4, 2.0)
+_WIDEST = 30  # radius of the surroundings that are shown of a pixel
+_BINS = 80
+_BLOCK = 64  # pixels of the blocks whose spectra are averaged
+
+
+def collected(job: Job, picture: Picture, name: str, number: int, progress: Progress) -> str:
+    """The JSON of the page, safe to stand within HTML."""
+    layout, samples = page_of(picture, number)
+    progress.size(layout.pixels / 1e6)
+    split = Split.of(samples, layout, job.channel_axis)
+    began = time.perf_counter()
+    colour, chosen = job.denoised(split, layout, progress.part(0, 0.6))
+    seconds = time.perf_counter() - began
+    clean = merged(samples, colour, layout)
+    top, left, height, width = middle(layout.shape[:2], LARGEST)
+    window = (slice(top, top + height), slice(left, left + width))
+    limits = views.shown_range(samples, layout)
+    difference = views.removed(samples, clean, layout)
+    seen, gain = views.removed_view(difference)
+    level = noise_level(chosen.sigma, difference)
+    spectrum, radial = spectra(difference, level)
+    marked = voters(job, split, layout, chosen, (top, left, height, width), progress)
+    data = {
+        "title": printable(name),
+        "summary": f"{words(layout, chosen)}; denoised in {seconds:.2f} s",
+        "width": width,
+        "height": height,
+        "offset": [left, top],
+        "cropped": ""
+        if (height, width) == tuple(layout.shape[:2])
+        else f"The middle {width} x {height} pixels.",
+        "images": {
+            "noisy": png(views.shown(samples, layout, limits)[window]),
+            "clean": png(views.shown(clean, layout, limits)[window]),
+            "removed": png(seen[window]),
+            "spectrum": png(spectrum),
+        },
+        "removed": {"caption": f"Mid-grey is zero, {gain:.3g} grey levels are one unit"},
+        "histogram": histogram(difference, level, whole=layout.kind != "f"),
+        "radial": radial,
+        "voters": marked,
+        "marked": min(
+            range(len(marked)),
+            key=lambda n: abs(marked[n]["x"] - width / 2) + abs(marked[n]["y"] - height / 2),
+        ),
+        "strip": strip(job, samples, layout, chosen, limits),
+        "table": table(chosen, layout, picture),
+        "command": command(name, chosen),
+    }
+    progress(1.0)
+    return json.dumps(data, allow_nan=False).replace("<", "\\u003c")
+
+
+def middle(shape: tuple[int, ...], largest: tuple[int, int]) -> tuple[int, int, int, int]:
+    """(top, left, height, width) of the piece in the middle that is shown."""
+    width, height = min(shape[1], largest[0]), min(shape[0], largest[1])
+    return (shape[0] - height) // 2, (shape[1] - width) // 2, height, width
+
+
+def png(page: Array) -> str:
+    """A picture as an address that holds it."""
+    import imagecodecs
+    import numpy as np
+
+    stored = imagecodecs.png_encode(np.ascontiguousarray(page), level=6)
+    return "data:image/png;base64," + base64.b64encode(stored).decode()
+
+
+def noise_level(sigma: Any, difference: Array) -> float:
+    """The noise level that the removed noise is held against, for all channels together."""
+    import numpy as np
+
+    if isinstance(sigma, tuple):
+        sigma = math.sqrt(sum(s * s for s in sigma) / len(sigma))
+    if not sigma:
+        finite = difference[np.isfinite(difference)]
+        sigma = float(finite.std()) if finite.size else 0.0
+    return float(sigma) or 1.0
+
+
+def histogram(difference: Array, level: float, *, whole: bool) -> dict[str, Any]:
+    """How often each removed amount occurs, beside the bell of noise of this level."""
+    import numpy as np
+
+    finite = difference[np.isfinite(difference)] / level
+    step = 8 / _BINS
+    if whole:  # bars of as many whole units each, or they would stand like a comb
+        step = max(1, round(step * level)) / level
+    count = 2 * math.floor(4 / step) + 1
+    counts, _ = np.histogram(finite, bins=count, range=(-count * step / 2, count * step / 2))
+    density = counts / max(1, finite.size) / step
+    at = np.linspace(-4, 4, 81)
+    bell = np.exp(-(at**2) / 2) / math.sqrt(2 * math.pi)
+    mean, deviation = (float(v) for v in (finite.mean(), finite.std())) if finite.size else (0.0, 0.0)
+    return {
+        "bars": {"start": -count * step / 2, "step": step, "heights": [round(float(v), 4) for v in density]},
+        "bell": [[round(float(a), 2), round(float(b), 4)] for a, b in zip(at, bell, strict=True)],
+        "caption": f"In units of the noise level {level:.3g}: mean {mean:+.2g}, deviation {deviation:.2f}; "
+        "dashed: noise of that level",
+    }
+
+
+def spectra(difference: Array, level: float) -> tuple[Array, list[list[float]]]:
+    """The spectrum of the removed noise as a picture, and by frequency in decibels of white noise."""
+    import numpy as np
+
+    plane = np.nan_to_num(difference, posinf=0.0, neginf=0.0).astype(np.float64)
+    planes = [plane] if plane.ndim == 2 else list(np.moveaxis(plane, -1, 0))
+    block = min(_BLOCK, *planes[0].shape)
+    window = np.outer(np.hanning(block + 2)[1:-1], np.hanning(block + 2)[1:-1])
+    power, count = np.zeros((block, block)), 0
+    for p in planes:
+        for y in range(0, p.shape[0] - block + 1, max(1, block // 2)):
+            for x in range(0, p.shape[1] - block + 1, max(1, block // 2)):
+                power += np.abs(np.fft.fft2(p[y : y + block, x : x + block] * window)) ** 2
+                count += 1
+    power /= max(1, count) * float((window**2).sum()) * level**2
+    decibels = 10 * np.log10(np.maximum(np.fft.fftshift(power), 1e-6))
+    frequency = np.fft.fftshift(np.fft.fftfreq(block))
+    radius = np.hypot(frequency[:, None], frequency[None, :])
+    radial = []
+    for low in np.arange(0, 0.5, 1 / 64):
+        ring = (radius >= low) & (radius < low + 1 / 64)
+        if ring.any():
+            value = 10 * math.log10(max(float(np.fft.fftshift(power)[ring].mean()), 1e-3))
+            radial.append([round(float(low) + 1 / 128, 4), round(min(value, 10.0), 2)])
+    return views.eight_bits((decibels + 30) * (255 / 40)), radial
+
+
+def voters(
+    job: Job,
+    split: Split,
+    layout: Layout,
+    chosen: Any,
+    piece: tuple[int, int, int, int],
+    progress: Progress,
+) -> list[dict[str, Any]]:
+    """The surroundings of pixels on a grid: the share of each in the vote, one byte a pixel."""
+    import numpy as np
+
+    top, left, height, width = piece
+    step = max(1, max(height, width) // GRID)
+    places = [(y, x) for y in range(step // 2, height, step) for x in range(step // 2, width, step)]
+    found = []
+    for n, (y, x) in enumerate(places):
+        share, _ = shares(job, split, layout, (y + top, x + left), chosen)
+        share = share[top : top + height, left : left + width]
+        rows, columns = (np.flatnonzero(share.any(axis=a)) for a in (1, 0))
+        bounds = []
+        for used, i, n_ in ((rows, y, height), (columns, x, width)):
+            near = used[np.abs(used - i) <= _WIDEST]
+            bounds.append(slice(max(0, min(near.min(), i) - 2), min(n_, max(near.max(), i) + 3)))
+        part = share[tuple(bounds)]
+        scaled = np.rint(255 * np.sqrt(part / max(part.max(), 1e-300))).astype(np.uint8)
+        ordered = np.sort(share, axis=None)[::-1]
+        most = int(np.searchsorted(np.cumsum(ordered), 0.9 * ordered.sum())) + 1
+        found.append(
+            {
+                "x": x,
+                "y": y,
+                "left": int(bounds[1].start),
+                "top": int(bounds[0].start),
+                "width": part.shape[1],
+                "height": part.shape[0],
+                "shares": base64.b64encode(scaled.tobytes()).decode(),
+                "words": f"{most} of {np.count_nonzero(share)} pixels hold 90 % of the vote",
+            }
+        )
+        progress(0.6 + 0.3 * (n + 1) / len(places))
+    return found
+
+
+def strip(
+    job: Job, samples: Array, layout: Layout, chosen: Any, limits: tuple[float, float]
+) -> list[dict[str, Any]]:
+    """A piece of the picture, denoised with other strengths."""
+    import nlmeans
+
+    top, left, height, width = middle(layout.shape[:2], (STRIP, STRIP))
+    margin = 40  # what its pixels look at
+    rows = slice(max(0, top - margin), top + height + margin)
+    columns = slice(max(0, left - margin), left + width + margin)
+    wider = samples[rows, columns]
+    split = Split.of(wider, layout, None)
+    settings = {**chosen.to_dict(), "nan": "keep"}
+    settings |= {
+        n: v for n, v in (("mask", split.mask), ("channel_axis", split.channel_axis)) if v is not None
+    }
+    inner = (
+        slice(top - rows.start, top - rows.start + height),
+        slice(left - columns.start, left - columns.start + width),
+    )
+    found = []
+    for factor in FACTORS:
+        scaled = {n: factor * v if n in ("h", "k") else v for n, v in settings.items()}
+        clean = merged(wider, nlmeans.denoise(split.colour, **scaled, **job.running), layout)
+        name, value = ("h", scaled["h"]) if "h" in scaled else ("k", scaled["k"])
+        if name == "k" and isinstance(chosen.sigma, float):
+            name, value = "h", value * chosen.sigma
+        caption = f"{name} {value:.3g}" + (", chosen" if factor == 1 else f" ({factor:g} x)")
+        image = png(views.shown(clean, layout, limits)[inner])
+        found.append({"image": image, "caption": caption, "chosen": factor == 1})
+    return found
+
+
+def table(chosen: Any, layout: Layout, picture: Picture) -> list[list[str]]:
+    """What was done, as rows of name and value."""
+    import nlmeans
+
+    rows = [["picture", f"{picture.format}, {layout.words}"]]
+    rows += [[name.replace("_", " "), str(value)] for name, value in chosen.to_dict().items()]
+    return [*rows, ["as JSON", chosen.to_json()], ["version", f"nlmeans {nlmeans.__version__}"]]
+
+
+def command(name: str, chosen: Any) -> str:
+    """The command line that does the same again."""
+    parts = ["nlmeans", "denoise", printable(name)]
+    for option, value in chosen.to_dict().items():
+        if (option, value) in (("patch", "box"), ("center", "max"), ("aggregate", "patch")):
+            continue
+        text = (
+            ",".join(f"{v:.6g}" if isinstance(v, float) else str(v) for v in value)
+            if isinstance(value, tuple)
+            else (f"{value:.6g}" if isinstance(value, float) else str(value))
+        )
+        parts += ["--" + option.replace("_", "-"), text]
+    return shlex.join(parts)

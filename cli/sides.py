@@ -1,0 +1,88 @@
+"""Further pictures of one result: the removed noise, and before and after side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from . import naming, views, writing
+from .job import Result
+from .picture import Array, Layout, Picture, Saving
+from .reading import writer_of
+from .status import UsageError
+
+_SIGNED = ("TIFF", "NPY")  # formats that can hold the removed noise itself
+
+
+@dataclass
+class Sides:
+    """What is asked for beside one result."""
+
+    method_noise: naming.Task | None = None
+    side_by_side: naming.Task | None = None
+    differences: list[Array] = field(default_factory=list)
+    first: Result | None = None
+
+    @classmethod
+    def of(cls, task: naming.Task, options: dict[str, Any], picture: Picture) -> Sides:
+        """The sides that the options name, refused here if they cannot be made."""
+        sides = cls(naming.side(options["method_noise"], task), naming.side(options["side_by_side"], task))
+        for side in (sides.method_noise, sides.side_by_side):
+            if side:
+                writing.check_target(Path(side.output), overwrite=options["overwrite"])
+        if (
+            (sides.method_noise or sides.side_by_side)
+            and picture.pages[0].colours == 0
+            and len(picture.pages[0].shape) != 2
+        ):
+            raise UsageError(
+                "--method-noise and --side-by-side need pictures, this is a bare array with other axes"
+            )
+        if sides.method_noise and sides.method_noise.format not in _SIGNED and len(picture.pages) > 1:
+            raise UsageError("--method-noise of several pages needs a .tif output")
+        return sides
+
+    def add(self, result: Result) -> None:
+        """Take note of one page."""
+        if self.method_noise:
+            self.differences.append(views.removed(result.noisy, result.clean, result.layout))
+        if self.side_by_side and self.first is None:
+            self.first = result
+
+    def write(self, replacing: Callable[[Path], AbstractContextManager[BinaryIO]]) -> list[str]:
+        """Write what was asked for; returns warnings."""
+        warnings = []
+        if self.side_by_side and self.first is not None:
+            first = self.first
+            page = views.side_by_side(first.noisy, first.clean, first.layout)
+            self._save(self.side_by_side, [page], replacing)
+        if self.method_noise:
+            pages = self.differences
+            if self.method_noise.format not in _SIGNED:
+                page, gain = views.removed_view(pages[0])
+                warnings.append(
+                    f"{self.method_noise.output}: mid-grey is zero, {gain:.3g} grey levels are one unit"
+                )
+                pages = [page]
+            self._save(self.method_noise, pages, replacing)
+        return warnings
+
+    def _save(
+        self,
+        task: naming.Task,
+        pages: list[Array],
+        replacing: Callable[[Path], AbstractContextManager[BinaryIO]],
+    ) -> None:
+        layouts = [Layout(p.shape, p.dtype.str, 3 if p.ndim == 3 else 1) for p in pages]
+        writer = writer_of(task.format, layouts)
+        plain = Picture("", layouts, lambda n: pages[n])
+        with replacing(Path(task.output)) as file:
+            writer(file, iter(pages), plain, Saving())
+
+    def outputs(self) -> dict[str, str]:
+        """For the outcome: where the sides are."""
+        named = {"method_noise": self.method_noise, "side_by_side": self.side_by_side}
+        return {name: task.output for name, task in named.items() if task}

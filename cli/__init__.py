@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; the rest is loaded when it is needed."""
-    from .main import run
-
+    try:
+        from .main import run
+    except KeyboardInterrupt:
+        return 130  # before there is anything to clean up
     return run(arguments)

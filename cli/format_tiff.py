@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 from . import tiff_write
 from .limits import MEBI, Limits
+from .metadata import EXIF_DIRECTORIES
 from .picture import Array, Item, Layout, Picture
 from .status import UnreadableError
 from .tiff_tags import Directory, Structure, walk
@@ -51,7 +52,6 @@ _POINTS_INTO_FILE = {
 }
 _KINDS = {34675: ("icc", "ICC profile"), 700: ("xmp", "XMP"), 274: ("orientation", "orientation")}
 _RESOLUTION = {282, 283, 296}
-_DIRECTORIES = {34665: "EXIF", 34853: "GPS"}
 _REDUCED, _MASK = 1, 4
 _REFUSED_COLOURS = {
     3: "it has a palette, and averaging palette numbers means nothing; convert it to RGB first",
@@ -239,10 +239,10 @@ def _items(structure: Structure, tags: Directory, page: int, warnings: list[str]
             continue
         if code in _POINTS_INTO_FILE:
             warnings.append(f"TIFF tag {code}, which points elsewhere in the file, is left out")
-        elif code in _DIRECTORIES:
+        elif code in EXIF_DIRECTORIES:
             offset = structure.integers(tag)[0] if tag.count == 1 else 0
-            inner = {c: (t.type, structure.raw(t)) for c, t in structure.inner(offset).items() if c != 40965}
-            yield Item("other", _DIRECTORIES[code], None, ("directory", code, order, inner), page)
+            inner = {c: (t.type, structure.raw(t)) for c, t in structure.inner(offset).items()}
+            yield Item("other", EXIF_DIRECTORIES[code], None, ("directory", code, order, inner), page)
         else:
             kind, name = _KINDS.get(code, ("other", f"TIFF tag {code}"))
             raw = structure.raw(tag)

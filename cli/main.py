@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from importlib.util import find_spec
@@ -80,7 +81,7 @@ def run(arguments: Sequence[str] | None = None, environment: Environment | None 
     environment = environment or Environment.of_process()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     with (
-        _terminable(),
+        _stoppable(),
         contextlib.redirect_stdout(environment.out),
         contextlib.redirect_stderr(environment.err),
     ):
@@ -141,21 +142,30 @@ def usage_message(error: click.UsageError) -> str:
 
 
 @contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM unwinds like Ctrl-C does, so that nothing half-written stays."""
+def _stoppable() -> Iterator[None]:
+    """Ctrl-C and SIGTERM unwind the work, so that nothing half-written stays.
 
-    def stop(*_: Any) -> None:
-        raise Terminated
+    The first of them starts the cleaning up, which no second one disturbs.
+    """
+    caught = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
 
-    try:
-        before = signal.signal(signal.SIGTERM, stop)
-    except ValueError:  # not in the main thread: the caller's business
-        yield
+    def stop(number: int, _: Any) -> None:
+        for other in caught:
+            signal.signal(other, signal.SIG_IGN)
+        raise caught[signal.Signals(number)]
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are the business of whoever runs the main thread
         return
+    before = {number: signal.getsignal(number) for number in caught}
+    for number in caught:
+        if before[number] is not signal.SIG_IGN:  # nohup, or a shell's background job
+            signal.signal(number, stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _last_words(environment: Environment, text: str) -> None:

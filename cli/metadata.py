@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from io import BytesIO
 
+from .limits import Limits
 from .picture import Item, Picture
+from .tiff_tags import walk
 
 ORIENTATION = 274  # the tag, in TIFF and in EXIF blocks
 SHORT = 3  # TIFF's 16-bit unsigned type
+EXIF_DIRECTORIES = {34665: "EXIF", 34853: "GPS"}  # by the tag that points to them
+_NOT_CARRIED = {
+    *range(254, 270),
+    273,
+    274,
+    *range(277, 285),
+    296,
+    317,
+    *range(320, 348),
+    *EXIF_DIRECTORIES,
+    *range(512, 533),
+}
 
 
 def stripped(picture: Picture) -> Picture:
@@ -71,19 +85,27 @@ def orientation_of(block: bytes) -> int:
     return 1
 
 
-def exif_directories(block: bytes) -> list[tuple[int, str, dict[int, tuple[int, bytes]]]]:
-    """The EXIF and GPS directories of a block: (pointing tag, byte order, tag -> (type, value))."""
-    from .limits import Limits
-    from .tiff_tags import walk
+@dataclass(frozen=True)
+class Exif:
+    """An EXIF block taken apart: what TIFF keeps in its page, and the directories beside it."""
 
-    structure = walk(BytesIO(block), len(block), Limits())
-    found = []
-    for code in (34665, 34853):
-        tag = structure.directories[0].get(code)
-        if tag is not None:
-            inner = structure.inner(structure.integers(tag)[0])
-            found.append((code, structure.order, {c: (t.type, structure.raw(t)) for c, t in inner.items()}))
-    return found
+    order: str
+    tags: list[tuple[int, int, bytes]]  # (number, type, value) of the first directory
+    directories: list[tuple[int, dict[int, tuple[int, bytes]]]]  # (pointing tag, number -> (type, value))
+    thumbnail: bool
+
+    @classmethod
+    def of(cls, block: bytes) -> Exif:
+        """Take a block apart; one that is damaged is an UnreadableError."""
+        structure = walk(BytesIO(block), len(block), Limits())
+        first = structure.directories[0]
+        directories = []
+        for code in EXIF_DIRECTORIES:
+            if code in first:
+                inner = structure.inner(structure.integers(first[code])[0])
+                directories.append((code, {c: (t.type, structure.raw(t)) for c, t in inner.items()}))
+        tags = [(c, t.type, structure.raw(t)) for c, t in first.items() if c not in _NOT_CARRIED]
+        return cls(structure.order, tags, directories, thumbnail=structure.pages > 1)
 
 
 def dots_per_inch(resolution: tuple[float, float, str]) -> tuple[float, float] | None:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from .limits import Limits
-from .metadata import exif_directories, lost, orientation_of, split
+from .metadata import ORIENTATION, Exif, lost, orientation_of, split
 from .picture import Array, Item, Layout, Picture, Saving
-from .tiff_tags import RATIONAL, Directory, Structure, Tag, walk
+from .status import UnreadableError
+from .tiff_tags import RATIONAL, SIZES, Directory, Structure, Tag, walk
 
 if TYPE_CHECKING:
     from .format_tiff import Storage
 
+Inner = dict[int, tuple[int, bytes]]  #: a directory: tag number -> (type, value)
+
+_INTEROPERABILITY, _MAKER_NOTE = 40965, 37500
 _UNITS = {1: "", 2: "inch", 3: "cm"}
 _UNIT_NUMBERS = {"": 1, "inch": 2, "cm": 3}
 _CLASSIC_LIMIT = 2**32 - 2**25  # tifffile's own rule
@@ -57,22 +62,24 @@ def write(file: BinaryIO, pages: Iterable[Array], like: Picture, saving: Saving)
     order: Literal["<", ">"] = like.encoding["order"] if same else "<"
     big = bool(like.encoding.get("big")) if same else _needs_big(like)
     left: list[Item] = []
-    directories: list[tuple[int, int, str, dict[int, tuple[int, bytes]]]] = []
+    warnings: list[str] = []
+    directories: list[tuple[int, int, str, Inner]] = []
     with tifffile.TiffWriter(file, bigtiff=big, byteorder=order) as writer:
         for number, page in enumerate(pages):
             storage = like.encoding["pages"][number] if same else _storage(like.pages[0])
             mine = [i for i in like.metadata if i.page == number]
-            tags, options, rest, inner = _tags_of(mine, order, same)
-            left += rest
-            directories += [(number, *d) for d in inner]
+            tags = _Tags.of(mine, order, same)
+            left += tags.left
+            warnings += tags.warnings
+            directories += [(number, *d) for d in tags.directories]
             if storage.separate and page.ndim == 3:
                 page = np.moveaxis(page, -1, 0)
             if page.dtype.byteorder == {"<": ">", ">": "<"}[order]:
                 page = page.astype(page.dtype.newbyteorder(order))
-            writer.write(page, **_options(storage, page), **options, extratags=tags)
+            writer.write(page, **_options(storage, page), **tags.options, extratags=tags.tags)
     for number, code, source_order, inner_tags in directories:
         _attach(file, number, code, source_order, inner_tags)
-    return lost(left, "TIFF")
+    return lost(left, "TIFF") + list(dict.fromkeys(warnings))
 
 
 def _options(storage: Storage, page: Array) -> dict[str, Any]:
@@ -107,36 +114,76 @@ def _needs_big(like: Picture) -> bool:
     return sum(math.prod(p.shape) * p.bits // 8 for p in like.pages) > _CLASSIC_LIMIT
 
 
-def _tags_of(
-    items: list[Item], order: str, same: bool
-) -> tuple[
-    list[tuple[Any, ...]], dict[str, Any], list[Item], list[tuple[int, str, dict[int, tuple[int, bytes]]]]
-]:
-    """Tags as tifffile takes them, its own options, what is lost, and directories to attach."""
-    tags: list[tuple[Any, ...]] = []
-    directories: list[tuple[int, str, dict[int, tuple[int, bytes]]]] = []
-    native = [i for i in items if same and i.raw is not None]
-    taken, left = split(
-        [i for i in items if i not in native], ("icc", "xmp", "resolution", "orientation", "exif")
-    )
-    for item in native:
+@dataclass
+class _Tags:
+    """What one page carries besides its pixels."""
+
+    order: str  # of the file to write
+    tags: list[tuple[Any, ...]] = field(default_factory=list)  # as tifffile takes them
+    directories: list[tuple[int, str, Inner]] = field(
+        default_factory=list
+    )  # (pointing tag, byte order, tags)
+    options: dict[str, Any] = field(default_factory=dict)  # tifffile's own words
+    left: list[Item] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, items: list[Item], order: str, same: bool) -> _Tags:
+        """Sort the metadata of a page into what can be written how."""
+        found = cls(order)
+        native = [i for i in items if same and i.raw is not None]
+        rest = [i for i in items if i not in native]
+        taken, found.left = split(rest, ("icc", "xmp", "resolution", "orientation", "exif"))
+        for item in native:
+            found._native(item)
+        if "exif" in taken:
+            found._exif(taken["exif"])
+        for name, code, kind in (("icc", 34675, 7), ("xmp", 700, 1)):
+            if name in taken:
+                found.tags.append((code, kind, None, taken[name].content, True))
+        if "orientation" in taken:
+            found._turned(taken["orientation"].content)
+        found.options = _resolution_options(taken)
+        found.tags += [(_PLACEHOLDERS[code], _LONG, 1, 0, True) for code, *_ in found.directories]
+        return found
+
+    def _native(self, item: Item) -> None:
+        """A piece as it stood in a TIFF file of the same byte order."""
         if item.raw[0] == "tag":
             _, code, _, kind, raw = item.raw
-            tags.append((code, kind, None, raw, True))
+            self.tags.append((code, kind, None, raw, True))
         else:
-            directories.append(item.raw[1:])
-    if "icc" in taken:
-        tags.append((34675, 7, None, taken["icc"].content, True))
-    if "xmp" in taken:
-        tags.append((700, 1, None, taken["xmp"].content, True))
-    if "exif" in taken:
-        block = taken["exif"].content
-        tags.append((274, 3, 1, orientation_of(block), True))
-        directories += exif_directories(block)
-    elif "orientation" in taken:
-        tags.append((274, 3, 1, taken["orientation"].content, True))
-    tags += [(_PLACEHOLDERS[code], _LONG, 1, 0, True) for code, *_ in directories]
-    return tags, _resolution_options(taken), left, directories
+            _, code, order, inner = item.raw
+            self._directory(code, order, inner)
+
+    def _exif(self, item: Item) -> None:
+        """The EXIF block of another format, taken apart."""
+        try:
+            exif = Exif.of(item.content)
+        except UnreadableError:
+            self.left.append(replace(item, name="EXIF (damaged)"))
+            return
+        self._turned(orientation_of(item.content))
+        for code, kind, raw in exif.tags:
+            self.tags.append((code, kind, None, swapped(kind, raw, exif.order != self.order)[0], True))
+        for code, inner in exif.directories:
+            self._directory(code, exif.order, inner)
+        if exif.thumbnail:
+            self.left.append(Item("other", "EXIF thumbnail"))
+
+    def _directory(self, code: int, order: str, inner: Inner) -> None:
+        if _INTEROPERABILITY in inner:
+            self.left.append(Item("other", "EXIF interoperability"))
+        if _MAKER_NOTE in inner:
+            self.warnings.append(
+                "the camera's own note in EXIF has moved; some programs cannot read it there"
+            )
+        kept = {number: value for number, value in inner.items() if number != _INTEROPERABILITY}
+        self.directories.append((code, order, kept))
+
+    def _turned(self, orientation: int) -> None:
+        if ORIENTATION not in {t[0] for t in self.tags}:
+            self.tags.append((ORIENTATION, 3, 1, orientation, True))
 
 
 def _resolution_options(taken: dict[str, Item]) -> dict[str, Any]:
@@ -150,9 +197,7 @@ def _resolution_options(taken: dict[str, Item]) -> dict[str, Any]:
     }
 
 
-def _attach(
-    file: BinaryIO, number: int, code: int, source_order: str, tags: dict[int, tuple[int, bytes]]
-) -> None:
+def _attach(file: BinaryIO, number: int, code: int, source_order: str, tags: Inner) -> None:
     """Append a directory and let the placeholder of its page point to it."""
     size = file.seek(0, 2)
     structure = walk(file, size, Limits(frames=2**31, metadata=2**62))
@@ -166,9 +211,7 @@ def _attach(
     file.seek(0, 2)
 
 
-def _directory_bytes(
-    tags: dict[int, tuple[int, bytes]], order: str, source_order: str, big: bool, at: int
-) -> bytes:
+def _directory_bytes(tags: Inner, order: str, source_order: str, big: bool, at: int) -> bytes:
     """A directory with its values behind it, for the place `at` of a file."""
     width, length = _BIG_SIZES if big else _CLASSIC_SIZES
     head = struct.pack(order + ("Q" if big else "H"), len(tags))
@@ -188,8 +231,6 @@ def _directory_bytes(
 
 def swapped(kind: int, raw: bytes, swap: bool) -> tuple[bytes, int]:
     """A value in the other byte order, and how many items it has."""
-    from .tiff_tags import SIZES
-
     size = SIZES[kind]
     unit = 4 if kind in (5, 10) else size
     if swap and unit > 1:

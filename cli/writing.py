@@ -28,12 +28,9 @@ def replacing(
     which the next run in this folder removes.
     """
     check_target(path, overwrite=overwrite)
+    temporary = path.parent / f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
     try:
-        temporary, file = _temporary(path.parent)
-    except OSError as error:
-        raise UnwritableError(f"{path}: {error.strerror}") from error
-    try:
-        with file:
+        with _locked(temporary) as file:
             yield file
             _keep_mode(file, path)
             file.flush()
@@ -89,14 +86,13 @@ def sweep(folder: Path) -> int:
     return removed
 
 
-def _temporary(folder: Path) -> tuple[Path, BinaryIO]:
-    """A new hidden file in the folder, locked while it is ours."""
+def _locked(path: Path) -> BinaryIO:
+    """A new file that is locked while it is ours, made anew if a sweep took it before it was locked."""
     while True:
-        path = folder / f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
-        file = open(path, "x+b")  # noqa: SIM115 - it outlives this function
+        file = open(path, "x+b")  # noqa: SIM115 - the caller closes it
         if _lock(file.fileno()) is not False and path.exists():
-            return path, file
-        file.close()  # a sweep came between opening and locking
+            return file
+        file.close()
 
 
 def _lock(descriptor: int) -> bool | None:

@@ -1,0 +1,75 @@
+"""What an installed wheel holds, and what the tree promises of itself."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import nlmeans
+
+ROOT = Path(__file__).parent.parent
+FOLDERS = {
+    "nlmeans": "nlmeans",
+    "kernels": "nlmeans/kernels",
+    "cli": "nlmeans/cli",
+    "benchmarks": "nlmeans/benchmarks",
+}
+
+
+def sources():
+    """The modules, stubs and kernels of the tree by their place in the wheel."""
+    for folder, inside in FOLDERS.items():
+        for path in (ROOT / folder).rglob("*"):
+            if path.suffix in (".py", ".pyi", ".cu", ".cuh") or path.name == "py.typed":
+                yield f"{inside}/{path.relative_to(ROOT / folder).as_posix()}"
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The wheel, built from the source distribution as an installer would."""
+    out = tmp_path_factory.mktemp("dist")
+    done = subprocess.run(
+        [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(out), str(ROOT)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONWARNINGS": "ignore"},
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return zipfile.ZipFile(next(out.glob("*.whl")))
+
+
+def test_the_wheel_built_from_the_sdist_holds_every_module(wheel):
+    names = set(wheel.namelist())
+    missing = sorted(set(sources()) - names)
+    assert missing == []
+    assert len(names) > 30
+
+
+def test_the_wheel_installs_nothing_under_another_top_level_name(wheel):
+    top = {name.split("/")[0] for name in wheel.namelist()}
+    assert top == {"nlmeans", f"nlmeans-{nlmeans.__version__}.dist-info"}
+
+
+def test_the_library_never_imports_the_command_line_or_the_kernels_statically():
+    offending = []
+    for path in (ROOT / "nlmeans").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            offending += [
+                f"{path}: {n}" for n in names if re.match(r"nlmeans\.(cli|kernels|benchmarks)\b", n)
+            ]
+    assert offending == []
+
+
+def test_every_public_name_is_there_and_documented():
+    for name in nlmeans.__all__:
+        value = getattr(nlmeans, name)
+        assert name == "__version__" or (value.__doc__ and len(value.__doc__) > 20), name

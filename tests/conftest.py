@@ -1,0 +1,109 @@
+"""What all tests share: the backends, the tolerances, how Hypothesis runs, and no network."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any, NoReturn
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True, max_examples=40)
+settings.register_profile(
+    "long", deadline=None, print_blob=True, max_examples=2000, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+BACKENDS = ("reference", "cpu", "cuda")
+
+#: The largest error against the exact result, in spans (max - min of the finite pixels).
+TOLERANCE = {
+    "exact": 1e-12,  # float64 arithmetic, which only the reference has
+    "ordinary": 2e-6,  # float32 arithmetic
+    "hard": 1e-5,  # float32 arithmetic, a sharp edge at sigma = 1 % of the span
+}
+
+
+def why_not(name: str) -> str | None:
+    """Why a backend cannot run on this machine, or None."""
+    from nlmeans.backends.contract import Request
+
+    try:
+        backend = import_module(f"nlmeans.backends.{name}")
+    except ImportError as error:
+        return f"{name}: {error}"
+    if not hasattr(backend, "can_run"):
+        return f"{name}: it is not built"
+    return backend.can_run(Request(array_library="numpy", dtype="float32", pixels=4096, channels=1))
+
+
+@pytest.fixture(scope="session", params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> str:
+    """Each backend that can run here.  NLMEANS_TEST_BACKENDS="cpu,..." names those that must."""
+    reason = why_not(request.param)
+    if reason is not None and request.param in os.environ.get("NLMEANS_TEST_BACKENDS", "").split(","):
+        pytest.fail(reason)
+    if reason is not None:
+        pytest.skip(reason)
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def fast_backend(backend: str) -> str:
+    """Each backend that is held against the reference."""
+    if backend == "reference":
+        pytest.skip("it is the reference")
+    return backend
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_network() -> Iterator[None]:
+    """Every attempt to connect is an error: nothing here may need a network."""
+
+    def refuse(*_: Any) -> NoReturn:
+        raise AssertionError("a test tried to open a network connection")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", refuse)
+        patch.setattr(socket.socket, "connect_ex", refuse)
+        yield
+
+
+def span_of(image: np.ndarray) -> float:
+    """Max - min of the finite pixels."""
+    finite = np.asarray(image, dtype=np.float64)
+    finite = finite[np.isfinite(finite)]
+    return float(finite.max() - finite.min()) if finite.size else 0.0
+
+
+def allowed_error(image: np.ndarray, backend: str, *, hard: bool = False) -> float:
+    """How far a result may be from the exact one, in the units of the image.
+
+    The arithmetic's share is a part of the span; the result's own type adds half a unit in the last
+    place of its largest value, which is what writing the exact result in that type costs.
+    """
+    kind = "hard" if hard else "ordinary"
+    if image.dtype.newbyteorder("=") == np.float64 and backend == "reference":
+        kind = "exact"
+    arithmetic = TOLERANCE[kind] * span_of(image)
+    if image.dtype.kind in "iu":
+        return arithmetic + 0.5
+    finite = np.abs(np.where(np.isfinite(image), image, 0).astype(np.float64))
+    return arithmetic + float(np.finfo(image.dtype).eps / 2 * finite.max(initial=0.0))
+
+
+def assert_close(
+    got: np.ndarray, exact: np.ndarray, image: np.ndarray, backend: str, *, hard: bool = False
+) -> None:
+    """A result of `image`'s shape and type, within the tolerance of its backend of the exact one."""
+    assert isinstance(got, np.ndarray)
+    assert (got.shape, got.dtype) == (image.shape, image.dtype)
+    kept = ~np.isfinite(exact)
+    np.testing.assert_array_equal(np.asarray(got)[kept], np.asarray(image)[kept])
+    error = np.abs(got[~kept].astype(np.float64) - exact[~kept]).max(initial=0.0)
+    limit = allowed_error(image, backend, hard=hard)
+    assert error <= limit, f"off by {error:.3g}, allowed {limit:.3g}, span {span_of(image):.3g}"

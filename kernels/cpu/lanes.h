@@ -1,0 +1,67 @@
+/* Vectors of LANES floats, for one instruction set; included by kernel.h, once per translation unit. */
+#if defined(__GNUC__)
+#define INLINE static inline __attribute__((always_inline, unused))
+#define ALIGNED __attribute__((aligned(64)))
+typedef float vec __attribute__((vector_size(4 * LANES)));
+#else /* one lane: plain C for compilers without vector types */
+#define INLINE static inline
+#define ALIGNED
+typedef float vec;
+#endif
+
+INLINE vec splat(float x) { return x - (vec){0}; }
+
+#if LANES == 16
+INLINE vec least_of(vec a, vec b) { return (vec)_mm512_min_ps((__m512)a, (__m512)b); }
+INLINE vec most_of(vec a, vec b) { return (vec)_mm512_max_ps((__m512)a, (__m512)b); }
+#elif LANES == 8
+INLINE vec least_of(vec a, vec b) { return (vec)_mm256_min_ps((__m256)a, (__m256)b); }
+INLINE vec most_of(vec a, vec b) { return (vec)_mm256_max_ps((__m256)a, (__m256)b); }
+#elif LANES == 4 && defined(__SSE2__)
+INLINE vec least_of(vec a, vec b) { return (vec)_mm_min_ps((__m128)a, (__m128)b); }
+INLINE vec most_of(vec a, vec b) { return (vec)_mm_max_ps((__m128)a, (__m128)b); }
+#elif LANES == 4
+INLINE vec least_of(vec a, vec b)
+{
+    for (int l = 0; l < LANES; l++)
+        a[l] = a[l] < b[l] ? a[l] : b[l];
+    return a;
+}
+INLINE vec most_of(vec a, vec b)
+{
+    for (int l = 0; l < LANES; l++)
+        a[l] = a[l] > b[l] ? a[l] : b[l];
+    return a;
+}
+#else
+INLINE vec least_of(vec a, vec b) { return a < b ? a : b; }
+INLINE vec most_of(vec a, vec b) { return a > b ? a : b; }
+#endif
+
+/* 2^-s for s >= 0, relative error <= 2e-7; exactly 1 at s = 0; 0 or tiny where s > 126.
+ * Minimax polynomials of degree 5 for 2^f, their constant term rounded to 1. */
+INLINE vec exp2_of_minus(vec s)
+{
+#if LANES == 16
+    vec x = -s, f = (vec)_mm512_reduce_ps((__m512)x, 9); /* x - floor(x) */
+    vec p = 8.989339877e-3f + f * 1.877576766e-3f;
+    p = 5.582631823e-2f + f * p;
+    p = 2.401536170e-1f + f * p;
+    p = 6.931530732e-1f + f * p;
+    p = 1.0f + f * p;
+    return (vec)_mm512_scalef_ps((__m512)p, (__m512)x); /* p 2^floor(x) */
+#elif LANES > 1
+    typedef int ivec __attribute__((vector_size(4 * LANES)));
+    const vec magic = splat(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer */
+    vec x = least_of(s, splat(126.0f));
+    vec z = magic - x, f = (magic - z) - x;
+    vec p = 9.675541343e-3f + f * 1.327647263e-3f;
+    p = 5.550713272e-2f + f * p;
+    p = 2.402211972e-1f + f * p;
+    p = 6.931469671e-1f + f * p;
+    p = 1.0f + f * p;
+    return (vec)((ivec)p + ((ivec)z << 23)); /* the integer goes into the exponent */
+#else
+    return exp2f(-s);
+#endif
+}

@@ -36,11 +36,6 @@ __device__ __forceinline__ INDEX offset(int y, int x, const Window &window)
     return (INDEX)y * window.width + x;
 }
 
-__device__ __forceinline__ bool in_plane(int y, int x, const Window &window)
-{
-    return y >= 0 && y < window.height && x >= 0 && x < window.width;
-}
-
 // S(i, s): patches compared sample by sample, reflected at the borders.
 __device__ float distance(const float *query, const float *key, const float *taps_y, const float *taps_x,
                           int y, int x, int dy, int dx, const Window &window)

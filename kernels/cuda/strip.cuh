@@ -36,12 +36,8 @@ constexpr int LANES = 32;
 constexpr int SPAN = COLUMNS * LANES;  // columns of a block
 constexpr int GROUP = 4;               // shifts along the row worked on together
 constexpr unsigned ALL = 0xffffffffu;
-constexpr float NEVER = 1e30f;         // a distance whose weight is 0
-
-// A shift-independent place of the block in the plane: tile row 0 and column 0 of the thread strips.
-struct Place {
-    int y, x;
-};
+constexpr float NEVER = 1e30f;         // a distance whose weight is 0 ...
+constexpr float LEAST_SCALE = 1e-20f;  // ... even with this scale
 
 // Copies features with their reflection into `tile`: (CHANNELS, rows, columns), plane row y and column x first.
 __device__ __forceinline__ void load_features(float *tile, const float *plane, int rows, int columns, int y, int x,
@@ -59,26 +55,33 @@ __device__ __forceinline__ void load_features(float *tile, const float *plane, i
     }
 }
 
-// Copies candidates into `values` (VALUES, rows, columns) and `votes` (rows, columns), 0 where nothing votes.
-// True when every one of them votes.
-__device__ __forceinline__ bool load_candidates(float *values, float *votes, const float *value, const float *vote,
-                                                int rows, int columns, int y, int x, const Window &window)
+// Copies values into `tile` (VALUES, rows, columns), 0 outside the plane.
+__device__ __forceinline__ void load_values(float *tile, const float *value, int rows, int columns, int y, int x,
+                                            const Window &window)
 {
-    bool all = true;
-    for (int row = threadIdx.y; row < rows; row += WARPS) {
-        const bool real_row = y + row >= 0 && y + row < window.height;
+    for (int row = threadIdx.y; row < rows; row += WARPS)
         for (int column = threadIdx.x; column < columns; column += LANES) {
-            const bool real = real_row && x + column >= 0 && x + column < window.width;
+            const bool inside = in_plane(y + row, x + column, window);
             const INDEX at = (INDEX)(y + row) * window.width + (x + column);
-            const float counts = real ? vote[at] : 0.0f;
-            all = all && counts == 1.0f;
-            votes[row * columns + column] = counts;
 #pragma unroll
             for (int v = 0; v < VALUES; ++v)
-                values[(v * rows + row) * columns + column] =
-                    real ? value[v * ((INDEX)window.height * window.width) + at] : 0.0f;
+                tile[(v * rows + row) * columns + column] =
+                    inside ? value[v * ((INDEX)window.height * window.width) + at] : 0.0f;
         }
-    }
+}
+
+// Copies votes into `tile` (rows, columns), 0 outside the plane; true when all that this thread saw are 1.
+__device__ __forceinline__ bool load_votes(float *tile, const float *vote, int rows, int columns, int y, int x,
+                                           const Window &window)
+{
+    bool all = true;
+    for (int row = threadIdx.y; row < rows; row += WARPS)
+        for (int column = threadIdx.x; column < columns; column += LANES) {
+            const bool inside = in_plane(y + row, x + column, window);
+            const float counts = inside ? vote[(INDEX)(y + row) * window.width + (x + column)] : 0.0f;
+            tile[row * columns + column] = counts;
+            all = all && counts == 1.0f;
+        }
     return all;
 }
 
@@ -151,3 +154,191 @@ __device__ __forceinline__ void along_row(float (&sums)[COLUMNS], const float (&
     else
         taps_along_row(sums, c, window);
 }
+
+// The thread's corner of each tile, at the first shift of a group.
+struct Corner {
+    const float *query, *key, *value, *vote;
+    int query_plane, key_plane, value_plane, pitch;  // words between planes, and between rows
+};
+
+// What a column sum starts from, for each shift: never counts where it is the place `skip`.
+template <int N>
+__device__ __forceinline__ void start_columns(float (&start)[N], int skip, const Window &window)
+{
+#pragma unroll
+    for (int k = 0; k < N; ++k) start[k] = k == skip ? NEVER : (BIAS == 1 ? window.start : 0.0f);
+}
+
+// Squared differences of one row: sum over channels, for 4 columns and the N shifts from FIRST on.
+template <int N, int FIRST>
+__device__ __forceinline__ void squared_row(float (&squared)[N][COLUMNS], const Corner &at, int row)
+{
+#pragma unroll
+    for (int c = 0; c < CHANNELS; ++c) {
+        float a[COLUMNS], b[COLUMNS + FIRST + N - 1];
+        read(a, at.query + c * at.query_plane + row * SPAN);
+        read(b, at.key + c * at.key_plane + row * at.pitch);
+#pragma unroll
+        for (int k = 0; k < N; ++k)
+#pragma unroll
+            for (int j = 0; j < COLUMNS; ++j) {
+                const float difference = a[j] - b[j + FIRST + k];
+                squared[k][j] = c == 0 ? difference * difference : squared[k][j] + difference * difference;
+            }
+    }
+}
+
+// Column sums of COUNT rows, box patch, handed to `use(row, column)` downwards or (UP) upwards.  No
+// subtraction, so that nothing cancels after an edge: the first COUNT - 1 rows, which leave again, are
+// summed against the order, the others with it, and a column sum is one of each.
+template <int COUNT, bool UP, int N, int FIRST, class Use>
+__device__ __forceinline__ void box_columns(const Corner &at, int first_row, const float (&start)[N], const Use &use)
+{
+    constexpr int leaving_rows = PATCH_Y == 0 ? 0 : COUNT - 1, last = COUNT - 1 + 2 * PATCH_Y;
+    static_assert(leaving_rows <= 2 * PATCH_Y + 1, "one split of the rows must do");
+    float squared[N][COLUMNS], leaving[COUNT][N][COLUMNS], staying[N][COLUMNS], column[N][COLUMNS];
+#pragma unroll
+    for (int row = leaving_rows - 1; row >= 0; --row) {
+        squared_row<N, FIRST>(squared, at, first_row + (UP ? last - row : row));
+#pragma unroll
+        for (int k = 0; k < N; ++k)
+#pragma unroll
+            for (int j = 0; j < COLUMNS; ++j)
+                leaving[row][k][j] = squared[k][j] + (row == leaving_rows - 1 ? 0.0f : leaving[row + 1][k][j]);
+    }
+#pragma unroll
+    for (int k = 0; k < N; ++k)
+#pragma unroll
+        for (int j = 0; j < COLUMNS; ++j) staying[k][j] = start[k];
+
+#pragma unroll
+    for (int row = 0; row < COUNT; ++row) {
+        // Rows that enter with this column sum: with the first, all that stay.
+#pragma unroll
+        for (int enters = leaving_rows; enters <= last; ++enters) {
+            if (enters > row + 2 * PATCH_Y || (row > 0 && enters < row + 2 * PATCH_Y)) continue;
+            squared_row<N, FIRST>(squared, at, first_row + (UP ? last - enters : enters));
+#pragma unroll
+            for (int k = 0; k < N; ++k)
+#pragma unroll
+                for (int j = 0; j < COLUMNS; ++j)
+                    staying[k][j] = squared[k][j] + (PATCH_Y == 0 ? start[k] : staying[k][j]);
+        }
+#pragma unroll
+        for (int k = 0; k < N; ++k)
+#pragma unroll
+            for (int j = 0; j < COLUMNS; ++j)
+                column[k][j] = row < leaving_rows ? staying[k][j] + leaving[row][k][j] : staying[k][j];
+        use(UP ? COUNT - 1 - row : row, column);
+    }
+}
+
+// The same with any separable taps.
+template <int COUNT, bool UP, int N, int FIRST, class Use>
+__device__ __forceinline__ void taps_columns(const Corner &at, int first_row, const float (&start)[N],
+                                             const Window &window, const Use &use)
+{
+    constexpr int last = COUNT - 1 + 2 * PATCH_Y;
+    float squared[N][COLUMNS], column[COUNT][N][COLUMNS];
+#pragma unroll
+    for (int row = 0; row < COUNT; ++row)
+#pragma unroll
+        for (int k = 0; k < N; ++k)
+#pragma unroll
+            for (int j = 0; j < COLUMNS; ++j) column[row][k][j] = start[k];
+
+#pragma unroll
+    for (int enters = 0; enters <= last; ++enters) {
+        squared_row<N, FIRST>(squared, at, first_row + (UP ? last - enters : enters));
+#pragma unroll
+        for (int row = 0; row < COUNT; ++row)
+            if (row <= enters && enters <= row + 2 * PATCH_Y)
+#pragma unroll
+                for (int k = 0; k < N; ++k)
+#pragma unroll
+                    for (int j = 0; j < COLUMNS; ++j)
+                        column[row][k][j] +=
+                            window.taps_y[UP ? 2 * PATCH_Y - (enters - row) : enters - row] * squared[k][j];
+        if (enters >= 2 * PATCH_Y)
+            use(UP ? last - enters : enters - 2 * PATCH_Y, column[enters - 2 * PATCH_Y]);
+    }
+}
+
+template <int COUNT, bool UP, int N, int FIRST, class Use>
+__device__ __forceinline__ void columns(const Corner &at, int first_row, const float (&start)[N],
+                                        const Window &window, const Use &use)
+{
+    if (BOX)
+        box_columns<COUNT, UP, N, FIRST>(at, first_row, start, use);
+    else
+        taps_columns<COUNT, UP, N, FIRST>(at, first_row, start, window, use);
+}
+
+// w of a patch sum, before the vote.
+__device__ __forceinline__ float weight(float S, float bias, float scale)
+{
+    if (BIAS == 2) S = fmaxf(scale, LEAST_SCALE) * S - bias;
+    return fast_exp2(BIAS ? -fmaxf(S, 0.0f) : -S);
+}
+
+// Where a block's threads stand, and which columns they own.
+template <int HALO>
+struct Place {
+    int lane, warp;  // HALO lanes at either end own no output
+    int block_y, block_x, y, x;
+
+    __device__ __forceinline__ Place(int rows, const Window &window)
+    {
+        lane = threadIdx.x;
+        warp = __shfl_sync(ALL, (int)threadIdx.y, 0);  // says to the compiler that a warp agrees on it
+        block_y = (int)(blockIdx.x / window.blocks_x) * rows * WARPS;
+        block_x = (int)(blockIdx.x % window.blocks_x) * (SPAN - 2 * HALO * COLUMNS) - HALO * COLUMNS;
+        y = block_y + warp * rows;
+        x = block_x + lane * COLUMNS;
+    }
+
+    __device__ __forceinline__ bool owns() const { return lane >= HALO && lane < LANES - HALO; }
+};
+
+// Chunk n of the window: its shifts, from (dy, dx) on.
+struct Chunk {
+    int dy, dx, count_y, count_x;
+    bool has_tail;  // the row of shifts ends here, with a group of TAIL
+    int pitch;      // groups read whole quads: up to 3 columns past the last candidate
+
+    __device__ __forceinline__ Chunk(int n, const Window &window)
+    {
+        const int row = n / window.chunks_x, column = n % window.chunks_x;
+        dy = row * window.chunk_y - window.radius_y;
+        dx = column * window.chunk_x - window.radius_x;
+        has_tail = column == window.chunks_x - 1;
+        count_y = min(window.chunk_y, window.radius_y + 1 - dy);
+        count_x = has_tail ? window.radius_x + 1 - dx : window.chunk_x;
+        pitch = SPAN + ((count_x + 2) & ~3);
+    }
+
+    // For every group of shifts, `whole(corner, skip)` or at the end of a row `tail(corner, skip)`, where
+    // `skip` is the place in the group of the shift (0, 0), if that is to be left out.
+    template <class Whole, class Tail>
+    __device__ __forceinline__ void each_group(const Corner &corner, const Window &window, const Whole &whole,
+                                               const Tail &tail) const
+    {
+        const int groups = (count_x - (has_tail ? TAIL : 0)) / GROUP;
+        for (int y = 0; y < count_y; ++y) {
+            Corner at = corner;
+            at.key += y * pitch;
+            at.value += y * pitch;
+            at.vote += y * pitch;
+            int skip = window.own && dy + y == 0 ? -dx : -GROUP - 1;
+#pragma unroll 1
+            for (int group = 0; group < groups; ++group) {
+                whole(at, skip);
+                at.key += GROUP;
+                at.value += GROUP;
+                at.vote += GROUP;
+                skip -= GROUP;
+            }
+            if (has_tail) tail(at, skip);
+        }
+    }
+};

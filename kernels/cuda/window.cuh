@@ -54,3 +54,8 @@ __device__ __forceinline__ int reflect(int index, int n)
     }
     return index;
 }
+
+__device__ __forceinline__ bool in_plane(int y, int x, const Window &window)
+{
+    return y >= 0 && y < window.height && x >= 0 && x < window.width;
+}

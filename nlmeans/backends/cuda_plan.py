@@ -30,6 +30,7 @@ _WIDEST_CHUNK = 64  # shifts along the row whose tile is loaded at a time
 _READABLE_BLOCK = (32, 4, 1)
 _SHIFTS_IN_A_SUM = 2**16  # beyond, float32 sums lose digits: the window is cut in slices
 _MOST_SLICES = 16
+RESERVED = 1024  # bytes of shared memory that CUDA keeps for itself in each block
 _BATCH_BYTES = 2**26  # of weight planes in the readable aggregation
 
 #: struct Window of kernels/cuda/window.cuh
@@ -144,41 +145,61 @@ _INCLUDE = re.compile(r'^#include "(\w+\.cuh)"$', re.MULTILINE)
 
 def accumulate(problem: Problem, device: Device) -> Plan:
     """Launches of one `accumulate`: the register kernel where it can, else the readable one."""
-    shape = _Shape.best(problem, device)
+    shape = best_shape("accumulate", problem, device)
     if shape is None:
         return _accumulate_readable(problem)
-    slices = _slices(problem, shape, device)
-    shape = shape.with_chunks(slices)
-    plane = (problem.height, problem.width)
-    outputs = _asked("denominator", "peak" * problem.peak, "squares" * problem.squares)
-    names = {name: name if slices == 1 else f"partial_{name}" for name in ("numerator", *outputs)}
-    scratch: dict[str, tuple[int, ...]] = {}
-    if slices > 1:
-        scratch = {names[name]: (slices, *plane) for name in outputs}
-        scratch[names["numerator"]] = (slices, problem.values, *plane)
-    window = _window(problem, shape, slices)
-    arguments = (
-        *("query", "key", "value", "vote", *_maps(problem)),
-        *(names.get(name) for name in ("numerator", "denominator", "peak", "squares")),
-        window,
-    )
-    options = (*shape.options(problem), f"-DPEAK={problem.peak:d}", f"-DSQUARES={problem.squares:d}")
-    grid = (shape.blocks(problem), 1, slices)
-    launches = [
-        Launch("accumulate", "accumulate.cu", options, grid, shape.block, shape.shared_bytes, arguments)
-    ]
-    if slices > 1:
-        launches += [_reduce(problem, names[name], name, slices) for name in names]
-    return Plan(tuple(launches), scratch)
+    results = ("numerator", "denominator", "peak" * problem.peak, "squares" * problem.squares)
+    options = (f"-DPEAK={problem.peak:d}", f"-DSQUARES={problem.squares:d}")
+    return _in_slices(problem, shape, device, options, (), results)
 
 
 def aggregate(problem: Problem, device: Device) -> Plan:
-    """Launches of one `aggregate`."""
-    return _aggregate_readable(problem, range(problem.shifts))
+    """Launches of one `aggregate`: the same choice; the pixel's own patch comes after the register kernel."""
+    shape = best_shape("aggregate", problem, device)
+    if shape is None:
+        return _aggregate_readable(problem, range(problem.shifts))
+    plan = _in_slices(problem, shape, device, (), ("normaliser",), ("numerator", "denominator", "", ""))
+    if not problem.own:
+        return plan
+    middle = problem.shifts // 2
+    own = _aggregate_readable(problem, range(middle, middle + 1), add=True)
+    return Plan(plan.launches + own.launches, plan.scratch | own.scratch)
 
 
-def _asked(*names: str) -> tuple[str, ...]:
-    return tuple(name for name in names if name)
+def _in_slices(
+    problem: Problem,
+    shape: Shape,
+    device: Device,
+    options: tuple[str, ...],
+    inputs: tuple[str, ...],
+    results: tuple[str, ...],
+) -> Plan:
+    """One launch of a register kernel; in slices, their sums are put together by more."""
+    slices = _slices(problem, shape, device)
+    shape = shape.with_chunks(slices)
+    plane = (problem.height, problem.width)
+    names = {name: name if slices == 1 else f"partial_{name}" for name in results if name}
+    scratch: dict[str, tuple[int, ...]] = {}
+    if slices > 1:
+        scratch = {partial: (slices, *plane) for partial in names.values()}
+        scratch["partial_numerator"] = (slices, problem.values, *plane)
+    wanted = results if shape.kernel == "accumulate" else results[:2]
+    arguments = (
+        *("query", "key", "value", "vote", *_maps(problem), *inputs),
+        *(names.get(name) for name in wanted),
+        _window(problem, shape, slices),
+    )
+    launch = Launch(
+        kernel=shape.kernel,
+        source=f"{shape.kernel}.cu",
+        options=(*shape.options(problem), *options),
+        grid=(shape.blocks(problem), 1, slices),
+        block=(LANES, shape.warps, 1),
+        shared_bytes=shape.shared_bytes,
+        arguments=arguments,
+    )
+    reductions = [_reduce(problem, names[name], name, slices) for name in names if slices > 1]
+    return Plan((launch, *reductions), scratch)
 
 
 def _maps(problem: Problem) -> tuple[str | None, str | None]:
@@ -190,11 +211,13 @@ def _maps(problem: Problem) -> tuple[str | None, str | None]:
 
 
 @dataclass(frozen=True)
-class _Shape:
+class Shape:
     """Rows of a thread, warps of a block, shifts of a chunk, and the shared memory they take."""
 
+    kernel: str
     rows: int
     warps: int
+    warps_wanted: int  # on a multiprocessor: what the registers are for
     chunk_y: int
     chunk_x: int
     chunks_y: int
@@ -203,48 +226,7 @@ class _Shape:
     values: int
     patch: tuple[int, int]
     radius: tuple[int, int]
-
-    @staticmethod
-    def best(problem: Problem, device: Device, rows: int = 4) -> _Shape | None:
-        """The shape that fits the most warps on a multiprocessor; None when none fits."""
-        if max(problem.patch) > LARGEST_PATCH or problem.values > MOST_VALUES:
-            return None
-        for wanted in (warps_wanted(problem), 4, 2, 1):
-            for warps in (4, 2, 1):
-                if warps > wanted:
-                    continue
-                budget = device.shared_per_multiprocessor * warps // wanted - 1024
-                shape = _Shape._within(problem, rows, warps, min(budget, device.shared_per_block))
-                if shape is not None:
-                    return shape
-        return None
-
-    @staticmethod
-    def _within(problem: Problem, rows: int, warps: int, budget: int) -> _Shape | None:
-        """As many shifts in a chunk as the budget allows."""
-        size_y, size_x = (2 * r + 1 for r in problem.radius)
-        chunks_x = max(1, -(-(size_x - 3) // _WIDEST_CHUNK))
-        chunk_x = size_x if chunks_x == 1 else _WIDEST_CHUNK
-        one = _Shape(
-            *(rows, warps, 1, chunk_x, size_y, chunks_x, problem.channels, problem.values),
-            *(problem.patch, problem.radius),
-        )
-        row_bytes = replace(one, chunk_y=2).shared_bytes - one.shared_bytes
-        most = 1 + (budget - one.shared_bytes) // row_bytes
-        if most < 1:
-            return None
-        chunks_y = -(-size_y // most)
-        return replace(one, chunk_y=-(-size_y // chunks_y), chunks_y=chunks_y)
-
-    def with_chunks(self, least: int) -> _Shape:
-        """The same with at least so many chunks, if the window has as many rows."""
-        size_y = 2 * self.radius[0] + 1
-        chunk_y = min(self.chunk_y, max(1, size_y * self.chunks_x // least))
-        return replace(self, chunk_y=chunk_y, chunks_y=-(-size_y // chunk_y))
-
-    @property
-    def block(self) -> tuple[int, int, int]:
-        return (LANES, self.warps, 1)
+    per_query: bool
 
     @property
     def block_rows(self) -> int:
@@ -252,7 +234,9 @@ class _Shape:
 
     @property
     def block_columns(self) -> int:
-        return SPAN - (2 * COLUMNS if self.patch[1] else 0)
+        """Without the lanes that only supply their neighbours."""
+        reach = self.patch[1] if self.kernel == "accumulate" else 2 * self.patch[1]
+        return SPAN - 2 * COLUMNS * -(-reach // COLUMNS)
 
     @property
     def pitch(self) -> int:
@@ -261,10 +245,20 @@ class _Shape:
 
     @property
     def shared_bytes(self) -> int:
-        query_rows = self.block_rows + 2 * self.patch[0]
-        key_rows, value_rows = query_rows + self.chunk_y - 1, self.block_rows + self.chunk_y - 1
-        features = self.channels * (query_rows * SPAN + key_rows * self.pitch)
-        return 4 * (features + (self.values + 1) * value_rows * self.pitch)
+        value_rows, more = self.block_rows, self.chunk_y - 1
+        weight_rows = value_rows + (0 if self.kernel == "accumulate" else 2 * self.patch[0])
+        query_rows = weight_rows + 2 * self.patch[0]
+        words = self.channels * (query_rows * SPAN + (query_rows + more) * self.pitch)
+        words += (self.values * (value_rows + more) + weight_rows + more) * self.pitch
+        if self.kernel == "aggregate":
+            words += weight_rows * SPAN * (3 if self.per_query else 1)
+        return 4 * words
+
+    def with_chunks(self, least: int) -> Shape:
+        """The same with at least so many chunks, if the window has as many rows."""
+        size_y = 2 * self.radius[0] + 1
+        chunk_y = min(self.chunk_y, max(1, size_y * self.chunks_x // least))
+        return replace(self, chunk_y=chunk_y, chunks_y=-(-size_y // chunk_y))
 
     def blocks_x(self, problem: Problem) -> int:
         return -(-problem.width // self.block_columns)
@@ -283,21 +277,70 @@ class _Shape:
             f"-DBIAS={bias}",
             f"-DROWS={self.rows}",
             f"-DWARPS={self.warps}",
-            f"-DBLOCKS={max(1, warps_wanted(problem) // self.warps)}",
+            f"-DBLOCKS={max(1, self.warps_wanted // self.warps)}",
             f"-DTAIL={1 if problem.radius[1] % 2 == 0 else 3}",
         )
 
 
-def warps_wanted(problem: Problem) -> int:
-    """Warps that share the registers of a multiprocessor: 12 have 168 each, 8 have 255."""
-    light = problem.channels == 1 and problem.values == 1 and problem.box
-    return 12 if light and not (problem.per_query or problem.squares) else 8
+def best_shape(kernel: str, problem: Problem, device: Device) -> Shape | None:
+    """The shape that fits the most warps on a multiprocessor; None when none fits."""
+    if max(problem.patch) > LARGEST_PATCH or problem.values > MOST_VALUES:
+        return None
+    rows, registers_for = _rows(kernel, problem)
+    for wanted in (registers_for, 4, 2, 1):
+        for warps in (4, 2, 1):
+            if warps > wanted:
+                continue
+            budget = device.shared_per_multiprocessor * warps // wanted - RESERVED
+            shape = _fitting(kernel, problem, rows, warps, min(budget, device.shared_per_block))
+            if shape is not None:
+                return replace(shape, warps_wanted=registers_for)
+    return None
 
 
-def _slices(problem: Problem, shape: _Shape, device: Device) -> int:
+def _rows(kernel: str, problem: Problem) -> tuple[int, int]:
+    """Rows of a thread, and warps that share the registers: 12 have 168 registers a thread, 8 have 255.
+
+    Found with ptxas for sm_75 to sm_120: as many rows as do not spill (2 ry + 2 at most).
+    """
+    one_plane = problem.channels == 1 and problem.values == 1
+    if kernel == "accumulate":
+        plain = one_plane and problem.box and not (problem.per_query or problem.squares)
+        return 4, 12 if plain else 8
+    return (4 if not one_plane else {2: 6, 3: 8, 4: 6}.get(problem.patch[0], 4)), 8
+
+
+def _fitting(kernel: str, problem: Problem, rows: int, warps: int, budget: int) -> Shape | None:
+    """As many shifts in a chunk as the budget allows."""
+    size_y, size_x = (2 * r + 1 for r in problem.radius)
+    chunks_x = max(1, -(-(size_x - 3) // _WIDEST_CHUNK))
+    one = Shape(
+        kernel=kernel,
+        rows=rows,
+        warps=warps,
+        warps_wanted=warps,
+        chunk_y=1,
+        chunk_x=size_x if chunks_x == 1 else _WIDEST_CHUNK,
+        chunks_y=size_y,
+        chunks_x=chunks_x,
+        channels=problem.channels,
+        values=problem.values,
+        patch=problem.patch,
+        radius=problem.radius,
+        per_query=problem.per_query,
+    )
+    more_bytes = replace(one, chunk_y=2).shared_bytes - one.shared_bytes
+    most = 1 + (budget - one.shared_bytes) // more_bytes
+    if most < 1:
+        return None
+    chunks_y = -(-size_y // most)
+    return replace(one, chunk_y=-(-size_y // chunks_y), chunks_y=chunks_y)
+
+
+def _slices(problem: Problem, shape: Shape, device: Device) -> int:
     """Parts of the window that run side by side: for small pictures, and for huge windows."""
-    resident = max(1, device.shared_per_multiprocessor // (shape.shared_bytes + 1024))
-    resident = min(resident, max(1, warps_wanted(problem) // shape.warps))
+    resident = max(1, device.shared_per_multiprocessor // (shape.shared_bytes + RESERVED))
+    resident = min(resident, max(1, shape.warps_wanted // shape.warps))
     to_fill = -(-2 * device.multiprocessors * resident // shape.blocks(problem))
     to_keep_digits = -(-problem.shifts // _SHIFTS_IN_A_SUM)
     chunks = (2 * problem.radius[0] + 1) * shape.chunks_x
@@ -359,7 +402,7 @@ def _common_options(problem: Problem) -> tuple[str, ...]:
     return options if samples < 2**29 else (*options, "-DINDEX=long long")
 
 
-def _window(problem: Problem, shape: _Shape | None = None, slices: int = 1) -> Any:
+def _window(problem: Problem, shape: Shape | None = None, slices: int = 1) -> Any:
     """The WINDOW value of a launch."""
     window = np.zeros(1, WINDOW)
     down, along = problem.taps

@@ -101,6 +101,10 @@ FEATURES: dict[str, tuple[tuple[int, ...], Case]] = {
     "a guide as noisy as the image": (GREY, {"guide": noisy(GREY, 5, 0.1)}),
     "a clean guide and a strength": (GREY, {"guide": noisy(GREY, 5, 0), "guide_sigma": 0, "sigma": 0.3}),
     "a guide and a sigma map": (GREY, {"guide": noisy(GREY, 5), "sigma": strong_map(GREY)}),
+    "a guide of its own noise and a sigma map": (
+        GREY,
+        {"guide": noisy(GREY, 5), "guide_sigma": 0.05, "sigma": strong_map(GREY)},
+    ),
     "a clean guide": (GREY, {"guide": noisy(GREY, 5, 0), "guide_sigma": 0, "h": 0.2, "k": None}),
     "a colour guide of a grey image": ((6, 5, 1), {"channel_axis": 2, "guide": noisy((6, 5, 3), 5)}),
     "a grey guide of a colour image": ((6, 5, 3), {"channel_axis": 2, "guide": noisy((6, 5, 1), 5)}),

@@ -25,6 +25,8 @@ from nlmeans import (
     weights,
 )
 
+from .conftest import TOLERANCE
+
 GREY = np.random.default_rng(0).random((7, 6)).astype(np.float32)
 COLOUR = np.random.default_rng(1).random((7, 6, 3)).astype(np.float32)
 FIXED: dict[str, Any] = {"sigma": 0.1, "k": 0.7, "patch_radius": 1, "search_radius": 1}
@@ -362,6 +364,59 @@ def test_even_and_empty_patches_are_refused_by_the_compatible_signature(size: in
     )
 
 
+# Numbers at the ends of what a type can hold
+
+SOFT_MAP = np.where(np.indices((7, 6))[0] < 3, 0.0, 0.2)
+HIGH = GREY > 0.5
+EXTREMES: dict[str, tuple[np.ndarray, dict[str, Any]]] = {
+    "a constant and the least sigma": (np.full((7, 6), 3, np.float32), {"sigma": 1e-45}),
+    "a constant and the least strength": (
+        np.full((7, 6), 3, np.float32),
+        {"sigma": 0, "h": 1e-45, "k": None},
+    ),
+    "one pixel and the least sigma": (GREY[:1, :1], {"sigma": 1e-320}),
+    "the least sigma": (GREY, {"sigma": 1e-320}),
+    "a huge sigma and strength": (GREY, {"sigma": 1e300, "k": 1e300}),
+    "a huge sigma and a small strength": (GREY, {"sigma": 1e300, "h": 1e-3, "k": None}),
+    "a tiny k": (GREY, {"k": 1e-200}),
+    "a huge k": (GREY, {"k": 1e300}),
+    "a map of zeros": (GREY, {"sigma": np.zeros((7, 6))}),
+    "a map with zeros": (GREY, {"sigma": SOFT_MAP}),
+    "a map with tiny values": (GREY, {"sigma": SOFT_MAP + 1e-30}),
+    "a map with huge values": (GREY, {"sigma": SOFT_MAP * 1e300}),
+    "a map of half floats": (GREY, {"sigma": np.full((7, 6), 6e4, np.float16), "k": 3}),
+    "a map of bytes": (GREY, {"sigma": np.full((7, 6), 200, np.uint8), "k": 3}),
+    "a map and a tiny k": (GREY, {"sigma": SOFT_MAP, "k": 1e-30}),
+    "a map and the least k": (GREY, {"sigma": SOFT_MAP, "k": 1e-200}),
+    "a map and a huge k": (GREY, {"sigma": SOFT_MAP, "k": 1e200}),
+    "channels of very unlike sigma": (COLOUR, {"sigma": (1e-30, 0.1, 1e30), "channel_axis": 2}),
+    "a channel of the least sigma": (COLOUR, {"sigma": (1e-320, 0.1, 1), "channel_axis": 2}),
+    "sigma per channel and the least k": (COLOUR, {"sigma": (0.1, 0.1, 1), "k": 1e-300, "channel_axis": 2}),
+    "denormals": (GREY * np.float32(1e-44), {"sigma": 1e-45}),
+    "all of float16": (np.where(HIGH, 65504, -65504).astype(np.float16), {"sigma": 1e3}),
+    "all of float32": (np.where(HIGH, 3.4e38, -3.4e38).astype(np.float32), {"sigma": 1e37}),
+    "all of float64": (np.where(HIGH, 1.7e308, -1.7e308), {"sigma": 1e307}),
+    "beyond float32": (GREY.astype(np.float64) * 1e300, {"sigma": 1e299}),
+    "a large offset": (1e12 + GREY.astype(np.float64), {}),
+    "a guide beyond float32": (GREY, {"guide": GREY.astype(np.float64) * 1e300, "sigma": 1e299}),
+    "a constant guide": (GREY, {"guide": np.zeros((7, 6)), "sigma": 0, "h": 1e-300, "k": None}),
+    "a huge guide_sigma": (GREY, {"guide": GREY, "guide_sigma": 1e300}),
+}
+
+
+@pytest.mark.parametrize("name", EXTREMES)
+def test_extreme_numbers_give_a_finite_result_and_no_warning(name: str, backend: str) -> None:
+    image, special = EXTREMES[name]
+    for aggregate in ("pixel", "patch"):
+        result = denoise(image, backend=backend, aggregate=aggregate, **{**FIXED, **special})
+        assert (result.shape, result.dtype) == (image.shape, image.dtype)
+        assert np.isfinite(result).all()
+        low, high = float(image.min()) / 4, float(image.max()) / 4  # the span itself may overflow
+        slack = TOLERANCE["hard"] * (high - low)
+        assert low - slack <= result.min() / 4
+        assert result.max() / 4 <= high + slack
+
+
 # Anything at all
 
 ANYTHING: list[Any] = [
@@ -373,7 +428,7 @@ ANYTHING: list[Any] = [
     np.int64(2), np.int8(-3), np.uint64(2**63), np.bool_(True), np.complex64(1), np.array(0.5),
     np.array(1), np.array([1, 1]), np.array([0.5]), np.array([]), np.zeros((7, 6)),
     np.ones((7, 6), bool), np.full((7, 6), NAN), np.full((7, 6), 0.2), np.ones((6, 7)),
-    np.ones((7, 6, 3)), np.ones((7, 6), "f2"), np.array("a"), np.array(None),
+    np.ones((7, 6, 3)), np.ones((7, 6), "f2"), np.full((7, 6), 6e4, "f2"), np.array("a"), np.array(None),
     np.datetime64("2020-01-01"), slice(None), memoryview(b"ab"), bytearray(b"1"), NotImplemented,
 ]  # fmt: skip
 SENSIBLE: dict[str, list[Any]] = {
@@ -423,12 +478,21 @@ def finite_or_refused(image: Any, given_: dict[str, Any]) -> bool:
 
 
 def random_call(rng: random.Random) -> tuple[Any, dict[str, Any]]:
-    """A call with zero to three absurd parameters among sensible ones."""
-    given_ = {name: rng.choice(values) for name, values in SENSIBLE.items() if rng.random() < 0.5}
+    """A call with zero to three absurd parameters among sensible ones that go together."""
+    picture = rng.choice(PICTURES) if rng.random() < 0.95 else rng.choice(ANYTHING)
+    unlikely = {"h", "k", "guide_sigma", "channel_axis"}
+    given_ = {
+        n: rng.choice(values) for n, values in SENSIBLE.items() if n not in unlikely and rng.random() < 0.3
+    }
+    given_[rng.choice("hk")] = rng.choice([0.1, 0.7, 3])
+    given_.setdefault("nan", "keep")
     given_.setdefault("search_radius", 1)
+    if getattr(picture, "ndim", 0) == 3 or rng.random() < 0.1:
+        given_["channel_axis"] = -1
     for name in rng.sample(list(SENSIBLE), rng.choice([0, 1, 1, 1, 2, 3])):
-        given_[name] = rng.choice(ANYTHING)
-    picture = rng.choice(PICTURES) if rng.random() < 0.9 else rng.choice(ANYTHING)
+        given_[name] = rng.choice(ANYTHING + SENSIBLE[name])
+    if callable(given_.get("progress")):
+        del given_["progress"]  # what it raises is its own
     return picture, given_
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import secrets
 import stat
@@ -10,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 from .status import ExistsError, UnwritableError
 
@@ -31,7 +32,7 @@ def replacing(
     temporary = path.parent / f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
     try:
         with _locked(temporary) as file:
-            yield file
+            yield cast(BinaryIO, _Checked(file))
             _keep_mode(file, path)
             file.flush()
             os.fsync(file.fileno())
@@ -54,6 +55,46 @@ def identity(path: Path) -> tuple[int, int]:
     """What tells a file from all others, whatever its names."""
     found = path.stat()
     return found.st_dev, found.st_ino
+
+
+class _Checked(io.BufferedIOBase):
+    """A file without a descriptor, so that every byte comes through `write`.
+
+    NumPy's `tofile`, which tifffile and NPY writing use where they find a descriptor, buffers by
+    itself and does not tell when the last bytes do not fit on the disk.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__()
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return self._file.read(-1 if size is None else size)
+
+    def write(self, data: Any, /) -> int:
+        return self._file.write(data)
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def truncate(self, size: int | None = None, /) -> int:
+        return self._file.truncate(size)
+
+    def flush(self) -> None:
+        if not self._file.closed:
+            self._file.flush()
 
 
 def check_target(path: Path, *, overwrite: bool) -> None:

@@ -327,13 +327,14 @@ def _normalised(
     logits: Array, votes: Array | None, itself: Array | None, task: _Task, xp: Any, axis: int
 ) -> tuple[Array, Array]:
     """f of every candidate and the sum (or count) it is divided by, along `axis`."""
-    zero = xp.zeros_like(logits)
     if not task.softmax:
         f = xp.exp(logits) if task.similarity.exponential else logits
-        votes = xp.ones_like(logits, dtype=xp.bool) if votes is None else xp.broadcast_to(votes, logits.shape)
-        return xp.where(votes, f, zero), xp.sum(xp.where(votes, zero + 1, zero), axis=axis)
+        count = xp.ones_like(logits)
+        if votes is not None:
+            f, count = xp.where(votes, f, xp.zeros_like(f)), xp.where(votes, count, xp.zeros_like(count))
+        return f, xp.sum(count, axis=axis)
     if votes is not None:
-        logits = xp.where(votes, logits, zero - math.inf)
+        logits = xp.where(votes, logits, xp.full_like(logits, -math.inf))
     if itself is not None:
         logits = _centred(logits, itself, task.center, xp, axis)
     highest = xp.max(logits, axis=axis, keepdims=True)
@@ -347,7 +348,7 @@ def _centred(logits: Array, itself: Array, center: Center | None, xp: Any, axis:
     floor = math.log(CENTRE_FLOOR)
     voting = logits > -math.inf
     if center == "max":
-        others = xp.where(itself, xp.zeros_like(logits) - math.inf, logits)
+        others = xp.where(itself, xp.full_like(logits, -math.inf), logits)
         own = xp.clip(xp.max(others, axis=axis, keepdims=True), floor, None)
     else:
         own = 0.0 if center == "one" else floor

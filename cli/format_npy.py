@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from .limits import Limits, byte_size
 from .metadata import lost
@@ -12,25 +13,17 @@ from .status import UnreadableError
 
 SIGNATURE = b"\x93NUMPY"
 _KNOWN_KINDS = "iuf"
+_LONGEST_HEADER = 10_000  # NumPy's own limit
+_TYPE = r"""['"]descr['"]:\s*['"]([<>|=]?[a-zA-Z]\d{0,3})['"]"""
+_ORDER = r"""['"]fortran_order['"]:\s*(True|False)"""
+_SHAPE = r"""['"]shape['"]:\s*\(((?:\s*\d{1,40}\s*,)*(?:\s*\d{1,40})?\s*)\)"""
 
 
 def open_picture(file: BinaryIO, size: int, limits: Limits) -> Picture:
     """Read the header and describe the array; pixels are read when asked for."""
     import numpy as np
 
-    version = np.lib.format.read_magic(file)
-    if version == (1, 0):
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
-    elif version == (2, 0):
-        shape, fortran, dtype = np.lib.format.read_array_header_2_0(file)
-    else:
-        raise UnreadableError(
-            f"NPY version {version[0]}.{version[1]} is for named fields; save a plain array"
-        )
-    if dtype.hasobject:
-        raise UnreadableError("it holds pickled Python objects, which can run any code; save a plain array")
-    if dtype.kind not in _KNOWN_KINDS or dtype.shape:
-        raise UnreadableError(f"it holds {dtype}; pixels are integers or floating-point numbers")
+    shape, fortran, dtype = _header(file)
     start, declared = file.tell(), byte_size(shape, dtype.itemsize)
     if declared > size - start:
         raise UnreadableError(f"it declares {declared:,} bytes of pixels and has {size - start:,}")
@@ -47,6 +40,30 @@ def open_picture(file: BinaryIO, size: int, limits: Limits) -> Picture:
 
     layout = Layout(tuple(shape), dtype.str, colours=0)
     return Picture("NPY", [layout], decode, [], warnings, {"fortran": fortran})
+
+
+def _header(file: BinaryIO) -> tuple[tuple[int, ...], bool, Any]:
+    """Shape, order and type; read by patterns, since NumPy evaluates the text as Python literals."""
+    import numpy as np
+
+    file.seek(len(SIGNATURE))
+    major = file.read(2)[:1]
+    if major not in (b"\1", b"\2", b"\3"):
+        raise UnreadableError("its version of NPY is not known")
+    length = int.from_bytes(file.read(2 if major == b"\1" else 4), "little")
+    if length > _LONGEST_HEADER:
+        raise UnreadableError(f"its header of {length:,} bytes is longer than that of any plain array")
+    text = file.read(length).decode("latin-1")
+    found = [re.search(pattern, text) for pattern in (_TYPE, _ORDER, _SHAPE)]
+    if len(text) < length or not all(found):
+        raise UnreadableError("its header does not describe a plain array")
+    kind, order, shape = (match[1] for match in found if match)
+    if "O" in kind:
+        raise UnreadableError("it holds pickled Python objects, which can run any code; save a plain array")
+    dtype = np.dtype(kind)
+    if dtype.kind not in _KNOWN_KINDS:
+        raise UnreadableError(f"it holds {dtype}; pixels are integers or floating-point numbers")
+    return tuple(int(n) for n in shape.split(",") if n.strip()), order == "True", dtype
 
 
 def refusal(name: str, layout: Layout, count: int) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 from .limits import Limits, byte_size
@@ -44,11 +44,12 @@ def open_picture(file: BinaryIO, size: int, limits: Limits) -> Picture:
 
 def refusal(name: str, layout: Layout, count: int) -> str | None:
     """Why PNG cannot hold pages like this; None when it can."""
+    layout = layout.as_picture
     if count != 1:
         return f"PNG holds one picture, not {count}"
     if layout.kind != "u" or layout.bits > 16:
         return f"PNG holds 8-bit and 16-bit unsigned integers, not {layout.words}"
-    if layout.extra or len(layout.shape) != (2 if layout.colours + layout.alpha == 1 else 3):
+    if layout.extra or not layout.colours:
         return f"PNG holds grey and RGB with or without alpha, not {layout.words}"
     return None
 
@@ -79,34 +80,39 @@ def _walk(
     file: BinaryIO, size: int, limits: Limits
 ) -> tuple[bytes, list[tuple[bytes, bytes]], list[tuple[int, int]]]:
     """The header, the chunks that are not pixels, and where the pixels are."""
-    chunks: list[tuple[bytes, bytes]] = []
-    data: list[tuple[int, int]] = []
-    position, metadata, header = len(SIGNATURE), 0, b""
+    places = list(_places(file, size, limits))
+    if not places or places[0][0] != b"IHDR":
+        raise UnreadableError("a PNG file begins with its header; this one does not")
+    chunks = []
+    for kind, position, length in places:
+        if kind == b"IDAT":
+            continue
+        file.seek(position)
+        payload = file.read(length)
+        if zlib.crc32(kind + payload) != int.from_bytes(file.read(4), "big"):
+            raise UnreadableError(f"the chunk {kind!r} is damaged (wrong checksum)")
+        chunks.append((kind, payload))
+    data = [(position, length) for kind, position, length in places if kind == b"IDAT"]
+    return chunks[0][1], chunks[1:], data
+
+
+def _places(file: BinaryIO, size: int, limits: Limits) -> Iterator[tuple[bytes, int, int]]:
+    """(kind, offset of the payload, its length) of every chunk before the end."""
+    position, metadata = len(SIGNATURE), 0
     while True:
         file.seek(position)
         start = file.read(8)
         if len(start) < 8:
             raise UnreadableError("the file ends before the picture does")
         length, kind = struct.unpack(">I4s", start)
-        position += 12 + length
-        if position > size:
+        if position + 12 + length > size:
             raise UnreadableError("the file ends before the picture does")
-        if kind == b"IDAT":
-            data.append((position - 4 - length, length))
-        elif kind == b"IEND":
-            return header, chunks, data
-        else:
-            metadata += length + 12
-            limits.check_metadata(metadata)
-            payload = file.read(length)
-            if zlib.crc32(kind + payload) != int.from_bytes(file.read(4), "big"):
-                raise UnreadableError(f"the chunk {kind!r} is damaged (wrong checksum)")
-            if kind == b"IHDR":
-                header = payload
-            else:
-                chunks.append((kind, payload))
-        if not header:
-            raise UnreadableError("a PNG file begins with its header; this one does not")
+        if kind == b"IEND":
+            return
+        metadata += 12 + (0 if kind == b"IDAT" else length)
+        limits.check_metadata(metadata)
+        yield kind, position + 8, length
+        position += 12 + length
 
 
 def _layout(

@@ -5,8 +5,9 @@ What stands around the pixels is walked by :mod:`segments` and put back as it st
 
 from __future__ import annotations
 
+import contextlib
 import warnings as python_warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
 from . import segments
@@ -59,7 +60,7 @@ def _open(format_name: str, file: BinaryIO, size: int, limits: Limits, items: li
     from PIL import Image
 
     file.seek(0)
-    with _no_bomb_warnings(limits):
+    with _own_limits():
         image = Image.open(file, formats=[format_name.upper()])
     limits.check_pixels(*image.size)
     if image.mode not in _LAYOUTS:
@@ -74,7 +75,7 @@ def _open(format_name: str, file: BinaryIO, size: int, limits: Limits, items: li
     def decode(_: int) -> Array:
         import numpy as np
 
-        with _no_bomb_warnings(limits):
+        with _own_limits():
             image.load()
         return np.asarray(image)
 
@@ -83,6 +84,7 @@ def _open(format_name: str, file: BinaryIO, size: int, limits: Limits, items: li
 
 def refusal(name: str, layout: Layout, count: int) -> str | None:
     """Why this format cannot hold pages like this; None when it can."""
+    layout = layout.as_picture
     if count != 1:
         return f"{name} holds one picture, not {count}"
     if layout.dtype != "|u1":
@@ -96,7 +98,7 @@ def refusal(name: str, layout: Layout, count: int) -> str | None:
 def write_jpeg(file: BinaryIO, pages: Iterable[Array], like: Picture, saving: Saving) -> list[str]:
     """Store as JPEG with the tables of the input, or at a quality; returns warnings."""
     native, taken, left = _metadata(like, "JPEG", (*_PORTABLE, "resolution"))
-    options: dict[str, Any] = {"quality": saving.quality or DEFAULT_QUALITY}
+    options: dict[str, Any] = {"quality": saving.quality or DEFAULT_QUALITY, "optimize": True}
     if like.format == "JPEG" and saving.quality is None:
         options = like.encoding
     elif saving.quality is None or saving.quality >= DEFAULT_QUALITY:
@@ -167,22 +169,15 @@ def _jpeg_encoding(image: Any) -> dict[str, Any]:
     return encoding
 
 
-class _no_bomb_warnings:
-    """Pillow's own pixel limit steps aside for ours, which has already been checked."""
+@contextlib.contextmanager
+def _own_limits() -> Iterator[None]:
+    """Pillow's own pixel limit steps aside for ours: opening reads a header, no pixels."""
+    from PIL import Image
 
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-
-    def __enter__(self) -> None:
-        from PIL import Image
-
-        self._catch = python_warnings.catch_warnings()
-        self._catch.__enter__()
-        python_warnings.simplefilter("ignore")
-        self._before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, self._limits.pixels
-
-    def __exit__(self, *error: Any) -> None:
-        from PIL import Image
-
-        Image.MAX_IMAGE_PIXELS = self._before
-        self._catch.__exit__(*error)
+    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        with python_warnings.catch_warnings():
+            python_warnings.simplefilter("ignore")
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before

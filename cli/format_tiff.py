@@ -34,7 +34,7 @@ _STORAGE = {
     324, 325, 330, 338, 339, 340, 341, 347, 512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 531, 532,
     32997,
 }  # fmt: skip
-_POINTS_INTO_FILE = {
+_OF_THE_OLD_FILE = {
     400,
     33628,
     33629,
@@ -49,6 +49,12 @@ _POINTS_INTO_FILE = {
     40965,
     40976,
     50215,
+}
+_REFUSED_KINDS = {  # by a tag that nothing else has
+    50706: "it is camera raw (DNG); develop it first",
+    34412: "it is a Zeiss LSM file; save it as plain TIFF first",
+    33629: "it is a MetaMorph STK file, many planes behind one page; save it as plain TIFF first",
+    65420: "it is a Hamamatsu NDPI file; save the part you need as plain TIFF first",
 }
 _KINDS = {34675: ("icc", "ICC profile"), 700: ("xmp", "XMP"), 274: ("orientation", "orientation")}
 _RESOLUTION = {282, 283, 296}
@@ -92,7 +98,8 @@ def open_picture(file: BinaryIO, size: int, limits: Limits) -> Picture:
     _check_imagej(structure, items)
 
     def decode(page: int) -> Array:
-        return _decode(file, chosen[page], described[page])
+        offset = structure.directories[chosen[page]].offset
+        return _decode(file, chosen[page], offset, described[page])
 
     encoding = {"order": structure.order, "big": structure.big, "pages": [s for _, s in described]}
     layouts = [layout for layout, _ in described]
@@ -125,8 +132,9 @@ def _page(
     samples, photometric = structure.first(tags, 277, 1), structure.first(tags, 262, 1)
     if not width or not height or not 1 <= samples <= 4096:
         raise UnreadableError("its size is damaged")
-    if 50706 in tags:
-        raise UnreadableError("it is camera raw (DNG); develop it first")
+    for code, what in _REFUSED_KINDS.items():
+        if code in tags:
+            raise UnreadableError(what)
     if photometric in _REFUSED_COLOURS:
         raise UnreadableError(_REFUSED_COLOURS[photometric])
     if structure.first(tags, 32997, 1) > 1:
@@ -237,8 +245,8 @@ def _items(structure: Structure, tags: Directory, page: int, warnings: list[str]
         code = tag.code
         if code in _STORAGE or code in _RESOLUTION:
             continue
-        if code in _POINTS_INTO_FILE:
-            warnings.append(f"TIFF tag {code}, which points elsewhere in the file, is left out")
+        if code in _OF_THE_OLD_FILE:
+            warnings.append(f"TIFF tag {code} is left out: it points into the old file or repeats its pixels")
         elif code in EXIF_DIRECTORIES:
             offset = structure.integers(tag)[0] if tag.count == 1 else 0
             inner = {c: (t.type, structure.raw(t)) for c, t in structure.inner(offset).items()}
@@ -266,7 +274,7 @@ def _check_imagej(structure: Structure, items: list[Item]) -> None:
                         )
 
 
-def _decode(file: BinaryIO, number: int, described: tuple[Layout, Storage]) -> Array:
+def _decode(file: BinaryIO, number: int, offset: int, described: tuple[Layout, Storage]) -> Array:
     """The pixels of one page, (H, W) or (H, W, samples)."""
     import numpy as np
     import tifffile
@@ -276,9 +284,10 @@ def _decode(file: BinaryIO, number: int, described: tuple[Layout, Storage]) -> A
         file.seek(0)
         with tifffile.TiffFile(file) as tiff:
             page = tiff.pages[number]
+            complaints.messages.clear()  # of tags, which have been looked at already
             array: Array = page.asarray(maxworkers=1)
-    if complaints.messages:
-        raise UnreadableError(complaints.messages[0])
+    if complaints.messages or page.offset != offset:
+        raise UnreadableError((complaints.messages or ["its pages are damaged"])[0])
     if storage.separate and layout.samples > 1:
         array = np.moveaxis(array, 0, -1)
     if array.shape != layout.shape or array.dtype.newbyteorder("=") != np.dtype(layout.dtype).newbyteorder(

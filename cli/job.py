@@ -13,6 +13,7 @@ from .options import in_units
 from .picture import Array, Layout, Picture
 from .progress import Progress
 from .reading import opened
+from .report import in_options
 from .status import CommandError, UnreadableError, UsageError
 
 PARAMETERS = (
@@ -198,7 +199,7 @@ class Job:
         with python_warnings.catch_warnings(record=True) as caught:
             python_warnings.simplefilter("always")
             yield
-        self.warnings += [str(w.message) for w in caught]
+        self.warnings += [in_options(str(w.message)) for w in caught]
 
 
 def _companion(option: str, name: str, limits: Limits, piped: BinaryIO) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Array = Any  #: a NumPy array; not named, so that this module loads without NumPy
@@ -41,6 +41,19 @@ class Layout:
     def kind(self) -> str:
         """ "u", "i" or "f", as NumPy has it."""
         return self.dtype[1]
+
+    @property
+    def as_picture(self) -> Layout:
+        """A bare array of two axes, or of three the last of which could be colours, as a picture."""
+        if (
+            self.colours
+            or not 2 <= len(self.shape) <= 3
+            or (len(self.shape) == 3 and self.shape[2] not in (3, 4))
+        ):
+            return self
+        if len(self.shape) == 2:
+            return replace(self, colours=1)
+        return replace(self, colours=3, alpha=self.shape[2] == 4)
 
     @property
     def words(self) -> str:

@@ -15,7 +15,7 @@ from .status import CommandError, ExitStatus, status_of
 
 SCHEMA = 1  #: version of the JSON lines; raised when a field changes its meaning
 
-_NAMES = re.compile(r"\b(patch_radius|search_radius|memory_limit|channel_axis|guide_sigma)\b")
+_NAMES = re.compile(r"\b(patch_radius|search_radius|memory_limit|channel_axis|guide_sigma)\b(=)?")
 
 State = Literal["written", "measured", "planned", "skipped", "failed"]
 
@@ -124,12 +124,16 @@ def one_line(error: BaseException) -> str:
     else:
         text = str(error) or type(error).__name__
     if isinstance(error, NLMeansError):
-        text = _NAMES.sub(lambda match: "--" + match[1].replace("_", "-"), text).replace(
-            'nan="keep"', "--nan keep"
-        )
+        text = in_options(text)
     elif not isinstance(error, CommandError | OSError | MemoryError):
         text = f"unexpected {type(error).__name__}: {text}; please report it with the output of --traceback"
     return printable(" ".join(text.split()))
+
+
+def in_options(text: str) -> str:
+    """The library's words with our options in place of its parameters."""
+    text = text.replace('nan="keep"', "--nan keep")
+    return _NAMES.sub(lambda match: f"--{match[1].replace('_', '-')}{' ' if match[2] else ''}", text)
 
 
 def tell_error(environment: Environment, error: BaseException, *, show_traceback: bool = False) -> None:

@@ -16,6 +16,7 @@ from .status import UnreadableError
 _EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 _ICC, _MPF = b"ICC_PROFILE\0", b"MPF\0"
 _SEGMENT = 65_533  # most bytes in a JPEG segment
+_FILL = 64  # most fill bytes before a marker
 _NO_LENGTH = {0x01, *range(0xD0, 0xD9)}
 _APP0, _APP1, _APP2, _APP14, _COMMENT, _SCAN, _END = 0xE0, 0xE1, 0xE2, 0xEE, 0xFE, 0xDA, 0xD9
 _DENSITY_UNITS = {0: "", 1: "inch", 2: "cm"}
@@ -36,13 +37,11 @@ class Pieces:
 def walk_jpeg(file: BinaryIO, limits: Limits) -> Pieces:
     """The segments before the pixels."""
     pieces, profile = Pieces(), []
-    file.seek(2)
-    total = 0
-    for marker, payload in _jpeg_segments(file):
-        if marker == _SCAN:
-            break
-        total += len(payload)
-        limits.check_metadata(total)
+    for marker, position, length in list(_jpeg_places(file, limits)):
+        file.seek(position)
+        payload = file.read(length)
+        if len(payload) < length:
+            raise UnreadableError("the file ends before the picture does")
         if marker == _APP2 and payload.startswith(_ICC):
             profile.append(payload)
         elif marker == _APP2 and payload.startswith(_MPF):
@@ -56,22 +55,28 @@ def walk_jpeg(file: BinaryIO, limits: Limits) -> Pieces:
     return pieces
 
 
-def _jpeg_segments(file: BinaryIO) -> Iterable[tuple[int, bytes]]:
+def _jpeg_places(file: BinaryIO, limits: Limits) -> Iterable[tuple[int, int, int]]:
+    """(marker, offset of the payload, its length) of every segment before the pixels."""
+    position = 2
     while True:
-        start = file.read(2)
-        while start == b"\xff\xff":  # fill bytes
-            start = start[1:] + file.read(1)
-        if len(start) < 2 or start[0] != 0xFF:
+        file.seek(position)
+        start = file.read(_FILL + 4)
+        marker = start.lstrip(b"\xff")[:3]
+        if not start.startswith(b"\xff") or len(marker) < 1 or len(marker) > len(start) - 1:
             raise UnreadableError("its markers are damaged")
-        if start[1] in _NO_LENGTH:
-            continue
-        if start[1] == _END:
+        position += start.index(marker[:1]) + 1
+        if marker[0] == _SCAN:
+            return
+        if marker[0] == _END:
             raise UnreadableError("it has no pixels")
-        length = int.from_bytes(file.read(2), "big") - 2
-        payload = file.read(max(length, 0))
-        if length < 0 or len(payload) < length:
+        if marker[0] in _NO_LENGTH:
+            continue
+        length = int.from_bytes(marker[1:3], "big") - 2
+        if len(marker) < 3 or length < 0:
             raise UnreadableError("the file ends before the picture does")
-        yield start[1], payload
+        yield marker[0], position + 2, length
+        position += 2 + length
+        limits.check_metadata(position)
 
 
 def _jpeg_item(marker: int, payload: bytes) -> Item | None:
@@ -142,8 +147,14 @@ def walk_webp(file: BinaryIO, size: int, limits: Limits) -> Pieces:
         file.seek(position)
         kind, length = struct.unpack("<4sI", file.read(8))
         position += 8 + length + length % 2
-        if kind in (b"VP8 ", b"VP8L", b"ALPH", b"VP8X"):
+        if kind in (b"VP8 ", b"VP8L", b"VP8X"):
+            # Pillow takes memory for the whole canvas when it opens the file: it must be known before.
+            width, height = _webp_size(kind, file.read(10))
+            limits.check_pixels(width, height)
+            limits.check_expansion(4 * width * height, size)
             pieces.lossless |= kind == b"VP8L"
+            continue
+        if kind == b"ALPH":
             continue
         if kind in (b"ANIM", b"ANMF"):
             pieces.animated = True
@@ -159,6 +170,19 @@ def walk_webp(file: BinaryIO, size: int, limits: Limits) -> Pieces:
         else:
             pieces.items.append(Item("other", f"chunk {name}"))
     return pieces
+
+
+def _webp_size(kind: bytes, start: bytes) -> tuple[int, int]:
+    """Width and height from the first bytes of a chunk of pixels, or of the canvas."""
+    if len(start) < 10:
+        raise UnreadableError("the file ends before the picture does")
+    if kind == b"VP8X":
+        return 1 + int.from_bytes(start[4:7], "little"), 1 + int.from_bytes(start[7:10], "little")
+    if kind == b"VP8L":
+        (bits,) = struct.unpack_from("<I", start, 1)
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    width, height = struct.unpack_from("<HH", start, 6)
+    return width & 0x3FFF, height & 0x3FFF
 
 
 def walk_bmp(file: BinaryIO, size: int, limits: Limits) -> Pieces:

@@ -7,7 +7,6 @@ error here, so that no page can go missing in silence.  Never holds more than th
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -55,8 +54,9 @@ class Tag:
 class Directory(dict[int, Tag]):
     """The tags of a page by number, and those that stand there a second time or are of unknown type."""
 
-    def __init__(self) -> None:
+    def __init__(self, offset: int) -> None:
         super().__init__()
+        self.offset = offset  # in the file
         self.repeated: list[Tag] = []
         self.unknown: list[int] = []
 
@@ -96,7 +96,7 @@ class Structure:
 
     def inner(self, offset: int) -> Directory:
         """A directory that a tag points to: EXIF or GPS."""
-        return _directory(self.file, self.size, self.order, self.big, offset)[0]
+        return _directory(self.file, self.size, self.order, self.big, offset)
 
 
 def walk(file: BinaryIO, size: int, limits: Limits) -> Structure:
@@ -113,41 +113,54 @@ def walk(file: BinaryIO, size: int, limits: Limits) -> Structure:
     ):
         raise UnreadableError("its TIFF header is damaged")
     (offset,) = struct.unpack_from(order + ("Q" if big else "I"), start, 8 if big else 4)
-    directories = list(_chain(file, size, order, big, offset, limits))
+    offsets = _chain(file, size, order, big, offset, limits)
+    directories = []
+    metadata = 0
+    for offset in offsets:
+        directory = _directory(file, size, order, big, offset)
+        metadata += sum(tag.size for tag in [*directory.values(), *directory.repeated])
+        limits.check_metadata(metadata)
+        directories.append(directory)
     if not directories:
         raise UnreadableError("it has no page")
     return Structure(file, size, order, big, directories)
 
 
-def _chain(
-    file: BinaryIO, size: int, order: str, big: bool, offset: int, limits: Limits
-) -> Iterator[Directory]:
-    seen: set[int] = set()
-    metadata = 0
+def _chain(file: BinaryIO, size: int, order: str, big: bool, offset: int, limits: Limits) -> list[int]:
+    """Where the directories are: counted before any is looked at."""
+    offsets: dict[int, None] = {}
+    count_format, next_format = struct.Struct(order + "HQ"[big]), struct.Struct(order + "IQ"[big])
+    length = 20 if big else 12
     while offset:
-        if offset in seen:
+        if offset in offsets:
             raise UnreadableError("its pages form a loop")
-        seen.add(offset)
-        limits.check_frames(len(seen))
-        directory, offset = _directory(file, size, order, big, offset)
-        metadata += sum(tag.size for tag in [*directory.values(), *directory.repeated])
-        limits.check_metadata(metadata)
-        yield directory
+        offsets[offset] = None
+        if len(offsets) > limits.frames:
+            limits.check_frames(len(offsets))
+        file.seek(min(offset, size))
+        start = file.read(count_format.size)
+        count = count_format.unpack(start)[0] if len(start) == count_format.size else 0
+        if not 0 < count <= _MAX_TAGS:
+            raise UnreadableError(f"its page directory at byte {offset:,} is damaged")
+        file.seek(offset + count_format.size + length * count)
+        following = file.read(next_format.size)
+        if len(following) < next_format.size:
+            raise UnreadableError("the file ends before its page directory does")
+        (offset,) = next_format.unpack(following)
+    return list(offsets)
 
 
-def _directory(file: BinaryIO, size: int, order: str, big: bool, offset: int) -> tuple[Directory, int]:
-    """The tags of one directory, and the offset of the next."""
-    count_format, entry_format, width = ("Q", "HHQ", 8) if big else ("H", "HHI", 4)
-    head, length = struct.calcsize(order + count_format), 20 if big else 12
-    file.seek(offset)
+def _directory(file: BinaryIO, size: int, order: str, big: bool, offset: int) -> Directory:
+    """The tags of one directory."""
+    count_format, entry_format, width, length = ("Q", "HHQ", 8, 20) if big else ("H", "HHI", 4, 12)
+    head = struct.calcsize(order + count_format)
+    file.seek(min(offset, size))
     start = file.read(head)
     count = struct.unpack(order + count_format, start)[0] if len(start) == head else 0
-    if not 0 < count <= _MAX_TAGS:
-        raise UnreadableError(f"its page directory at byte {offset:,} is damaged")
-    body = file.read(count * length + width)
-    if len(body) < count * length + width:
-        raise UnreadableError("the file ends before its page directory does")
-    tags = Directory()
+    body = file.read(count * length) if 0 < count <= _MAX_TAGS else b""
+    if not body or len(body) < count * length:
+        raise UnreadableError(f"its directory at byte {offset:,} is damaged")
+    tags = Directory(offset)
     for n in range(count):
         code, kind, items = struct.unpack_from(order + entry_format, body, n * length)
         if kind not in SIZES:
@@ -156,11 +169,10 @@ def _directory(file: BinaryIO, size: int, order: str, big: bool, offset: int) ->
         entry = offset + head + n * length
         at = entry + length - width
         if items * SIZES[kind] > width:
-            (at,) = struct.unpack_from(order + ("Q" if big else "I"), body, n * length + length - width)
+            (at,) = struct.unpack_from(order + "IQ"[big], body, n * length + length - width)
         if at + items * SIZES[kind] > size:
             raise UnreadableError(f"its tag {code} lies beyond the end of the file")
         tag = Tag(code, kind, items, at, entry)
         if tags.setdefault(code, tag) is not tag:
             tags.repeated.append(tag)
-    (following,) = struct.unpack_from(order + ("Q" if big else "I"), body, count * length)
-    return tags, following
+    return tags

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
@@ -65,8 +65,8 @@ def write(file: BinaryIO, pages: Iterable[Array], like: Picture, saving: Saving)
     warnings: list[str] = []
     directories: list[tuple[int, int, str, Inner]] = []
     with tifffile.TiffWriter(file, bigtiff=big, byteorder=order) as writer:
-        for number, page in enumerate(pages):
-            storage = like.encoding["pages"][number] if same else _storage(like.pages[0])
+        for number, page in enumerate(pages if same else _planes(pages, like)):
+            storage = like.encoding["pages"][number] if same else _storage(like.pages[0].as_picture)
             mine = [i for i in like.metadata if i.page == number]
             tags = _Tags.of(mine, order, same)
             left += tags.left
@@ -80,6 +80,15 @@ def write(file: BinaryIO, pages: Iterable[Array], like: Picture, saving: Saving)
     for number, code, source_order, inner_tags in directories:
         _attach(file, number, code, source_order, inner_tags)
     return lost(left, "TIFF") + list(dict.fromkeys(warnings))
+
+
+def _planes(pages: Iterable[Array], like: Picture) -> Iterator[Array]:
+    """The pages; a bare array of three axes is one page for each of its planes."""
+    for page in pages:
+        if page.ndim == 3 and not like.pages[0].as_picture.colours:
+            yield from page
+        else:
+            yield page
 
 
 def _options(storage: Storage, page: Array) -> dict[str, Any]:

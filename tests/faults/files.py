@@ -14,7 +14,7 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-QUICK = ("--sigma", "4%", "--patch-radius", "1", "--search-radius", "2")  # options: nothing to find out
+QUICK = ("--sigma", "10%", "--patch-radius", "1", "--search-radius", "2")  # options: nothing to find out
 SHAPE = (9, 12)
 
 

@@ -222,10 +222,36 @@ def test_what_is_no_image_is_refused(image: Any, error: Any, says: list[str]) ->
 
 
 @pytest.mark.parametrize(
-    ("image", "error", "says"), [row[1:] for row in IMAGES], ids=[row[0] for row in IMAGES]
+    ("name", "image", "error"), [row[:3] for row in IMAGES], ids=[row[0] for row in IMAGES]
 )
-def test_the_noise_of_no_image_is_not_estimated(image: Any, error: Any, says: list[str]) -> None:
-    refused(error, [says[0]], nlmeans.estimate_sigma, image)
+def test_the_noise_of_no_image_is_not_estimated(name: str, image: Any, error: Any) -> None:
+    if name in {"one NaN", "one inf", "only NaN"}:  # pixels that are not finite are left out
+        assert 0 <= nlmeans.estimate_sigma(image) < 1
+    else:
+        refused(error, ["image"], nlmeans.estimate_sigma, image)
+
+
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
+@pytest.mark.parametrize("name", ["image", "mask", "guide", "sigma"])
+def test_matrices_are_refused_or_taken_for_arrays(name: str) -> None:
+    plain = {"image": GREY, "mask": GREY > 0.2, "guide": GREY, "sigma": GREY}[name]
+    options = {name: np.asmatrix(plain)} if name != "image" else {}
+    image = np.asmatrix(GREY) if name == "image" else GREY
+    finite_or_refused(image, {**FIXED, **options})
+
+
+def test_masked_arrays_are_refused_with_the_way_out() -> None:
+    hidden = np.ma.array(GREY, mask=GREY > 0.5)
+    refused(InvalidTypeError, ["image", "masked array", r"mask=~image\.mask"], denoise, hidden, **FIXED)
+
+
+def test_tensors_that_are_no_plain_memory_are_refused_or_resolved() -> None:
+    torch = pytest.importorskip("torch")
+    plain = torch.from_numpy(GREY)
+    twisted = torch.complex(plain, -plain).conj().imag  # a view with its sign still to be applied
+    for tensor in (plain.to_sparse(), plain.to("meta"), plain.clone().requires_grad_(), plain.bfloat16()):
+        refused(NLMeansError, [], denoise, tensor, **FIXED)
+    np.testing.assert_array_equal(np.asarray(denoise(twisted, **FIXED)), denoise(GREY, **FIXED))
 
 
 GRID, TURNED = r"\(7, 6\)", r"\(6, 7\)"
@@ -462,7 +488,7 @@ PICTURES: list[Any] = [
 def finite_or_refused(image: Any, given_: dict[str, Any]) -> bool:
     """Whether there was a result; anything but a finite one or an error of our own fails."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*channel_axis", category=UserWarning)
+        warnings.filterwarnings("ignore", message=".*channel_axis|two estimates", category=UserWarning)
         try:
             result = denoise(image, **given_)
         except NLMeansError as error:

@@ -142,6 +142,17 @@ def test_float64_results_of_the_reference_are_computed_in_float64(aggregate: str
     assert 1e-10 < np.abs(exact - rounded).max() < 1e-6
 
 
+def test_torch_tensors_come_back_as_tensors() -> None:
+    torch = pytest.importorskip("torch")
+    image = noisy((12, 10)).astype(np.float32)
+    expected = denoise(image, **FIXED)
+    for tensor in (torch.from_numpy(image), torch.from_numpy(image.T.copy()).T):
+        result = denoise(tensor, mask=torch.ones(12, 10, dtype=torch.bool), **FIXED)
+        assert isinstance(result, torch.Tensor)
+        assert result.dtype == torch.float32
+        np.testing.assert_array_equal(result.numpy(), expected)
+
+
 # The input
 
 

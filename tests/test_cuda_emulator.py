@@ -1,12 +1,20 @@
-"""The CUDA kernels, compiled for the processor, against the float64 reference."""
+"""The CUDA kernels, compiled for the processor, against the float64 reference.
+
+The very text, launches and compile options that CuPy would get; see ``cuda_emulator/``.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pytest
 
 from nlmeans.backends import cuda
-from nlmeans.backends.contract import Run
+from nlmeans.backends.contract import Run, Sums
+from nlmeans.backends.cuda_plan import Device
 
+from .conftest import TOLERANCE
 from .cuda_emulator.emulator import COMPILER, Emulator
 from .cuda_emulator.problems import (
     Case,
@@ -18,74 +26,168 @@ from .cuda_emulator.problems import (
     weights_of_centre,
 )
 
-pytestmark = pytest.mark.skipif(COMPILER is None, reason="no g++ on the PATH")
+pytestmark = pytest.mark.skipif(COMPILER is None, reason="the emulator needs g++ on the PATH")
+
+#: Largest relative difference of the sums of weights themselves; a weight of 2^-20 counts as 0.
+WEIGHTS = 2e-5
+
+ONE_WAVE = Device(multiprocessors=1)  # even a small picture is not cut in slices
+TIGHT = {
+    "accumulate": Device(multiprocessors=1, shared_per_block=24 * 1024, shared_per_multiprocessor=25 * 1024),
+    "aggregate": Device(multiprocessors=1, shared_per_block=44 * 1024, shared_per_multiprocessor=45 * 1024),
+}
 
 
-def accumulated(case: Case, emulator: Emulator) -> None:
-    got = cuda.accumulate_on(emulator, pair_of(case), Run(), peak=case.peak, squares=case.squares)
-    expected = exact_accumulate(case)
-    print(case, emulator.launched[-1].kernel, picture_error(case, got, expected), weight_error(got, expected))
-    assert picture_error(case, got, expected) < 2e-6
-    assert weight_error(got, expected) < 2e-5
+def run(entry: str, case: Case, emulator: Emulator) -> Sums:
+    if entry == "accumulate":
+        return cuda.accumulate_on(emulator, pair_of(case), Run(), peak=case.peak, squares=case.squares)
+    return cuda.aggregate_on(emulator, pair_of(case), Run(), *weights_of_centre(case))
 
 
-def aggregated(case: Case, emulator: Emulator) -> None:
-    got = cuda.aggregate_on(emulator, pair_of(case), Run(), *weights_of_centre(case))
-    expected = exact_aggregate(case)
-    print(case, emulator.launched[0].kernel, picture_error(case, got, expected), weight_error(got, expected))
-    assert picture_error(case, got, expected) < 2e-6
-    assert weight_error(got, expected) < 2e-5
+def check(entry: str, case: Case, emulator: Emulator, kernel: str) -> None:
+    """The answer is the reference's, and it came from the kernel that the case is about."""
+    got = run(entry, case, emulator)
+    expected = exact_accumulate(case) if entry == "accumulate" else exact_aggregate(case)
+    assert emulator.launched[0].kernel == kernel
+    assert picture_error(case, got, expected) < TOLERANCE["hard" if case.picture == "edge" else "ordinary"]
+    assert weight_error(got, expected) < WEIGHTS
 
 
+ENTRIES = pytest.mark.parametrize("entry", ["accumulate", "aggregate"])
+
+SIZES = [
+    (1, 1),
+    (1, 2),
+    (2, 1),
+    (3, 5),
+    (16, 120),
+    (17, 121),
+    (15, 119),
+    (32, 112),
+    (33, 113),
+    (31, 111),
+    (40, 250),
+]
+
+
+@ENTRIES
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_every_size_around_a_tile(entry: str, size: tuple[int, int]) -> None:
+    check(entry, Case(*size, votes="some"), Emulator(ONE_WAVE), entry)
+
+
+@ENTRIES
+@pytest.mark.parametrize("radius", [(0, 0), (0, 2), (2, 0), (1, 4), (12, 8), (10, 24)], ids=str)
+def test_every_search_radius_even_beyond_the_plane(entry: str, radius: tuple[int, int]) -> None:
+    check(entry, Case(9, 23, radius=radius), Emulator(ONE_WAVE), entry)
+
+
+@ENTRIES
+@pytest.mark.parametrize("radius", [(2, 1), (1, 3), (1, 5), (2, 7)], ids=str)
+def test_rows_of_shifts_that_end_with_three(entry: str, radius: tuple[int, int]) -> None:
+    check(entry, Case(21, 37, radius=radius), Emulator(ONE_WAVE), entry)
+
+
+@ENTRIES
+def test_a_window_wider_than_one_chunk_of_shifts(entry: str) -> None:
+    check(entry, Case(3, 200, radius=(1, 70), patch=(1, 1)), Emulator(ONE_WAVE), entry)
+
+
+@ENTRIES
+def test_a_window_in_slices_is_put_together(entry: str) -> None:
+    emulator = Emulator(Device(multiprocessors=2))
+    check(entry, Case(21, 37, radius=(4, 2), squares=entry == "accumulate"), emulator, entry)
+    assert emulator.launched[0].grid[2] > 1
+    assert "reduce" in [launch.kernel for launch in emulator.launched]
+
+
+@ENTRIES
+def test_little_shared_memory_makes_small_chunks(entry: str) -> None:
+    emulator = Emulator(TIGHT[entry])
+    check(entry, Case(21, 137, radius=(3, 2)), emulator, entry)
+    assert emulator.launched[0].shared_bytes <= emulator.device.shared_per_block
+    assert emulator.launched[0].block[1] < 4
+
+
+KINDS = [
+    Case(bias="none"),
+    Case(own=False),
+    Case(votes="none"),
+    Case(scale="number"),
+    Case(bias="plane"),
+    Case(bias="plane", scale="plane", votes="some"),
+    Case(taps="gaussian"),
+    Case(taps="gaussian", patch=(2, 4), bias="none", own=False),
+    Case(channels=3, values=3, votes="some"),
+    Case(channels=2, values=6),
+    Case(channels=3, taps="gaussian"),
+    Case(height=1, width=300, radius=(0, 5), patch=(0, 3)),
+    Case(height=300, width=1, radius=(5, 0), patch=(3, 0)),
+    Case(patch=(0, 0)),
+    Case(patch=(1, 1)),
+    Case(patch=(2, 2)),
+    Case(patch=(4, 4)),
+    Case(patch=(1, 3)),
+    Case(patch=(4, 0), taps="gaussian"),
+]
+
+
+@ENTRIES
+@pytest.mark.parametrize("case", KINDS, ids=str)
+def test_every_kind_of_input(entry: str, case: Case) -> None:
+    check(entry, case, Emulator(ONE_WAVE), entry)
+
+
+@pytest.mark.parametrize("peak", [False, True])
+@pytest.mark.parametrize("squares", [False, True])
+def test_only_the_planes_asked_for_come_back(peak: bool, squares: bool) -> None:
+    check("accumulate", Case(peak=peak, squares=squares), Emulator(ONE_WAVE), "accumulate")
+
+
+READABLE = {"accumulate": "accumulate_readable", "aggregate": "weigh"}
+
+
+@ENTRIES
 @pytest.mark.parametrize(
     "case",
     [
-        Case(),
-        Case(patch=(5, 5)),
-        Case(bias="none"),
-        Case(picture="edge"),
-        Case(picture="edge", radius=(10, 10), height=60, width=150),
-        Case(votes="some"),
-        Case(own=False),
-        Case(taps="gaussian"),
-        Case(channels=3, values=3),
-        Case(bias="plane", scale="plane"),
-        Case(height=1, radius=(0, 5), patch=(0, 3)),
-        Case(patch=(0, 0)),
-        Case(patch=(1, 2)),
-        Case(patch=(4, 4)),
-        Case(patch=(2, 1), radius=(3, 1)),
-        Case(channels=2, values=5),
-        Case(height=3, width=2),
+        Case(11, 13, patch=(5, 5), votes="some"),
+        Case(11, 13, patch=(6, 2), bias="plane", scale="plane", squares=True),
+        Case(3, 4, patch=(9, 9), own=False, channels=2, values=2, taps="gaussian"),
     ],
     ids=str,
 )
-def test_b(case: Case) -> None:
-    aggregated(case, Emulator())
+def test_patch_radii_above_four_take_the_readable_kernels(entry: str, case: Case) -> None:
+    if entry == "aggregate":
+        case = Case(**(vars(case) | {"squares": False}))
+    check(entry, case, Emulator(), READABLE[entry])
 
 
-@pytest.mark.parametrize(
-    "case",
-    [
-        Case(),
-        Case(patch=(5, 5)),
-        Case(bias="none"),
-        Case(picture="edge"),
-        Case(picture="edge", radius=(10, 10), height=60, width=150),
-        Case(votes="some"),
-        Case(own=False),
-        Case(taps="gaussian"),
-        Case(channels=3, values=3),
-        Case(bias="plane", scale="plane"),
-        Case(height=1, radius=(0, 5), patch=(0, 3)),
-        Case(patch=(0, 0)),
-        Case(patch=(1, 2)),
-        Case(patch=(4, 4)),
-        Case(squares=True),
-        Case(channels=2, values=5),
-        Case(height=3, width=2),
-    ],
-    ids=str,
-)
-def test_a(case: Case) -> None:
-    accumulated(case, Emulator())
+@ENTRIES
+@pytest.mark.parametrize("height", [40, 12])
+def test_a_sharp_edge_with_little_noise(entry: str, height: int) -> None:
+    check(entry, Case(height, 150, picture="edge", radius=(10, 10)), Emulator(ONE_WAVE), entry)
+
+
+def planes(sums: Sums) -> list[Any]:
+    return [a for a in (sums.numerator, sums.denominator, sums.peak, sums.squares) if a is not None]
+
+
+@ENTRIES
+@pytest.mark.parametrize("patch", [3, 5], ids=["register", "readable"])
+def test_same_bits_for_every_order_of_threads_and_every_poison(entry: str, patch: int) -> None:
+    case = Case(37, 130, patch=(patch, patch), votes="some")
+    first = planes(run(entry, case, Emulator()))
+    for seed, fill in ((0, 0x7F), (1, 0xFF), (2, 0x00)):
+        for mine, theirs in zip(planes(run(entry, case, Emulator(seed=seed, fill=fill))), first, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+
+
+SANITIZED = [Case(17, 30, radius=(1, 2), votes="some"), Case(5, 9, patch=(5, 5)), Case(7, 121, bias="plane")]
+
+
+@ENTRIES
+@pytest.mark.parametrize("case", SANITIZED, ids=str)
+@pytest.mark.parametrize("build", ["address", "thread"])
+def test_sanitizers_find_nothing(entry: str, case: Case, build: str) -> None:
+    run(entry, case, Emulator(TIGHT["aggregate"], build=build, seed=1))

@@ -12,6 +12,9 @@
 #ifndef ROWS
 #define ROWS 4
 #endif
+#ifndef TAIL
+#define TAIL 1  // shifts in the last group of a row of the window, 1 or 3
+#endif
 #ifndef PEAK
 #define PEAK 1
 #endif
@@ -40,8 +43,8 @@ __device__ __forceinline__ void add_row(Totals &totals, const float (&column)[N]
 {
     float value[VALUES][COLUMNS + N - 1], vote[COLUMNS + N - 1];
 #pragma unroll
-    for (int v = 0; v < VALUES; ++v) read(value[v], at.value + v * at.value_plane + row * at.pitch);
-    if (VOTES) read(vote, at.vote + row * at.pitch);
+    for (int v = 0; v < VALUES; ++v) read<N == 1>(value[v], at.value + v * at.value_plane + row * at.pitch);
+    if (VOTES) read<N == 1>(vote, at.vote + row * at.pitch);
 
 #pragma unroll
     for (int k = 0; k < N; ++k) {
@@ -71,14 +74,19 @@ __device__ __forceinline__ void sweep(Totals &totals, const Corner &at, int skip
     });
 }
 
+// All shifts of a chunk, `at` being its corner: by groups, and at the end of a row of shifts one of TAIL.
 template <bool VOTES>
-__device__ __forceinline__ void sweep_chunk(Totals &totals, const Corner &corner, const Chunk &chunk,
-                                            const Window &window)
+__device__ __forceinline__ void sweep_chunk(Totals &totals, Corner at, const Chunk &chunk, const Window &window)
 {
-    chunk.each_group(
-        corner, window,
-        [&](const Corner &at, int skip) { sweep<GROUP, VOTES>(totals, at, skip, window); },
-        [&](const Corner &at, int skip) { sweep<TAIL, VOTES>(totals, at, skip, window); });
+    for (int y = 0; y < chunk.count_y; ++y) {
+        const int skip = window.own && chunk.dy + y == 0 ? -chunk.dx : -1;
+        int dx = 0;
+#pragma unroll 1
+        for (; dx + GROUP <= chunk.count_x; dx += GROUP)
+            sweep<GROUP, VOTES>(totals, at.moved(dx), skip - dx, window);
+        if (dx < chunk.count_x) sweep<TAIL, VOTES>(totals, at.moved(dx), skip - dx, window);
+        at = at.moved(chunk.pitch);
+    }
 }
 
 __device__ __forceinline__ void start_totals(Totals &totals, int y, int x, const float *bias, const float *scale,

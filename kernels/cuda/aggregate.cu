@@ -41,7 +41,7 @@ __device__ __forceinline__ void weights_of_row(float (&p)[N][COLUMNS], const flo
 {
     float normaliser[COLUMNS], vote[COLUMNS + FIRST + N - 1], bias[COLUMNS], scale[COLUMNS];
     read(normaliser, query.normaliser + row * SPAN);
-    if (VOTES) read(vote, at.vote + row * at.pitch);
+    if (VOTES) read<N == 1>(vote, at.vote + row * at.pitch);
     if (BIAS == 2) {
         read(bias, query.bias + row * SPAN);
         read(scale, query.scale + row * SPAN);
@@ -65,8 +65,8 @@ __device__ __forceinline__ void add_row(Totals &totals, const float (&column)[N]
 {
     float value[VALUES][COLUMNS + FIRST + N - 1], vote[COLUMNS + FIRST + N - 1];
 #pragma unroll
-    for (int v = 0; v < VALUES; ++v) read(value[v], at.value + v * at.value_plane + row * at.pitch);
-    if (VOTES) read(vote, at.vote + (row + PATCH_Y) * at.pitch);
+    for (int v = 0; v < VALUES; ++v) read<N == 1>(value[v], at.value + v * at.value_plane + row * at.pitch);
+    if (VOTES) read<N == 1>(vote, at.vote + (row + PATCH_Y) * at.pitch);
 #pragma unroll
     for (int k = 0; k < N; ++k) {
         float B[COLUMNS];
@@ -89,25 +89,27 @@ __device__ __forceinline__ void sweep(Totals &totals, const Query &query, const 
 {
     float start[N], p[N][COLUMNS], sums[ROWS][N][COLUMNS], staying[N][COLUMNS] = {};
     start_columns(start, skip - FIRST, window);
-    if (!BOX)
+    if constexpr (!BOX) {
 #pragma unroll
         for (int row = 0; row < ROWS; ++row)
 #pragma unroll
             for (int k = 0; k < N; ++k)
 #pragma unroll
                 for (int j = 0; j < COLUMNS; ++j) sums[row][k][j] = 0;
+    }
 
     // Row n of p, into the column sums of every row of the result that it belongs to.
     const auto enter = [&](int n, const float (&column)[N][COLUMNS]) {
         weights_of_row<N, FIRST, VOTES>(p, column, query, at, n, window);
-        if (BOX) return;
+        if constexpr (!BOX) {
 #pragma unroll
-        for (int row = 0; row < ROWS; ++row)
-            if (row <= n && n <= row + 2 * PATCH_Y)
+            for (int row = 0; row < ROWS; ++row)
+                if (row <= n && n <= row + 2 * PATCH_Y)
 #pragma unroll
-                for (int k = 0; k < N; ++k)
+                    for (int k = 0; k < N; ++k)
 #pragma unroll
-                    for (int j = 0; j < COLUMNS; ++j) sums[row][k][j] += window.taps_y[n - row] * p[k][j];
+                        for (int j = 0; j < COLUMNS; ++j) sums[row][k][j] += window.taps_y[n - row] * p[k][j];
+        }
     };
     const auto finish = [&](int row) {
         float column[N][COLUMNS];
@@ -124,12 +126,13 @@ __device__ __forceinline__ void sweep(Totals &totals, const Query &query, const 
     if constexpr (LEAVING > 0) {
         columns<LEAVING, true, N, FIRST>(at, 0, start, window, [&](int n, const float (&column)[N][COLUMNS]) {
             enter(n, column);
-            if (!BOX) return;
+            if constexpr (BOX) {
 #pragma unroll
-            for (int k = 0; k < N; ++k)
+                for (int k = 0; k < N; ++k)
 #pragma unroll
-                for (int j = 0; j < COLUMNS; ++j)
-                    sums[n][k][j] = p[k][j] + (n == LEAVING - 1 ? 0.0f : sums[n + 1][k][j]);
+                    for (int j = 0; j < COLUMNS; ++j)
+                        sums[n][k][j] = p[k][j] + (n == LEAVING - 1 ? 0.0f : sums[n + 1][k][j]);
+            }
         });
         if (2 * PATCH_Y < LEAVING) finish(0);
     }
@@ -144,21 +147,27 @@ __device__ __forceinline__ void sweep(Totals &totals, const Query &query, const 
         });
 }
 
-template <bool VOTES>
-__device__ __forceinline__ void sweep_chunk(Totals &totals, const Query &query, const Corner &corner,
-                                            const Chunk &chunk, const Window &window)
+// All shifts of a chunk, `at` being its corner.  Where everything votes, by pairs: the first and the second of
+// each group in loops of their own, since together they would need more registers than there are.
+__device__ __forceinline__ void sweep_chunk(Totals &totals, const Query &query, Corner at, const Chunk &chunk,
+                                            bool all_vote, const Window &window)
 {
-    // The halves of a group in loops of their own: together they would need more registers than there are.
-    chunk.each_group(
-        corner, window,
-        [&](const Corner &at, int skip) { sweep<PAIR, 0, VOTES>(totals, query, at, skip, window); },
-        [&](const Corner &at, int skip) {
-            if constexpr (TAIL == 3) sweep<PAIR, 0, VOTES>(totals, query, at, skip, window);
-        });
-    chunk.each_group(
-        corner, window,
-        [&](const Corner &at, int skip) { sweep<PAIR, 2, VOTES>(totals, query, at, skip, window); },
-        [&](const Corner &at, int skip) { sweep<1, TAIL - 1, VOTES>(totals, query, at, skip, window); });
+    for (int y = 0; y < chunk.count_y; ++y) {
+        const int skip = window.own && chunk.dy + y == 0 ? -chunk.dx : -1;
+        int dx = 0;
+        if (all_vote) {
+#pragma unroll 1
+            for (dx = 0; dx + PAIR <= chunk.count_x; dx += GROUP)
+                sweep<PAIR, 0, false>(totals, query, at.moved(dx), skip - dx, window);
+#pragma unroll 1
+            for (dx = 0; dx + GROUP <= chunk.count_x; dx += GROUP)
+                sweep<PAIR, PAIR, false>(totals, query, at.moved(dx), skip - dx, window);
+            dx = chunk.count_x / PAIR * PAIR;
+        }
+#pragma unroll 1
+        for (; dx < chunk.count_x; ++dx) sweep<1, 0, true>(totals, query, at.moved(dx), skip - dx, window);
+        at = at.moved(chunk.pitch);
+    }
 }
 
 // Copies a plane of the query pixels in the rows of p into `tile`, times `gain`; `otherwise` outside the plane,
@@ -245,10 +254,7 @@ aggregate(const float *__restrict__ query, const float *__restrict__ key, const 
         at.key_plane = key_rows * chunk.pitch;
         at.value_plane = value_rows * chunk.pitch;
         at.pitch = chunk.pitch;
-        if (all_vote)
-            sweep_chunk<false>(totals, own, at, chunk, window);
-        else
-            sweep_chunk<true>(totals, own, at, chunk, window);
+        sweep_chunk(totals, own, at, chunk, all_vote, window);
     }
 
     if (here.owns()) write_totals(totals, here.y, here.x, numerator, denominator, window);

@@ -27,10 +27,6 @@
 #ifndef WARPS
 #define WARPS 4
 #endif
-#ifndef TAIL
-#define TAIL 1  // shifts in the last group of a row of the window: 1 or 3
-#endif
-
 constexpr int COLUMNS = 4;             // of a thread: one 16-byte read
 constexpr int LANES = 32;
 constexpr int SPAN = COLUMNS * LANES;  // columns of a block
@@ -85,16 +81,22 @@ __device__ __forceinline__ bool load_votes(float *tile, const float *vote, int r
     return all;
 }
 
-// COUNT values from an address that is a multiple of 16 bytes.
-template <int COUNT>
+// COUNT values from an address that is a multiple of 16 bytes; ANYWHERE, that is any.
+template <bool ANYWHERE = false, int COUNT>
 __device__ __forceinline__ void read(float (&to)[COUNT], const float *from)
 {
 #pragma unroll
-    for (int n = 0; n < COUNT; n += 4) {
-        const float4 quad = *reinterpret_cast<const float4 *>(from + n);
-        const float four[4] = {quad.x, quad.y, quad.z, quad.w};
+    for (int n = 0; n < COUNT; n += COLUMNS) {
+        float quad[COLUMNS];
+        if (ANYWHERE) {
 #pragma unroll
-        for (int m = 0; m < 4 && n + m < COUNT; ++m) to[n + m] = four[m];
+            for (int m = 0; m < COLUMNS; ++m) quad[m] = from[n + m];
+        } else {
+            const float4 four = *reinterpret_cast<const float4 *>(from + n);
+            quad[0] = four.x, quad[1] = four.y, quad[2] = four.z, quad[3] = four.w;
+        }
+#pragma unroll
+        for (int m = 0; m < COLUMNS && n + m < COUNT; ++m) to[n + m] = quad[m];
     }
 }
 
@@ -159,6 +161,16 @@ __device__ __forceinline__ void along_row(float (&sums)[COLUMNS], const float (&
 struct Corner {
     const float *query, *key, *value, *vote;
     int query_plane, key_plane, value_plane, pitch;  // words between planes, and between rows
+
+    // So many words further in the tiles of the candidates.
+    __device__ __forceinline__ Corner moved(int words) const
+    {
+        Corner to = *this;
+        to.key += words;
+        to.value += words;
+        to.vote += words;
+        return to;
+    }
 };
 
 // What a column sum starts from, for each shift: never counts where it is the place `skip`.
@@ -170,6 +182,7 @@ __device__ __forceinline__ void start_columns(float (&start)[N], int skip, const
 }
 
 // Squared differences of one row: sum over channels, for 4 columns and the N shifts from FIRST on.
+// A single shift may lie anywhere, groups begin at a multiple of 16 bytes.
 template <int N, int FIRST>
 __device__ __forceinline__ void squared_row(float (&squared)[N][COLUMNS], const Corner &at, int row)
 {
@@ -177,7 +190,7 @@ __device__ __forceinline__ void squared_row(float (&squared)[N][COLUMNS], const 
     for (int c = 0; c < CHANNELS; ++c) {
         float a[COLUMNS], b[COLUMNS + FIRST + N - 1];
         read(a, at.query + c * at.query_plane + row * SPAN);
-        read(b, at.key + c * at.key_plane + row * at.pitch);
+        read<N == 1>(b, at.key + c * at.key_plane + row * at.pitch);
 #pragma unroll
         for (int k = 0; k < N; ++k)
 #pragma unroll
@@ -211,19 +224,19 @@ __device__ __forceinline__ void box_columns(const Corner &at, int first_row, con
 #pragma unroll
         for (int j = 0; j < COLUMNS; ++j) staying[k][j] = start[k];
 
+    const auto enter = [&](int row) {
+        squared_row<N, FIRST>(squared, at, first_row + (UP ? last - row : row));
+#pragma unroll
+        for (int k = 0; k < N; ++k)
+#pragma unroll
+            for (int j = 0; j < COLUMNS; ++j)
+                staying[k][j] = squared[k][j] + (PATCH_Y == 0 ? start[k] : staying[k][j]);
+    };
+#pragma unroll
+    for (int row = leaving_rows; row < 2 * PATCH_Y; ++row) enter(row);
 #pragma unroll
     for (int row = 0; row < COUNT; ++row) {
-        // Rows that enter with this column sum: with the first, all that stay.
-#pragma unroll
-        for (int enters = leaving_rows; enters <= last; ++enters) {
-            if (enters > row + 2 * PATCH_Y || (row > 0 && enters < row + 2 * PATCH_Y)) continue;
-            squared_row<N, FIRST>(squared, at, first_row + (UP ? last - enters : enters));
-#pragma unroll
-            for (int k = 0; k < N; ++k)
-#pragma unroll
-                for (int j = 0; j < COLUMNS; ++j)
-                    staying[k][j] = squared[k][j] + (PATCH_Y == 0 ? start[k] : staying[k][j]);
-        }
+        if (row + 2 * PATCH_Y >= leaving_rows) enter(row + 2 * PATCH_Y);
 #pragma unroll
         for (int k = 0; k < N; ++k)
 #pragma unroll
@@ -303,7 +316,6 @@ struct Place {
 // Chunk n of the window: its shifts, from (dy, dx) on.
 struct Chunk {
     int dy, dx, count_y, count_x;
-    bool has_tail;  // the row of shifts ends here, with a group of TAIL
     int pitch;      // groups read whole quads: up to 3 columns past the last candidate
 
     __device__ __forceinline__ Chunk(int n, const Window &window)
@@ -311,34 +323,8 @@ struct Chunk {
         const int row = n / window.chunks_x, column = n % window.chunks_x;
         dy = row * window.chunk_y - window.radius_y;
         dx = column * window.chunk_x - window.radius_x;
-        has_tail = column == window.chunks_x - 1;
         count_y = min(window.chunk_y, window.radius_y + 1 - dy);
-        count_x = has_tail ? window.radius_x + 1 - dx : window.chunk_x;
+        count_x = column == window.chunks_x - 1 ? window.radius_x + 1 - dx : window.chunk_x;
         pitch = SPAN + ((count_x + 2) & ~3);
-    }
-
-    // For every group of shifts, `whole(corner, skip)` or at the end of a row `tail(corner, skip)`, where
-    // `skip` is the place in the group of the shift (0, 0), if that is to be left out.
-    template <class Whole, class Tail>
-    __device__ __forceinline__ void each_group(const Corner &corner, const Window &window, const Whole &whole,
-                                               const Tail &tail) const
-    {
-        const int groups = (count_x - (has_tail ? TAIL : 0)) / GROUP;
-        for (int y = 0; y < count_y; ++y) {
-            Corner at = corner;
-            at.key += y * pitch;
-            at.value += y * pitch;
-            at.vote += y * pitch;
-            int skip = window.own && dy + y == 0 ? -dx : -GROUP - 1;
-#pragma unroll 1
-            for (int group = 0; group < groups; ++group) {
-                whole(at, skip);
-                at.key += GROUP;
-                at.value += GROUP;
-                at.vote += GROUP;
-                skip -= GROUP;
-            }
-            if (has_tail) tail(at, skip);
-        }
     }
 };

@@ -50,7 +50,6 @@ class Device:
     multiprocessors: int = 132
     shared_per_block: int = 227 * 1024  # bytes, with the opt-in
     shared_per_multiprocessor: int = 228 * 1024
-    registers_per_multiprocessor: int = 65536
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +148,8 @@ def accumulate(problem: Problem, device: Device) -> Plan:
     if shape is None:
         return _accumulate_readable(problem)
     results = ("numerator", "denominator", "peak" * problem.peak, "squares" * problem.squares)
-    options = (f"-DPEAK={problem.peak:d}", f"-DSQUARES={problem.squares:d}")
+    tail = 1 if problem.radius[1] % 2 == 0 else 3  # of 2 R + 1 shifts, after groups of 4
+    options = (f"-DTAIL={tail}", f"-DPEAK={problem.peak:d}", f"-DSQUARES={problem.squares:d}")
     return _in_slices(problem, shape, device, options, (), results)
 
 
@@ -278,7 +278,6 @@ class Shape:
             f"-DROWS={self.rows}",
             f"-DWARPS={self.warps}",
             f"-DBLOCKS={max(1, self.warps_wanted // self.warps)}",
-            f"-DTAIL={1 if problem.radius[1] % 2 == 0 else 3}",
         )
 
 

@@ -17,7 +17,6 @@
 #ifdef EMULATOR_TSAN
 extern "C" {
 void *__tsan_create_fiber(unsigned flags);
-void __tsan_destroy_fiber(void *fiber);
 void __tsan_switch_to_fiber(void *fiber, unsigned flags);
 void *__tsan_get_current_fiber();
 void __tsan_acquire(void *address);
@@ -92,7 +91,7 @@ void **arguments;
 char message[512];
 uint64_t generator;
 #ifdef EMULATOR_TSAN
-char barrier_tag[2], end_tag;
+char barrier_tag[2], start_tag, end_tag;
 void *scheduler_tsan;
 #endif
 #ifdef EMULATOR_ASAN
@@ -246,6 +245,9 @@ __attribute__((no_sanitize("address"))) void fiber_main()
     scheduler_stack = stack;
     scheduler_stack_size = size;
 #endif
+#ifdef EMULATOR_TSAN
+    __tsan_acquire(&start_tag);
+#endif
     body(arguments);
     leave();
     abort();
@@ -270,7 +272,7 @@ void prepare_fiber(int thread, int fill)
     fiber.pointer = top;
     fiber.index = {thread % blockDim.x, thread / blockDim.x % blockDim.y, thread / (blockDim.x * blockDim.y)};
 #ifdef EMULATOR_TSAN
-    fiber.tsan = __tsan_create_fiber(0);
+    if (!fiber.tsan) fiber.tsan = __tsan_create_fiber(0);  // kept: making one is slow
 #endif
     make_ready(thread);
 }
@@ -287,6 +289,9 @@ void run_block(size_t shared_bytes, int fill)
     for (Warp &warp : warps) warp = {};
     for (int n = 0; n < threads; ++n) warps[n / 32].alive |= 1u << (n & 31);
     for (int n = 0; n < threads; ++n) prepare_fiber(n, fill);
+#ifdef EMULATOR_TSAN
+    __tsan_release(&start_tag);
+#endif
     while (left_count < threads && !message[0]) {
         if (!ready_count) {
             int n = 0;
@@ -299,7 +304,6 @@ void run_block(size_t shared_bytes, int fill)
     }
 #ifdef EMULATOR_TSAN
     __tsan_acquire(&end_tag);
-    for (int n = 0; n < threads; ++n) __tsan_destroy_fiber(fibers[n].tsan);
 #endif
     free(shared);
 }

@@ -8,14 +8,21 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError
-from math import prod
 from typing import Any
 
 import numpy as np
 import pytest
 
 import nlmeans
-from nlmeans import InvalidTypeError, InvalidValueError, MemoryLimitError, Parameters, denoise, weights
+from nlmeans import (
+    InvalidTypeError,
+    InvalidValueError,
+    MemoryLimitError,
+    Parameters,
+    denoise,
+    denoising,
+    weights,
+)
 from nlmeans.planes import Geometry
 
 from .conftest import assert_close
@@ -381,6 +388,24 @@ def test_progress_rises_from_zero_to_one(
     assert len(ticks) >= 2
 
 
+@pytest.mark.parametrize("aggregate", ["pixel", "patch"])
+@pytest.mark.parametrize("shape", [(90,), (150, 70), (5, 70, 66)])
+def test_the_shares_of_the_work_make_the_whole(
+    shape: tuple[int, ...], aggregate: str, monkeypatch: pytest.MonkeyPatch, backend: str
+) -> None:
+    shares: list[float] = []
+    monkeypatch.setattr(denoising._Running, "_add", lambda self, share: shares.append(share))
+    image = noisy(shape).astype(np.float32)
+    options = {**FIXED, "aggregate": aggregate, "backend": backend, "search_radius": 1}
+    for limit in (None, 2**18):
+        shares.clear()
+        denoise(image, progress=print, memory_limit=limit, **options)
+        if len(shape) < 3:
+            assert sum(shares) == pytest.approx(1, abs=1e-4)
+        else:  # planes at the ends have fewer planes beside them
+            assert 0.7 < sum(shares) < 1
+
+
 def test_an_error_of_the_progress_function_reaches_the_caller(backend: str) -> None:
     def stop(_: float) -> None:
         raise KeyboardInterrupt
@@ -528,4 +553,3 @@ def test_the_front_door_can_be_called_from_many_threads(backend: str) -> None:
     with ThreadPoolExecutor(4) as pool:
         for image, result in zip(images, pool.map(call, images), strict=True):
             np.testing.assert_array_equal(result, call(image))
-    assert prod(images[0].shape) == 600

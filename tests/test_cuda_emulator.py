@@ -109,24 +109,26 @@ def test_little_shared_memory_makes_small_chunks(entry: str) -> None:
     assert emulator.launched[0].block[1] < 4
 
 
+INNER = {"height": 72, "width": 250, "radius": (1, 2)}  # has blocks where everything votes
 KINDS = [
-    Case(bias="none"),
-    Case(own=False),
+    Case(**INNER),
+    Case(**INNER, bias="none"),
+    Case(**INNER, own=False),
     Case(votes="none"),
-    Case(scale="number"),
-    Case(bias="plane"),
+    Case(**INNER, scale="number", votes="some"),
+    Case(**INNER, bias="plane"),
     Case(bias="plane", scale="plane", votes="some"),
-    Case(taps="gaussian"),
+    Case(**INNER, taps="gaussian"),
     Case(taps="gaussian", patch=(2, 4), bias="none", own=False),
-    Case(channels=3, values=3, votes="some"),
-    Case(channels=2, values=6),
+    Case(**INNER, channels=3, values=3),
+    Case(channels=2, values=6, votes="some"),
     Case(channels=3, taps="gaussian"),
     Case(height=1, width=300, radius=(0, 5), patch=(0, 3)),
     Case(height=300, width=1, radius=(5, 0), patch=(3, 0)),
     Case(patch=(0, 0)),
-    Case(patch=(1, 1)),
-    Case(patch=(2, 2)),
-    Case(patch=(4, 4)),
+    Case(**INNER, patch=(1, 1)),
+    Case(**INNER, patch=(2, 2)),
+    Case(**INNER, patch=(4, 4)),
     Case(patch=(1, 3)),
     Case(patch=(4, 0), taps="gaussian"),
 ]

@@ -79,12 +79,13 @@ def main() -> None:
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--pictures", type=int, default=40)
+    parser.add_argument("--aggregate", nargs="+", default=["patch", "pixel"])
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     files = sorted(options.folder.glob("*.png"))[: options.pictures]
     pictures = [imread(f).astype(np.float64) / 255 for f in files]
     rows = []
-    for aggregate in ("patch", "pixel"):
+    for aggregate in options.aggregate:
         for sigma in SIGMAS:
             spoiled = noisy(pictures, sigma)
             for radius in PATCH_RADII:

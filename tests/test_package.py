@@ -27,7 +27,7 @@ def sources():
     """The modules, stubs and kernels of the tree by their place in the wheel."""
     for folder, inside in FOLDERS.items():
         for path in (ROOT / folder).rglob("*"):
-            if path.suffix in (".py", ".pyi", ".cu", ".cuh") or path.name == "py.typed":
+            if path.suffix in (".py", ".pyi", ".cu", ".cuh", ".html") or path.name == "py.typed":
                 yield f"{inside}/{path.relative_to(ROOT / folder).as_posix()}"
 
 

@@ -31,7 +31,8 @@ from typing import Any
 import numpy as np
 
 from nlmeans.backends import cuda_plan
-from nlmeans.backends.cuda_plan import Device, Launch, Problem
+from nlmeans.backends.cuda_plan import Launch
+from nlmeans.backends.cuda_shape import Device, Problem
 
 # --- the tools -------------------------------------------------------------------------------
 
@@ -400,7 +401,8 @@ def table(gpu: Gpu) -> list[dict[str, Any]]:
     """One row for each case."""
     rows = []
     for name, kernel, problem in cases():
-        launch = getattr(cuda_plan, kernel)(problem, Device()).launches[0]
+        device = Device(capability=int(gpu.architecture.removeprefix("sm_")))
+        launch = getattr(cuda_plan, kernel)(problem, device).launches[0]
         counted = count(launch, gpu.architecture)
         limits = ceilings(counted, gpu)
         rows.append(
@@ -438,6 +440,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, help="a JSON file")
     given = parser.parse_args()
     gpu = next(g for g in GPUS if g.name == given.gpu)
+    rows = table(gpu)
     result = {
         "what": "counted in machine code, not measured: no GPU ran this",
         "unit": "instructions a lane issues for one useful (pixel, shift) pair",
@@ -445,9 +448,9 @@ def main() -> int:
         "versions": _versions(),
         "gpu": vars(gpu),
         "shifts": 441,
-        "rows": table(gpu),
+        "rows": rows,
     }
-    for row in result["rows"]:
+    for row in rows:
         print(
             f"{row['case']:45}{row['slots']:7.2f} slots{row['registers']:5} registers"
             f"{row['spill_instructions']:4} spills{row['shared_bytes'] // 1024:5} KiB"

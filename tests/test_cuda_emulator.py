@@ -12,7 +12,7 @@ import pytest
 
 from nlmeans.backends import cuda
 from nlmeans.backends.contract import Run, Sums
-from nlmeans.backends.cuda_plan import Device
+from nlmeans.backends.cuda_shape import Device
 
 from .conftest import TOLERANCE
 from .cuda_emulator.emulator import COMPILER, Emulator

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from nlmeans.backends.cuda_plan import Device
+from nlmeans.backends.cuda_shape import Device
 
 from .conftest import TOLERANCE
 from .cuda_emulator.emulator import COMPILER, Emulator, EmulatorError

@@ -6,6 +6,8 @@ CuPy array arrives.  Work is queued on CuPy's current stream of the device the a
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
@@ -17,7 +19,8 @@ import numpy as np
 
 from nlmeans.backends import cuda_plan
 from nlmeans.backends.contract import Array, PlanePair, Request, Run, Sums
-from nlmeans.backends.cuda_plan import Device, Launch, Plan, Problem
+from nlmeans.backends.cuda_plan import Launch, Plan
+from nlmeans.backends.cuda_shape import MOST_VALUES, Device, Problem
 from nlmeans.errors import InvalidTypeError, MemoryLimitError
 
 OLDEST = 75  # compute capability 7.5, Turing: the oldest that the compilers of CUDA 13 know
@@ -125,8 +128,8 @@ def _parts(
     }
     for name, given in (("bias", pair.bias), ("scale", pair.scale)):
         buffers[name] = executor.floats(given) if getattr(given, "ndim", 0) else None
-    for first in range(0, pair.value.shape[0], cuda_plan.MOST_VALUES):
-        some = slice(first, first + cuda_plan.MOST_VALUES)
+    for first in range(0, pair.value.shape[0], MOST_VALUES):
+        some = slice(first, first + MOST_VALUES)
         part = replace(pair, value=pair.value[some])
         yield part, buffers | {"value": executor.floats(part.value), "numerator": numerator[some]}
 
@@ -152,17 +155,30 @@ def _missing() -> str | None:
     """Why there is no GPU to work on, or None."""
     if find_spec("cupy") is None:
         return "CuPy is not installed; pip install nlmeans[cuda13] (or nlmeans[cuda12] for a CUDA 12 driver)"
+    if not _has_driver():
+        return "there is no NVIDIA driver on this machine; install one"
     try:
-        cupy = import_module("cupy")
+        return _missing_device(import_module("cupy"))
     except Exception as error:  # a broken installation may raise anything
-        return f"CuPy cannot be imported ({error}); install the one for your CUDA driver"
+        return f"CuPy or CUDA does not start ({error}); install the CuPy that fits your NVIDIA driver"
+
+
+def _has_driver() -> bool:
+    """Whether the driver's library is there, asked without starting CUDA or importing CuPy."""
+    if "cupy" in sys.modules:
+        return True  # it will say
     try:
-        devices = cupy.cuda.runtime.getDeviceCount()
-    except cupy.cuda.runtime.CUDARuntimeError as error:
-        return f"CUDA does not start ({error}); install or update the NVIDIA driver"
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
+
+
+def _missing_device(cupy: Any) -> str | None:
+    devices = cupy.cuda.runtime.getDeviceCount()
     if devices == 0:
         return "there is no CUDA device on this machine"
-    newest = max(int(cupy.cuda.Device(n).compute_capability) for n in range(devices))
+    newest = max(_describe(number).capability for number in range(devices))
     if newest < OLDEST:
         return f"the GPU has compute capability {newest / 10}; {OLDEST / 10} or newer is needed"
     return None
@@ -225,6 +241,7 @@ def _describe(number: int) -> Device:
         multiprocessors=attributes["MultiProcessorCount"],
         shared_per_block=attributes["MaxSharedMemoryPerBlockOptin"],
         shared_per_multiprocessor=attributes["MaxSharedMemoryPerMultiprocessor"],
+        capability=10 * attributes["ComputeCapabilityMajor"] + attributes["ComputeCapabilityMinor"],
     )
 
 

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from nlmeans.backends import cuda_plan
+from nlmeans.backends.cuda_shape import Device
 
 HERE = Path(__file__).parent
 COMPILER = shutil.which("g++")
@@ -100,7 +101,7 @@ def _compile(*arguments: str) -> None:
 class Emulator:
     """Stands in for CuPy: the executor of :mod:`nlmeans.backends.cuda` with NumPy arrays."""
 
-    device: cuda_plan.Device = field(default_factory=cuda_plan.Device)
+    device: Device = field(default_factory=Device)
     build: str = "plain"
     seed: int = 0
     fill: int = 0xFF

@@ -154,8 +154,7 @@ class Batch:
 
             memory = BytesIO()  # a format may go back to fill in lengths, which a pipe cannot
             lost: list[str] = writer(memory, pages, picture, saving)
-            self.environment.binary_out.write(memory.getbuffer())
-            self.environment.binary_out.flush()
+            self.environment.write_all(memory.getbuffer())
             return lost
         with self._replacing(Path(task.output)) as file:
             lost = writer(file, pages, picture, saving)

@@ -15,12 +15,13 @@ def command(environment: Environment, shell: str) -> None:
     """Print the completion script of a shell.
 
     \b
-    bash:  nlmeans completion bash > ~/.local/share/bash-completion/completions/nlmeans
-    zsh:   nlmeans completion zsh > a folder of your $fpath, as _nlmeans
+    bash:  nlmeans completion bash > ~/.nlmeans-complete.bash
+           echo '. ~/.nlmeans-complete.bash' >> ~/.bashrc
+    zsh:   the same with zsh and ~/.zshrc
     fish:  nlmeans completion fish > ~/.config/fish/completions/nlmeans.fish
     """
-    from .main import nlmeans
+    from .commands import COMPLETION, nlmeans
 
     chosen = get_completion_class(shell)
     assert chosen is not None
-    print(chosen(nlmeans, {}, "nlmeans", "_NLMEANS_COMPLETE").source(), file=environment.out)
+    print(chosen(nlmeans, {}, "nlmeans", COMPLETION).source(), file=environment.out)

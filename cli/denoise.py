@@ -23,7 +23,7 @@ Examples:
   nlmeans denoise noisy.tif -o clean.tif --sigma 4%
   nlmeans denoise *.jpg -o clean                   into a folder
   nlmeans denoise -r scans -o 'clean/{stem}{ext}'  a folder, by a template
-  nlmeans denoise photo.png --dry-run              what would be done, how long
+  nlmeans denoise photo.png --dry-run              what would be done
   nlmeans denoise - < in.png > out.png             in a pipe
 """
 FORMAT_NAMES = ["png", "jpeg", "tiff", "webp", "bmp", "npy"]

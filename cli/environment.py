@@ -36,6 +36,12 @@ class Environment:
         closed = sys.stdout is None
         return cls(out, err, inside, cast(BinaryIO, out.buffer), os.environ, out_closed=closed)
 
+    def write_all(self, data: memoryview) -> None:
+        """Write a picture to `binary_out`, which takes less at a time under PYTHONUNBUFFERED."""
+        while data:
+            data = data[self.binary_out.write(data) or 0 :]
+        self.binary_out.flush()
+
     def is_terminal(self, stream: TextIO | BinaryIO) -> bool:
         """Whether a person looks at this stream."""
         try:

@@ -117,6 +117,8 @@ class Job:
             raise UsageError("--guide-sigma is the noise of a guide; give --guide too")
         given = {name: value for name, value in self.settings.items() if name != "nan"}
         stand_in: dict[str, Any] = {"patch_radius": 1, "search_radius": 1, "sigma": 1.0}
+        if self.sigma is not None and len(self.sigma) > 1:
+            stand_in["sigma"] = (1.0,) * len(self.sigma)
         if "h" not in given and "k" not in given:
             stand_in["k"] = 1.0
         try:

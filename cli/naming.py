@@ -30,13 +30,16 @@ class Task:
         return Task(self.input, self.output + FORMATS[format_name].suffixes[0], format_name)
 
 
-def expand(inputs: Sequence[str], *, recursive: bool) -> Iterator[tuple[str, str]]:
-    """(root, file) of every input; a folder gives the pictures below it, in the order of their names."""
+def expand(inputs: Sequence[str], *, recursive: bool, output: str | None = None) -> Iterator[tuple[str, str]]:
+    """(root, file) of every input; a folder gives the pictures below it, in the order of their names.
+
+    The folder of the outputs is no input, where it lies within a folder of inputs.
+    """
     for name in inputs:
         if name != "-" and os.path.isdir(name):
             if not recursive:
                 raise UsageError(f"{name} is a folder; add --recursive to take the pictures in it")
-            yield from ((name, file) for file in _below(name))
+            yield from ((name, file) for file in _below(name, output))
         else:
             yield from ((os.path.dirname(file), file) for file in _unquoted(name))
 
@@ -48,10 +51,15 @@ def _unquoted(name: str) -> list[str]:
     return [name]
 
 
-def _below(folder: str) -> Iterator[str]:
+def _below(folder: str, output: str | None) -> Iterator[str]:
     """Pictures in a folder and its folders: no hidden ones, no links to folders, no earlier results."""
+    left_out = os.path.realpath(output) if output and not _FIELD.search(output) else None
     for here, folders, files in os.walk(folder, onerror=_unreadable):
-        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        folders[:] = sorted(
+            f
+            for f in folders
+            if not f.startswith(".") and os.path.realpath(os.path.join(here, f)) != left_out
+        )
         names = set(files)
         for file in sorted(files):
             stem, suffix = os.path.splitext(file)
@@ -70,7 +78,7 @@ def plan(
     inputs: Sequence[str], output: str | None, *, recursive: bool, format_name: str | None = None
 ) -> list[Task]:
     """A task for each input."""
-    files = list(expand(inputs, recursive=recursive))
+    files = list(expand(inputs, recursive=recursive, output=output))
     many = len(files) > 1 or any(os.path.isdir(name) for name in inputs if name != "-")
     if many and any(file == "-" for _, file in files):
         raise UsageError("standard input (-) cannot be one of several inputs")

@@ -1,53 +1,564 @@
-"""The command line as a whole: what goes in, what comes out, and the exit code."""
+"""The command line as a whole: commands, options, exit codes, JSON lines."""
 
 from __future__ import annotations
 
-import io
+import gc
+import json
+import os
+import resource
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
+import click
 import numpy as np
 import pytest
-from nlmeans.cli.environment import Environment
-from nlmeans.cli.main import run
+import tifffile
+from nlmeans.cli.commands import nlmeans as group
+from nlmeans.cli.status import ExitStatus
+
+import nlmeans
+
+from .faults import files, kit
+from .faults.streams import Ran
+
+QUICK = files.QUICK
+RADII = ("--patch-radius", "1", "--search-radius", "2")
 
 
-class Terminal(io.StringIO):
-    """A stream that says it is a terminal."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-def environment(*, terminal: bool = False, given: bytes = b"", **variables: str) -> Environment:
-    """Streams that a test can read."""
-    text = Terminal if terminal else io.StringIO
-    return Environment(text(), text(), io.BytesIO(given), io.BytesIO(), variables)
+@pytest.fixture
+def noisy(tmp_path: Path) -> Path:
+    """A grey 8-bit picture."""
+    path = tmp_path / "noisy.png"
+    path.write_bytes(files.png(files.samples("u1", 1, (24, 32))))
+    return path
 
 
-def test_denoising_writes_a_new_file_beside_the_input(tmp_path: Path) -> None:
-    noisy = np.random.default_rng(0).normal(0.5, 0.1, (24, 20))
-    np.save(tmp_path / "a.npy", noisy)
-    assert run(["denoise", str(tmp_path / "a.npy"), "--sigma", "0.1"], environment()) == 0
-    result = np.load(tmp_path / "a.denoised.npy")
-    assert result.shape == noisy.shape
-    assert result.std() < 0.7 * noisy.std()
-    assert np.array_equal(np.load(tmp_path / "a.npy"), noisy)
+def commands() -> list[click.Command]:
+    context = click.Context(group)
+    names = group.list_commands(context)
+    return [command for name in names if (command := group.get_command(context, name))]
 
 
-def test_the_input_is_never_the_output(tmp_path: Path) -> None:
-    path = tmp_path / "a.npy"
-    np.save(path, np.zeros((8, 8)))
-    before = path.read_bytes()
-    around = environment()
-    assert run(["denoise", str(path), "-o", str(path)], around) == 3
-    assert "is the input itself" in around.err.getvalue()  # type: ignore[attr-defined]
-    assert path.read_bytes() == before
+# --- denoise ------------------------------------------------------------------------------------
+
+
+def test_denoising_writes_a_new_file_beside_the_input(noisy: Path) -> None:
+    before = noisy.read_bytes()
+    ran = Ran("denoise", noisy)
+    assert ran.code == 0, ran.err
+    result = files.decoded(noisy.with_name("noisy.denoised.png"))
+    assert result.shape == (24, 32)
+    assert result.std() < 0.7 * files.decoded(noisy).std()
+    assert noisy.read_bytes() == before
+    assert sorted(p.name for p in noisy.parent.iterdir()) == ["noisy.denoised.png", "noisy.png"]
+
+
+def test_the_result_is_the_librarys(noisy: Path) -> None:
+    assert Ran("denoise", noisy, "--sigma", "20", "--search-radius", "3").code == 0
+    expected = nlmeans.denoise(files.decoded(noisy), sigma=20, search_radius=3)
+    assert np.array_equal(files.decoded(noisy.with_name("noisy.denoised.png")), expected)
+
+
+def test_colours_are_compared_jointly(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    pixels = files.samples("u1", 3)
+    path.write_bytes(files.png(pixels))
+    assert (
+        Ran("denoise", path, "--sigma", "20,25,30", "--patch-radius", "1", "--search-radius", "2").code == 0
+    )
+    expected = nlmeans.denoise(pixels, sigma=(20, 25, 30), patch_radius=1, search_radius=2, channel_axis=-1)
+    assert np.array_equal(files.decoded(tmp_path / "a.denoised.png"), expected)
 
 
 @pytest.mark.parametrize(
-    "arguments", [["denoise", "--sigma", "x", "a.npy"], ["denoisee"], ["denoise", "--sigm", "1"]]
+    ("options", "keywords"),
+    [
+        (["--h", "5"], {"h": 5}),
+        (["--k", "0.3"], {"k": 0.3}),
+        (["--patch-radius", "1,2"], {"patch_radius": (1, 2)}),
+        (["--search-radius", "image"], {"search_radius": "image"}),
+        (["--patch", "gaussian"], {"patch": "gaussian"}),
+        (["--center", "one"], {"center": "one"}),
+        (["--aggregate", "pixel"], {"aggregate": "pixel"}),
+        (["--backend", "reference"], {"backend": "reference"}),
+        (["--workers", "1"], {}),
+        (["--memory-limit", "50M"], {}),
+    ],
 )
-def test_wrong_usage_ends_with_2_and_one_line(arguments: list[str]) -> None:
-    around = environment()
-    assert run(arguments, around) == 2
-    assert around.err.getvalue().count("\n") == 1  # type: ignore[attr-defined]
+def test_every_parameter_reaches_the_library(
+    options: list[str], keywords: dict[str, Any], noisy: Path
+) -> None:
+    base = {"sigma": 25.0, "patch_radius": 1, "search_radius": 2}
+    assert (
+        Ran("denoise", noisy, "--sigma", "25", "--patch-radius", "1", "--search-radius", "2", *options).code
+        == 0
+    )
+    expected = nlmeans.denoise(files.decoded(noisy), **{**base, **keywords})
+    assert np.array_equal(files.decoded(noisy.with_name("noisy.denoised.png")), expected)
+
+
+def test_guide_mask_and_sigma_map_are_read_from_files(noisy: Path) -> None:
+    image = files.decoded(noisy)
+    folder = noisy.parent
+    mask = np.zeros(image.shape, "u1")
+    mask[:, 8:] = 255
+    guide = np.tile(np.arange(32, dtype="f4"), (24, 1))
+    levels = np.full(image.shape, 20.0, "f4")
+    (folder / "mask.png").write_bytes(files.png(mask))
+    np.save(folder / "guide.npy", guide)
+    (folder / "levels.tif").write_bytes(files.tiff(levels))
+    result = folder / "noisy.denoised.png"
+    base = {"patch_radius": 1, "search_radius": 2}
+    for options, keywords in (
+        (["--sigma", "20", "--mask", folder / "mask.png"], {"sigma": 20, "mask": mask != 0}),
+        (
+            ["--h", "2", "--guide", folder / "guide.npy", "--guide-sigma", "0"],
+            {"h": 2, "guide": guide, "guide_sigma": 0},
+        ),
+        (["--sigma-map", folder / "levels.tif", "--k", "0.5"], {"sigma": levels, "k": 0.5}),
+    ):
+        assert (ran := Ran("denoise", noisy, *options, *RADII, "--overwrite")).code == 0, ran.err
+        assert np.array_equal(files.decoded(result), nlmeans.denoise(image, **base, **keywords))
+
+
+def test_what_was_removed_can_be_written(noisy: Path) -> None:
+    folder = noisy.parent
+    ran = Ran(
+        "denoise",
+        noisy,
+        *QUICK,
+        "--method-noise",
+        folder / "{stem}.removed.tif",
+        "--side-by-side",
+        folder / "both.png",
+        "--json",
+    )
+    assert ran.code == 0, ran.err
+    difference = tifffile.imread(folder / "noisy.removed.tif")
+    result = files.decoded(folder / "noisy.denoised.png")
+    assert difference.dtype == "f4"
+    assert np.array_equal(difference, files.decoded(noisy).astype("f4") - result)
+    assert files.decoded(folder / "both.png").shape == (24 + 24, 3 * 32 + 2 * 8, 3)
+    assert ran.lines[0]["method_noise"] == str(folder / "noisy.removed.tif")
+    ran = Ran("denoise", noisy, *QUICK, "--method-noise", folder / "seen.png", "-o", folder / "again.png")
+    assert "mid-grey is zero" in ran.err
+    assert abs(float(files.decoded(folder / "seen.png").mean()) - 127.5) < 2
+
+
+def test_sides_are_refused_before_the_work(noisy: Path) -> None:
+    taken = noisy.parent / "taken.png"
+    taken.write_bytes(b"dear")
+    ran = Ran("denoise", noisy, *QUICK, "--side-by-side", taken)
+    assert ran.code == 3
+    assert taken.read_bytes() == b"dear"
+    assert not noisy.with_name("noisy.denoised.png").exists()
+    ran = Ran("denoise", noisy, noisy.with_name("b.png"), "--method-noise", "x.tif")
+    assert ran.code == 2
+    assert "{stem}" in ran.err
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "npy"])
+def test_a_dry_run_tells_and_writes_nothing(suffix: str, tmp_path: Path) -> None:
+    make = {"png": files.png, "tif": files.tiff, "npy": files.npy}[suffix]
+    path = tmp_path / f"a.{suffix}"
+    path.write_bytes(make(files.samples("u2", 1, (40, 40))))
+    ran = Ran("denoise", path, "--dry-run", "--json", "-o", tmp_path / "out" / f"b.{suffix}")
+    assert ran.code == 0, ran.err
+    (line,) = ran.lines
+    assert line["status"] == "planned"
+    assert line["output"] == str(tmp_path / "out" / f"b.{suffix}")
+    assert line["seconds"] >= 0
+    assert line["memory"] > 1e6
+    assert line["pages"][0]["parameters"]["search_radius"] > 0
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_one_failing_file_does_not_stop_the_others(noisy: Path) -> None:
+    broken = noisy.with_name("broken.png")
+    broken.write_bytes(noisy.read_bytes()[:50])
+    last = noisy.with_name("last.npy")
+    np.save(last, files.samples("f4"))
+    ran = Ran("denoise", noisy, broken, "missing.png", last, *QUICK, "--json")
+    assert ran.code == 1
+    assert [line["status"] for line in ran.lines] == ["written", "failed", "failed", "written"]
+
+
+def test_nan_is_refused_with_its_place_and_can_be_kept(tmp_path: Path) -> None:
+    image = files.samples("f4")
+    image[2, 3] = np.nan
+    np.save(tmp_path / "a.npy", image)
+    ran = Ran("denoise", tmp_path / "a.npy", *QUICK)
+    assert ran.code == 1
+    assert "(2, 3)" in ran.err
+    assert "--nan keep" in ran.err
+    assert Ran("denoise", tmp_path / "a.npy", *QUICK, "--nan", "keep").code == 0
+    assert np.isnan(np.load(tmp_path / "a.denoised.npy")).sum() == 1
+
+
+# --- exit codes ---------------------------------------------------------------------------------
+
+
+def test_exit_codes_are_what_is_documented() -> None:
+    assert {s.name: int(s) for s in ExitStatus} == {
+        "DONE": 0,
+        "FAILED": 1,
+        "USAGE": 2,
+        "EXISTS": 3,
+        "UNAVAILABLE": 4,
+        "LIMIT": 5,
+        "INTERRUPTED": 130,
+        "PIPE_CLOSED": 141,
+        "TERMINATED": 143,
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--sigma", "x"], "no noise level"),
+        (["--sigma", "-3"], "no noise level"),
+        (["--sigma", "nan"], "no noise level"),
+        (["--sigma", "4%,x"], "no noise level"),
+        (["--sigma-map", "x.npy", "--sigma", "3"], "takes the place"),
+        (["--h", "x"], "not a valid float"),
+        (["--h", "-1"], "h must be a finite number >= 0"),
+        (["--h", "inf"], "h must be a finite number >= 0"),
+        (["--h", "1", "--k", "1"], "either h or k"),
+        (["--sigma", "3,4,5", "--h", "1"], "h cannot be combined"),
+        (["--patch-radius", "-1"], "must be >= 0"),
+        (["--patch-radius", "image"], "no radius"),
+        (["--patch-radius", "1.5"], "no radius"),
+        (["--patch-radius", "300"], "patch_radius must be an integer in [0, 255]"),
+        (["--search-radius", "1,2,3,4"], "one radius per grid axis"),
+        (["--search-radius", "x"], "word image"),
+        (["--memory-limit", "much"], "no amount of memory"),
+        (["--memory-limit", "0"], "no amount of memory"),
+        (["--memory-limit", "-1G"], "no amount of memory"),
+        (["--workers", "0"], "range"),
+        (["--guide-sigma", "3"], "--guide too"),
+        (["--overwrite", "--skip-existing"], "contradict"),
+        (["--sigm", "3"], "--sigma"),
+        (["--quality", "101"], "range"),
+        (["--backend", "gpu"], "cuda"),
+        (["--mask", "http://x/y.png"], "never opened"),
+    ],
+)
+def test_wrong_usage_ends_with_2_and_one_line(arguments: list[str], words: str, noisy: Path) -> None:
+    ran = Ran("denoise", noisy, *arguments)
+    assert ran.code == 2
+    assert words in ran.err, ran.err
+    assert ran.err.count("\n") == 1
+    assert [p.name for p in noisy.parent.iterdir()] == [noisy.name]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["denoisee"], "did you mean denoise?"),
+        (["estimat"], "did you mean estimate?"),
+        (["photo.png"], "nlmeans denoise photo.png"),
+        (["zzz"], "there are denoise"),
+        (["--verion"], "--version"),
+        (["completion", "tcsh"], "bash"),
+        (["weights", "a.png"], "--at"),
+    ],
+)
+def test_misspelt_words_are_answered_with_the_right_one(arguments: list[str], words: str) -> None:
+    ran = Ran(*arguments)
+    assert ran.code == 2
+    assert words in ran.err
+    assert ran.err.count("\n") == 1
+
+
+def test_existing_outputs_end_with_3_and_are_kept(noisy: Path) -> None:
+    target = noisy.with_name("noisy.denoised.png")
+    target.write_bytes(b"dear")
+    ran = Ran("denoise", noisy, *QUICK)
+    assert ran.code == 3
+    assert "--overwrite" in ran.err
+    assert "--skip-existing" in ran.err
+    assert Ran("denoise", noisy, *QUICK, "--skip-existing").code == 0
+    assert target.read_bytes() == b"dear"
+    assert Ran("denoise", noisy, *QUICK, "--overwrite").code == 0
+    assert files.decoded(target).shape == (24, 32)
+
+
+def test_a_backend_that_cannot_run_ends_with_4(noisy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nlmeans import backends
+
+    monkeypatch.setattr(backends, "describe", lambda: [("cuda", "no GPU is here"), ("cpu", None)])
+    ran = Ran("denoise", noisy, noisy, "-o", noisy.parent / "out", "--backend", "cuda")
+    assert ran.code == 4
+    assert ran.err == "error: the backend cuda cannot run here: no GPU is here\n"
+
+
+def test_a_backend_that_fails_later_stops_the_batch_with_4(noisy: Path) -> None:
+    np.save(noisy.with_name("b.npy"), files.samples("f4"))
+
+    def lost() -> None:
+        raise nlmeans.BackendUnavailableError("the GPU is gone")
+
+    with kit.during_denoising(lost):
+        ran = Ran("denoise", noisy, noisy.with_name("b.npy"), *QUICK, "--json")
+    assert ran.code == 4
+    assert len(ran.lines) == 1
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), nlmeans.MemoryLimitError("memory_limit must be at least 9")]
+)
+def test_too_little_memory_ends_with_5(error: Exception, noisy: Path) -> None:
+    def short() -> None:
+        raise error
+
+    with kit.during_denoising(short):
+        ran = Ran("denoise", noisy, *QUICK)
+    assert ran.code == 5
+    assert "--memory-limit" in ran.err
+
+
+@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt, 130), (BrokenPipeError, 141)])
+def test_stopping_has_codes_of_its_own(error: type[BaseException], code: int, noisy: Path) -> None:
+    def stop() -> None:
+        raise error
+
+    with kit.during_denoising(stop):
+        ran = Ran("denoise", noisy, noisy, "-o", "{dir}/x.png", *QUICK)
+    assert ran.code == 2  # two inputs with one output: refused
+    with kit.during_denoising(stop):
+        ran = Ran("denoise", noisy, *QUICK)
+    assert ran.code == code
+    assert "Traceback" not in ran.err
+
+
+def test_a_mistake_of_ours_is_one_line_and_a_traceback_if_asked_for(noisy: Path) -> None:
+    def mistake() -> None:
+        raise ZeroDivisionError("division by zero")
+
+    with kit.during_denoising(mistake):
+        short, long = Ran("denoise", noisy, *QUICK), Ran("denoise", noisy, *QUICK, "--traceback")
+    assert short.code == long.code == 1
+    assert "unexpected ZeroDivisionError" in short.err
+    assert "please report it" in short.err
+    assert short.err.count("\n") == 1
+    assert "Traceback" in long.err
+
+
+# --- JSON lines ---------------------------------------------------------------------------------
+
+
+def check_line(line: dict[str, Any]) -> None:
+    """What every line promises."""
+    assert line["schema"] == 1
+    assert isinstance(line["input"], str)
+    assert isinstance(line["output"], str | None)
+    assert line["status"] in {"written", "measured", "planned", "skipped", "failed"}
+    assert line["code"] in {int(s) for s in ExitStatus}
+    assert (line["code"] != 0) is (line["status"] == "failed")
+    assert isinstance(line["message"], str)
+    assert all(isinstance(w, str) for w in line["warnings"])
+    for page in line.get("pages", []):
+        assert set(page) >= {"shape", "dtype", "parameters"} or "psnr" in page
+
+
+def test_every_input_is_one_object_also_when_it_fails(noisy: Path) -> None:
+    taken = noisy.with_name("taken.npy")
+    np.save(taken, files.samples("f4"))
+    taken.with_name("taken.denoised.npy").write_bytes(b"")
+    inputs = [noisy, taken, noisy.with_name("missing.png"), noisy.with_name("no\udcff.png")]
+    for command in ("denoise", "estimate"):
+        ran = Ran(command, *inputs, *QUICK, "--json")
+        assert len(ran.lines) == len(inputs)
+        for line, path in zip(ran.lines, inputs, strict=True):
+            check_line(line)
+            assert line["input"] == str(path)
+    codes = [line["code"] for line in Ran("denoise", *inputs, *QUICK, "--json", "--quiet").lines]
+    assert codes == [3, 3, 1, 1]
+
+
+def test_parameters_in_the_json_make_the_same_result(noisy: Path) -> None:
+    (line,) = Ran("denoise", noisy, "--json").lines
+    again = nlmeans.denoise(files.decoded(noisy), **line["pages"][0]["parameters"])
+    assert np.array_equal(files.decoded(Path(line["output"])), again)
+
+
+# --- the other commands -------------------------------------------------------------------------
+
+
+def test_estimate_finds_the_noise(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).normal(100, 12, (96, 96))
+    (tmp_path / "a.tif").write_bytes(files.tiff(noise.astype("f4")))
+    ran = Ran("estimate", tmp_path / "a.tif", "--json")
+    check_line(ran.lines[0])
+    assert ran.lines[0]["pages"][0]["parameters"]["sigma"] == pytest.approx(12, rel=0.1)
+    assert (
+        "sigma 12" in Ran("estimate", tmp_path / "a.tif").out
+        or "sigma 11" in Ran("estimate", tmp_path / "a.tif").out
+    )
+
+
+def test_estimate_tells_every_page(tmp_path: Path) -> None:
+    (tmp_path / "a.tif").write_bytes(files.tiff([files.samples("u2"), files.samples("u2", seed=1)]))
+    told = Ran("estimate", tmp_path / "a.tif", *QUICK).out.splitlines()
+    assert [" page 1: " in told[0], " page 2: " in told[1], len(told)] == [True, True, 2]
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("dtype", ["u1", "u2"])
+def test_compare_measures_like_scikit_image(dtype: str, channels: int, tmp_path: Path) -> None:
+    from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+    clean, test = files.samples(dtype, channels, (20, 24)), files.samples(dtype, channels, (20, 24), seed=1)
+    for name, pixels in (("clean", clean), ("test", test)):
+        (tmp_path / f"{name}.png").write_bytes(files.png(pixels))
+    ran = Ran("compare", tmp_path / "clean.png", tmp_path / "test.png", tmp_path / "clean.png", "--json")
+    assert ran.code == 0, ran.err
+    page, same = (line["pages"][0] for line in ran.lines)
+    a, b = (x[..., :3].astype(float) if channels > 1 else x.astype(float) for x in (clean, test))
+    full = np.iinfo(dtype).max
+    assert page["psnr"] == pytest.approx(peak_signal_noise_ratio(a, b, data_range=full))
+    similarity = structural_similarity(
+        a,
+        b,
+        data_range=full,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        channel_axis=-1 if channels > 1 else None,
+    )
+    assert page["ssim"] == pytest.approx(similarity)
+    assert page["mean_shift"] == pytest.approx(b.mean() - a.mean())
+    assert same["identical"] is True
+    assert same["psnr"] is None
+    assert "identical" in Ran("compare", tmp_path / "clean.png", tmp_path / "clean.png").out
+
+
+def test_compare_refuses_pictures_of_two_kinds(noisy: Path) -> None:
+    other = noisy.with_name("other.png")
+    other.write_bytes(files.png(files.samples("u2", 1, (24, 32))))
+    ran = Ran("compare", noisy, other)
+    assert ran.code == 2
+    assert "16-bit" in ran.err
+
+
+def test_weights_are_drawn_and_told(noisy: Path) -> None:
+    ran = Ran("weights", noisy, "--at", "5,7", *QUICK)
+    assert ran.code == 0, ran.err
+    assert files.decoded(noisy.with_name("noisy.weights.png")).ndim == 3
+    exact = noisy.with_name("shares.npy")
+    assert Ran("weights", noisy, "--at", "5,7", *QUICK, "-o", exact).code == 0
+    shares = np.load(exact)
+    expected = nlmeans.weights(files.decoded(noisy), (7, 5), sigma=25.5, patch_radius=1, search_radius=2)
+    assert np.allclose(shares, expected)
+    assert shares.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("at", "words"), [("5", "no pixel"), ("a,b", "no pixel"), ("32,0", "outside"), ("0,-1", "outside")]
+)
+def test_weights_of_no_pixel_are_refused(at: str, words: str, noisy: Path) -> None:
+    ran = Ran("weights", noisy, f"--at={at}")
+    assert ran.code == 2
+    assert words in ran.err
+
+
+def test_info_lists_every_backend_and_its_reason() -> None:
+    from nlmeans import backends
+
+    told = Ran("info").out
+    lines = json.loads(Ran("info", "--json").out)["backends"]
+    assert [(line["name"], line["reason"]) for line in lines] == list(backends.describe())
+    for name, reason in backends.describe():
+        assert name in told
+        assert reason is None or reason in told
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_knows_commands_options_and_values(shell: str) -> None:
+    script = Ran("completion", shell).out
+    assert "_NLMEANS_COMPLETE" in script
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("nlmeans den", "denoise"),
+        ("nlmeans denoise --sig", "--sigma"),
+        ("nlmeans denoise --backend c", "cuda"),
+    ],
+)
+def test_completion_answers(words: str, expected: str) -> None:
+    variables = {
+        "_NLMEANS_COMPLETE": "bash_complete",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(words.count(" ")),
+    }
+    ran = subprocess.run(
+        [sys.executable, "-m", "nlmeans.cli"],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert expected in ran.stdout
+
+
+# --- help ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [c.name for c in commands()])
+def test_help_says_everything(name: str) -> None:
+    (command,) = (c for c in commands() if c.name == name)
+    text = Ran(name, "-h").out
+    assert text == Ran(name, "--help").out
+    for option in command.params:
+        if isinstance(option, click.Option):
+            assert option.help, f"{name} {option.name} is not explained"
+            long = [o for o in option.opts if o.startswith("--")]
+            assert long, f"{option.name} has only a short form"
+            assert long[0] in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_no_argument_is_answered_with_help() -> None:
+    for arguments in ([], ["denoise"], ["estimate"], ["weights"], ["compare"]):
+        ran = Ran(*arguments)
+        assert ran.code == 2
+        assert "Usage:" in ran.err
+    assert "Example" in Ran("denoise").err
+
+
+# --- endurance ----------------------------------------------------------------------------------
+
+
+def test_memory_and_handles_stay_as_they_are(tmp_path: Path) -> None:
+    """Many pictures of all formats through one process."""
+    for name, make in (
+        ("a.png", lambda: files.png(files.samples("u2", 3, (32, 32)))),
+        ("b.jpg", lambda: files.pillow(files.samples("u1", 3, (32, 32)), "JPEG")),
+        ("c.tif", lambda: files.tiff(files.samples("u2", 1, (32, 32)))),
+        ("d.webp", lambda: files.pillow(files.samples("u1", 3, (32, 32)), "WEBP", lossless=True)),
+        ("e.npy", lambda: files.npy(files.samples("f4", 1, (32, 32)))),
+    ):
+        (tmp_path / name).write_bytes(make())
+
+    def through(times: int) -> None:
+        for _ in range(times):
+            ran = Ran("denoise", "-r", tmp_path, "-o", tmp_path / "out", "--overwrite", *QUICK)
+            assert ran.code == 0, ran.err
+
+    def state() -> tuple[float, int]:
+        gc.collect()
+        resident = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+        return resident, len(os.listdir("/proc/self/fd"))
+
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("needs /proc")
+    through(20)
+    memory, handles = state()
+    through(40)
+    grown, left = state()
+    assert left == handles
+    assert grown < 1.05 * memory

@@ -263,10 +263,7 @@ def test_other_files_are_named_and_refused(name: str, tmp_path: Path) -> None:
     assert word in ran.err
 
 
-@pytest.mark.parametrize(
-    "address",
-    ["http://host/a.png", "https://host/a.tif", "ftp://host/a.npy", "file:///etc/passwd", "s3://b/k.png"],
-)
+@pytest.mark.parametrize("address", ADDRESSES)
 @pytest.mark.parametrize("option", ["input", "--guide", "--mask", "--sigma-map"])
 def test_no_address_is_ever_opened(option: str, address: str, tmp_path: Path) -> None:
     path = tmp_path / "a.npy"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from nlmeans.cli.limits import Limits
-from nlmeans.cli.main import run
+from nlmeans.cli.commands import run
 from nlmeans.cli.reading import opened
 from nlmeans.cli.status import CommandError, Terminated
 

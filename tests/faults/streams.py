@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from nlmeans.cli.environment import Environment
-from nlmeans.cli.main import run
+from nlmeans.cli.commands import run
 
 
 class Terminal(io.StringIO):

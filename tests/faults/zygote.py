@@ -87,9 +87,8 @@ def _child(request: dict[str, Any], job: Any) -> None:
                 os.close(number)
                 setattr(sys, f"std{name}", None)
                 continue
-            descriptor = (
-                int(target) if target.isdigit() else os.open(target, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
-            )
+            flags = os.O_RDONLY if name == "in" else os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+            descriptor = os.open(target, flags)
             os.dup2(descriptor, number)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         code = int(job(request.pop("arguments"), **request))

@@ -27,6 +27,7 @@ COMMANDS = {
     "info": "List what can compute here, and why the rest cannot.",
     "completion": "Print the completion script of a shell.",
 }
+COMPLETION = "_NLMEANS_COMPLETE"  # the variable by which a shell asks for completions
 MODULES = {"report": "page"}  # where the module's name is not the command's
 EPILOG = """\b
 Examples:
@@ -113,6 +114,11 @@ def _dispatch(arguments: list[str], environment: Environment) -> int:
     from .report import tell_error
     from .status import status_of
 
+    wanted = environment.variables.get(COMPLETION)
+    if wanted:
+        from click.shell_completion import shell_complete
+
+        return shell_complete(nlmeans, {}, "nlmeans", COMPLETION, wanted)
     show_traceback = "--traceback" in arguments
     environment.no_color = "--no-color" in arguments
     try:
@@ -181,7 +187,7 @@ def _abandon_output(environment: Environment) -> None:
     """Point a broken standard output at nothing, so that the interpreter's last flush is silent."""
     import os
 
-    if environment.out is sys.stdout:
+    if environment.out is sys.__stdout__:
         null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, sys.stdout.fileno())
+        os.dup2(null, environment.out.fileno())
         os.close(null)

@@ -1,0 +1,161 @@
+"""Measure speed, memory and quality against other programs, and write the tables.
+
+python -m nlmeans.benchmarks cpu [--quick] [--json FILE]     measure
+python -m nlmeans.benchmarks report [--check]                tables and plot from the JSON
+python -m nlmeans.benchmarks pictures                        pictures to look at, from the JSON
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import report
+from .machine import processors
+from .plan import CONTESTANTS, Choice
+from .record import PARTS, Order, record
+from .run import PYTHON_VARIABLE, Effort
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    given = _parser().parse_args(words)
+    code: int = given.run(given)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m nlmeans.benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    cpu = commands.add_parser("cpu", help="measure on the processor", description="Measure on the processor.")
+    cpu.set_defaults(run=_cpu)
+    _cpu_options(cpu)
+    for name, run, told in (
+        ("report", _report, "write tables and plot from the JSON"),
+        ("pictures", _pictures, "make the pictures to look at"),
+    ):
+        command = commands.add_parser(name, help=told, description=told)
+        command.set_defaults(run=run)
+        command.add_argument(
+            "--json", type=Path, default=report.RESULTS / "cpu.json", help="default: %(default)s"
+        )
+        if name == "report":
+            command.add_argument("--check", action="store_true", help="only tell what is out of date")
+    return parser
+
+
+def _cpu_options(cpu: argparse.ArgumentParser) -> None:
+    whole = Choice(threads=tuple(dict.fromkeys((1, processors()))))
+    rivals = tuple(dict.fromkeys(c.rival for c in CONTESTANTS))
+    cpu.add_argument("--quick", action="store_true", help="small pictures, few turns: does it all work?")
+    cpu.add_argument("--json", type=Path, metavar="FILE", help="write the result there")
+    cpu.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=", ".join(PARTS))
+    for name, default in (
+        ("sizes", whole.sizes),
+        ("search-radii", whole.search_radii),
+        ("patch-radii", whole.patch_radii),
+        ("channels", whole.channels),
+        ("threads", whole.threads),
+    ):
+        cpu.add_argument(
+            f"--{name}", nargs="+", type=int, default=default, metavar="N", help="default: %(default)s"
+        )
+    cpu.add_argument(
+        "--rivals", nargs="+", choices=rivals, metavar="NAME", help=f"default: all of {', '.join(rivals)}"
+    )
+    cpu.add_argument("--repeats", type=int, default=5, help="turns, default %(default)s")
+    cpu.add_argument(
+        "--seconds",
+        type=float,
+        default=60.0,
+        help="turns of one comparison end after this, default %(default)g",
+    )
+    cpu.add_argument(
+        "--time-limit", type=float, default=1500.0, help="seconds for the whole run, default %(default)g"
+    )
+    cpu.add_argument(
+        "--vapoursynth-python",
+        metavar="PROGRAM",
+        help="a Python 3.12 in which vapoursynth, vapoursynth-nlm-ispc, vapoursynth-vszip and NumPy are "
+        f"installed; default: the variable {PYTHON_VARIABLE}",
+    )
+
+
+def _cpu(given: argparse.Namespace) -> int:
+    choice = Choice(
+        sizes=given.sizes,
+        search_radii=given.search_radii,
+        patch_radii=given.patch_radii,
+        channels=given.channels,
+        threads=given.threads,
+        rivals=given.rivals,
+    )
+    effort = Effort(repeats=given.repeats, seconds=given.seconds, python=given.vapoursynth_python)
+    largest = 4096
+    if given.quick:
+        effort = Effort(repeats=2, seconds=10.0, python=given.vapoursynth_python)
+        choice = Choice(
+            (64, 128),
+            (3,),
+            (1, 2),
+            given.channels,
+            given.threads,
+            radii_side=64,
+            colour_side=64,
+            rivals=given.rivals,
+        )
+        largest = 128
+    result = record(
+        Order(choice, effort, tuple(given.only), given.time_limit, largest, _as_typed()),
+        lambda line: print(line, file=sys.stderr, flush=True),
+    )
+    for target in result.get("targets", []):
+        limit = f"must {target['must']:g}: {target['verdict']}"
+        print(f"{target['what']}: {target['measured']} {target['unit']}, {limit}")
+    if given.json:
+        given.json.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    else:
+        print(report.full_report(result))
+    return 0
+
+
+def _as_typed() -> str:
+    """The command, without the path of an interpreter, which says nothing elsewhere."""
+    words = sys.argv[1:]
+    if "--vapoursynth-python" in words:
+        place = words.index("--vapoursynth-python")
+        words = [*words[: place + 1], "PYTHON", *words[place + 2 :]]
+    return shlex.join(["python", "-m", "nlmeans.benchmarks", *words])
+
+
+def _report(given: argparse.Namespace) -> int:
+    if given.check:
+        late = report.outdated(given.json)
+        for path in late:
+            print(f"{path} differs from {given.json}; run: python -m nlmeans.benchmarks report")
+        return 1 if late else 0
+    for path in report.write(given.json):
+        print(f"wrote {path}")
+    return 0
+
+
+def _pictures(given: argparse.Namespace) -> int:
+    from . import pictures
+
+    folder = given.json.parent
+    pictures.local_filters(report.read(given.json)["local"], folder / "local.png")
+    pictures.one_result(folder / "camera.png")
+    print(f"wrote {folder / 'local.png'} and {folder / 'camera.png'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from nlmeans.errors import InvalidTypeError, InvalidValueError
+from nlmeans.errors import InvalidTypeError, InvalidValueError, shown
 
 Array = Any  #: a NumPy, CuPy or torch array
 
@@ -64,14 +64,18 @@ def check_image(image: Array, name: str = "image") -> None:
 
 def enter(array: Array) -> Array:
     """The same memory as a NumPy or CuPy array: torch tensors are taken over without a copy."""
+    if library(array) == "numpy":
+        return array.view(sys.modules["numpy"].ndarray)  # a matrix keeps two axes whatever is done to it
     if library(array) != "torch":
         return array
+    if "strided" not in str(array.layout):
+        raise InvalidTypeError(f"tensors must be dense, got layout {array.layout}; use image.to_dense()")
     if array.requires_grad:
         raise InvalidValueError(
             "the filter is not differentiable, got a tensor that requires grad; pass image.detach()"
         )
     if array.device.type == "cpu":
-        return array.numpy()
+        return array.resolve_neg().numpy()
     if array.device.type != "cuda":
         raise InvalidTypeError(f"tensors must be on cpu or cuda, got {array.device}; use image.cpu()")
     import cupy
@@ -121,11 +125,14 @@ def grid_axes(image: Array, channel_axis: int | None, name: str = "image") -> tu
 
 def _axis(axis: object, ndim: int, name: str) -> int:
     """A channel axis counted from the front, checked."""
-    if isinstance(axis, bool) or not hasattr(axis, "__index__"):
-        raise InvalidTypeError(f"channel_axis must be an integer or None, got {axis!r}")
-    index = axis.__index__()
+    if isinstance(axis, bool) or not hasattr(axis, "__index__") or getattr(axis, "ndim", None):
+        raise InvalidTypeError(f"channel_axis must be an integer or None, got {shown(axis)}")
+    try:
+        index = axis.__index__()
+    except TypeError:
+        raise InvalidTypeError(f"channel_axis must be an integer or None, got {shown(axis)}") from None
     if not -ndim <= index < ndim:
         raise InvalidValueError(
-            f"channel_axis must be in [-{ndim}, {ndim - 1}] for {name} of {ndim} axes, got {index}"
+            f"channel_axis must be in [-{ndim}, {ndim - 1}] for {name} of {ndim} axes, got {shown(index)}"
         )
     return int(index % ndim)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypedDict, Unpack
 
 import numpy as np
@@ -12,7 +11,14 @@ import numpy as np
 from nlmeans.arrays import Array, check_image, enter, library, to_numpy
 from nlmeans.errors import InvalidValueError
 from nlmeans.inputs import Inputs
-from nlmeans.parameters import Parameters, number, one_of
+from nlmeans.parameters import (
+    Parameters,
+    number,
+    one_of,
+    patch_radius_of,
+    per_axis,
+    search_radius_of,
+)
 from nlmeans.preparation import Levels, Noise
 
 
@@ -24,20 +30,39 @@ class Row:
     patch_radius: int
     search_radius: int
     k: tuple[float, ...]
+    fade: float  # k falls with the search radius R as (7 / R)^fade: more partners, stricter
+
+    def strength(self, samples: int, shifts: int) -> float:
+        """k for a patch of so many samples and a window of so many shifts."""
+        radius = min(max((math.sqrt(samples) - 1) / 2, 1.0), len(self.k))
+        search = min(max((math.sqrt(shifts) - 1) / 2, 2.0), 30.0)
+        below = min(int(radius), len(self.k) - 1)
+        k = self.k[below - 1] + (radius - below) * (self.k[below] - self.k[below - 1])
+        return round(k * math.pow(7 / search, self.fade), 3)
 
 
 # Found by benchmarks/tune.py; start: the published table of doi:10.5201/ipol.2011.bcm_nlm
+_USUAL_K = 0.5
 _TABLE = {
     "pixel": (
-        Row(0.045, 1, 7, (0.60, 0.55, 0.55, 0.50, 0.50)),
-        Row(0.080, 2, 7, (0.55, 0.50, 0.50, 0.45, 0.45)),
-        Row(0.150, 3, 7, (0.50, 0.45, 0.45, 0.40, 0.40)),
-        Row(math.inf, 4, 7, (0.50, 0.45, 0.45, 0.40, 0.40)),
+        Row(0.028, 4, 5, (0.588, 0.554, 0.546, 0.547, 0.552), 0.07),
+        Row(0.043, 1, 7, (0.831, 0.635, 0.573, 0.548, 0.531), 0.16),
+        Row(0.054, 1, 5, (0.870, 0.664, 0.587, 0.549, 0.526), 0.20),
+        Row(0.063, 1, 5, (0.899, 0.685, 0.606, 0.561, 0.533), 0.23),
+        Row(0.072, 2, 5, (0.929, 0.689, 0.605, 0.559, 0.528), 0.25),
+        Row(0.083, 2, 7, (0.988, 0.696, 0.600, 0.548, 0.515), 0.29),
+        Row(0.095, 3, 7, (1.084, 0.721, 0.599, 0.539, 0.503), 0.33),
+        Row(0.105, 4, 7, (1.250, 0.815, 0.640, 0.557, 0.509), 0.40),
+        Row(math.inf, 5, 7, (1.300, 0.976, 0.742, 0.626, 0.562), 0.50),
     ),
     "patch": (
-        Row(0.075, 2, 7, (0.60, 0.60, 0.55, 0.50, 0.50)),
-        Row(0.150, 3, 7, (0.55, 0.55, 0.50, 0.45, 0.45)),
-        Row(math.inf, 4, 7, (0.50, 0.50, 0.45, 0.45, 0.45)),
+        Row(0.028, 3, 7, (0.662, 0.577, 0.561, 0.550, 0.540), 0.07),
+        Row(0.043, 3, 7, (0.764, 0.553, 0.498, 0.470, 0.450), 0.16),
+        Row(0.059, 4, 7, (0.803, 0.568, 0.493, 0.458, 0.443), 0.20),
+        Row(0.074, 4, 7, (0.920, 0.605, 0.505, 0.458, 0.427), 0.25),
+        Row(0.083, 5, 7, (1.000, 0.650, 0.529, 0.470, 0.434), 0.29),
+        Row(0.095, 5, 7, (1.100, 0.720, 0.571, 0.496, 0.451), 0.33),
+        Row(math.inf, 5, 7, (1.300, 0.900, 0.714, 0.584, 0.508), 0.40),
     ),
 }
 
@@ -106,35 +131,24 @@ def settled(
     one_of("aggregate", aggregate, tuple(_TABLE))
     given_k = None if k is None else number("k", k)
     given_h = None if h is None else number("h", h)
-    if guide_sigma is not None:
-        guide_sigma = number("guide_sigma", guide_sigma)
-        if not inputs.guided:
-            raise InvalidValueError("guide_sigma is the noise of a guide: give guide too, or leave it out")
-    noise = _sigma(inputs, sigma, guide_sigma, given_h)
-    levels = Levels.of(inputs.feature, inputs.vote)
-    typical = noise_level(noise)
-    strength = typical if typical or given_h is None else given_h / 0.5  # h alone: as if k were 0.5
-    chosen = suggested(inputs.grid, strength / (levels.span or 1.0), aggregate, patch_radius, search_radius)
+    correction = None if guide_sigma is None else number("guide_sigma", guide_sigma)
+    if correction is not None and not inputs.guided:
+        raise InvalidValueError("guide_sigma is the noise of a guide: give guide too, or leave it out")
+    noise = Noise(_sigma(inputs, sigma, correction, given_h), given_h, given_k or 0.0, correction)
+    chosen = _Choice.of(inputs, noise, aggregate, patch_radius, search_radius)
+    if given_k is None and given_h is None:
+        noise = replace(noise, k=chosen.k)
     parameters = Parameters(
-        patch_radius=chosen[0],
-        search_radius=chosen[1],  # type: ignore[arg-type]
-        sigma=None if not isinstance(noise, tuple) else noise[0] if len(noise) == 1 else noise,
+        patch_radius=chosen.patch_radius,
+        search_radius=chosen.search_radius,
+        sigma=None if noise.is_map else noise.sigma[0] if len(noise.sigma) == 1 else noise.sigma,
         h=given_h,
-        k=chosen[2] if given_k is None and given_h is None else given_k,
+        k=noise.k if given_h is None or given_k is not None else None,
         patch=patch,  # type: ignore[arg-type]
         center=center,  # type: ignore[arg-type]
         aggregate=aggregate,  # type: ignore[arg-type]
     )
-    parameters.patch_radii(len(inputs.grid))
-    parameters.search_radii(inputs.grid)
-    return inputs, parameters, Noise(noise, parameters.h, parameters.k or 0.0, guide_sigma)
-
-
-def noise_level(sigma: tuple[float, ...] | Array) -> float:
-    """The root mean square of several sigmas: of channels, or of a map."""
-    if isinstance(sigma, tuple):
-        return math.sqrt(sum(s * s for s in sigma) / len(sigma))
-    return math.sqrt(float((sigma.astype(np.float64) ** 2).mean()))
+    return inputs, parameters, noise
 
 
 def _sigma(
@@ -183,31 +197,40 @@ def _estimated(inputs: Inputs) -> float:
     return float(estimate_sigma(compared, channel_axis=0, mask=mask))
 
 
-def suggested(
-    grid: Sequence[int],
-    level: float,
-    aggregate: str,
-    patch_radius: int | tuple[int, ...] | None,
-    search_radius: int | tuple[int, ...] | str | None,
-) -> tuple[int | tuple[int, ...], int | tuple[int, ...] | str, float]:
-    """Patch radius, search radius and k for a noise `level` (sigma / span) on a grid."""
-    row = next(r for r in _TABLE[aggregate] if level <= r.upto)
-    if patch_radius is None:
-        patch_radius = _patch_radius(row, len(grid))
-    if search_radius is None:
-        search_radius = {1: 40, 2: row.search_radius, 3: 3}[len(grid)]
-    return patch_radius, search_radius, _k(row, patch_radius, grid)
+@dataclass(frozen=True)
+class _Choice:
+    """Radii as given or chosen, and the k that suits them."""
+
+    patch_radius: int | tuple[int, ...]
+    search_radius: int | tuple[int, ...] | Literal["image"]
+    k: float
+
+    @classmethod
+    def of(
+        cls, inputs: Inputs, noise: Noise, aggregate: str, patch_radius: object, search_radius: object
+    ) -> _Choice:
+        grid = inputs.grid
+        span = Levels.of(inputs.feature, inputs.vote).span or 1.0
+        sigma = noise.level or (noise.h or 0.0) / _USUAL_K  # h alone still says how noisy
+        row = next((r for r in _TABLE[aggregate] if sigma / span <= r.upto), _TABLE[aggregate][-1])
+        patch = _patch_radius(row, len(grid)) if patch_radius is None else patch_radius_of(patch_radius)
+        search = _search_radius(row, len(grid)) if search_radius is None else search_radius_of(search_radius)
+        radii = per_axis("patch_radius", patch, len(grid))
+        reach = (
+            (max(grid),) * len(grid) if search == "image" else per_axis("search_radius", search, len(grid))
+        )
+        samples = math.prod(2 * min(r, n - 1) + 1 for r, n in zip(radii, grid, strict=True))
+        shifts = math.prod(2 * min(r, n - 1) + 1 for r, n in zip(reach, grid, strict=True))
+        return cls(patch, search, row.strength(samples, shifts))
 
 
 def _patch_radius(row: Row, axes: int) -> int:
-    """A radius whose patch has about as many samples as the row's."""
-    samples = (2 * row.patch_radius + 1) ** 2
-    return max(1, round((samples ** (1 / axes) - 1) / 2)) if axes == 3 else row.patch_radius * (3 - axes)
+    """Radius of a patch with about as many samples as the row's; twice the radius in a signal."""
+    if axes < 3:
+        return row.patch_radius * (3 - axes)
+    return max(1, round((math.pow(2 * row.patch_radius + 1, 2 / 3) - 1) / 2))
 
 
-def _k(row: Row, patch_radius: int | tuple[int, ...], grid: Sequence[int]) -> float:
-    """k of the picture's patch with about as many samples as this one."""
-    radii = (patch_radius,) * len(grid) if isinstance(patch_radius, int) else patch_radius
-    samples = math.prod(2 * min(r, n - 1) + 1 for r, n in zip(radii, grid, strict=True))
-    index = round((math.sqrt(samples) - 1) / 2)
-    return row.k[min(max(index, 1), len(row.k)) - 1]
+def _search_radius(row: Row, axes: int) -> int:
+    """Radius of a window with about as many shifts as the row's; a fifth of them in a signal."""
+    return {1: 20, 2: row.search_radius, 3: 3}[axes]

@@ -11,7 +11,7 @@ from nlmeans import backends, tiling
 from nlmeans.arrays import Array, namespace
 from nlmeans.automatic import settled
 from nlmeans.backends.contract import Backend, Run
-from nlmeans.errors import InvalidTypeError
+from nlmeans.errors import InvalidTypeError, shown
 from nlmeans.parameters import integer
 from nlmeans.planes import Geometry, filtered
 from nlmeans.preparation import Prepared
@@ -173,7 +173,7 @@ class _Running:
     @classmethod
     def checked(cls, workers: object, progress: Progress | None, memory_limit: object) -> _Running:
         if progress is not None and not callable(progress):
-            raise InvalidTypeError(f"progress must be callable with a fraction, got {progress!r}")
+            raise InvalidTypeError(f"progress must be callable with a fraction, got {shown(progress)}")
         return cls(
             _available_processors() if workers is None else integer("workers", workers, 1, 1024),
             MEMORY_LIMIT if memory_limit is None else integer("memory_limit", memory_limit, 1, 2**62),

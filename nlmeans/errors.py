@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 
+def shown(value: object) -> str:
+    """A value for a message: on one line, not long, whatever it is."""
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # a repr of somebody else's, or an integer too long to print
+        text = f"a {type(value).__name__} that cannot be printed"
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
 class NLMeansError(Exception):
     """Base of every error this package raises on purpose."""
 

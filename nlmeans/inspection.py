@@ -10,7 +10,7 @@ import numpy as np
 
 from nlmeans.arrays import Array, leave
 from nlmeans.automatic import Settings, settled
-from nlmeans.errors import InvalidValueError
+from nlmeans.errors import InvalidTypeError, InvalidValueError, shown
 from nlmeans.parameters import integer
 from nlmeans.planes import Block, Geometry, taps
 from nlmeans.preparation import Prepared
@@ -68,8 +68,10 @@ def weights(image: Array, at: Sequence[int], **settings: Unpack[Settings]) -> Ar
 
 def _checked(at: Sequence[int], grid: tuple[int, ...]) -> tuple[int, ...]:
     """The pixel's indices, inside the grid."""
+    if not isinstance(at, tuple | list):
+        raise InvalidTypeError(f"at must be a tuple of one index per grid axis, got {shown(at)}")
     if len(at) != len(grid):
-        raise InvalidValueError(f"at must have {len(grid)} indices, one per grid axis, got {at!r}")
+        raise InvalidValueError(f"at must have {len(grid)} indices, one per grid axis, got {shown(at)}")
     return tuple(integer("at", i, 0, n - 1) for i, n in zip(at, grid, strict=True))
 
 
@@ -88,16 +90,14 @@ def _window(
     counts = features.shape[:3]
     keys = features.reshape(math.prod(counts), -1)
     itself = np.ravel_multi_index(tuple(i - w.start for i, w in zip(pixel, window, strict=True)), counts)
-    scale = (
-        1.0
-        if block.scale is None
-        else float(block.scale[tuple(i - s.start for i, s in zip(pixel, seen, strict=True))])
-    )
+    here = tuple(i - s.start for i, s in zip(pixel, seen, strict=True))
+    scale = 1.0 if block.scale is None else float(block.scale[here])
+    bias = block.bias if isinstance(block.bias, float) else float(block.bias[here])
     rows = nonlocal_weights(
         keys[itself][None],
         keys,
         itself=np.asarray([itself]),
-        similarity=Euclidean(h=(LN_2 * scale) ** -0.5, sigma=(block.bias / scale / 2) ** 0.5),
+        similarity=Euclidean(h=(LN_2 * scale) ** -0.5, sigma=(bias / scale / 2) ** 0.5),
         center=geometry.center,  # type: ignore[arg-type]
         vote=block.vote[inside].reshape(-1),
     )

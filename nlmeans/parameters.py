@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
-from nlmeans.errors import InvalidTypeError, InvalidValueError
+from nlmeans.errors import InvalidTypeError, InvalidValueError, shown
 
 Patch = Literal["box", "gaussian"]
 Center = Literal["max", "one", "zero"]
@@ -71,10 +71,8 @@ class Parameters:
 
     def __post_init__(self) -> None:
         checked: dict[str, object] = {
-            "patch_radius": _radius("patch_radius", self.patch_radius, MAX_PATCH_RADIUS),
-            "search_radius": "image"
-            if isinstance(self.search_radius, str) and self.search_radius == "image"
-            else _radius("search_radius", self.search_radius, MAX_SEARCH_RADIUS, ' or "image"'),
+            "patch_radius": patch_radius_of(self.patch_radius),
+            "search_radius": search_radius_of(self.search_radius),
             "sigma": _sigma(self.sigma),
             "h": None if self.h is None else number("h", self.h),
             "k": None if self.k is None else number("k", self.k),
@@ -104,13 +102,13 @@ class Parameters:
 
     def patch_radii(self, axes: int) -> tuple[int, ...]:
         """The patch radius of each of `axes` grid axes."""
-        return _per_axis("patch_radius", self.patch_radius, axes)
+        return per_axis("patch_radius", self.patch_radius, axes)
 
     def search_radii(self, shape: Sequence[int]) -> tuple[int, ...]:
         """The search radius of each axis of a grid of this shape, never beyond its end."""
         if self.search_radius == "image":
             return tuple(n - 1 for n in shape)
-        wanted = _per_axis("search_radius", self.search_radius, len(shape))
+        wanted = per_axis("search_radius", self.search_radius, len(shape))
         return tuple(min(r, n - 1) for r, n in zip(wanted, shape, strict=True))
 
     def to_dict(self) -> dict[str, Any]:
@@ -146,45 +144,67 @@ class Parameters:
 
 def number(name: str, value: object) -> float:
     """A finite number >= 0 as a float."""
-    scalar = getattr(value, "ndim", None) in (None, 0) and hasattr(value, "__float__")
-    if type(value).__name__ in ("bool", "bool_") or not scalar:
-        raise InvalidTypeError(f"{name} must be a number, got {value!r}")
+    scalar = getattr(value, "ndim", 0) == 0 and hasattr(value, "__float__")
+    kind = getattr(getattr(value, "dtype", None), "kind", "f")
+    if isinstance(value, bool) or not scalar or kind not in "iuf":
+        raise InvalidTypeError(f"{name} must be a number, got {shown(value)}")
     try:
         result = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
-        raise InvalidValueError(f"{name} must be a finite number >= 0, got {value!r}") from None
+        raise InvalidValueError(f"{name} must be a finite number >= 0, got {shown(value)}") from None
     if not math.isfinite(result) or result < 0:
-        raise InvalidValueError(f"{name} must be a finite number >= 0, got {value!r}")
+        raise InvalidValueError(f"{name} must be a finite number >= 0, got {shown(value)}")
     return result
 
 
 def one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
     """Refuse a word that is not among the allowed."""
     if not isinstance(value, str):
-        raise InvalidTypeError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+        raise InvalidTypeError(f"{name} must be one of {', '.join(allowed)}, got {shown(value)}")
     if value not in allowed:
-        raise InvalidValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+        raise InvalidValueError(f"{name} must be one of {', '.join(allowed)}, got {shown(value)}")
 
 
 def integer(name: str, value: object, least: int, most: int = 2**31 - 1) -> int:
     """An integer in [least, most]; NumPy's integers too, never a bool or a float."""
     if isinstance(value, bool) or not hasattr(value, "__index__") or getattr(value, "ndim", None):
-        raise InvalidTypeError(f"{name} must be an integer >= {least}, got {value!r}")
+        raise InvalidTypeError(f"{name} must be an integer >= {least}, got {shown(value)}")
     try:
         result = int(value.__index__())
     except TypeError:
-        raise InvalidTypeError(f"{name} must be an integer >= {least}, got {value!r}") from None
+        raise InvalidTypeError(f"{name} must be an integer >= {least}, got {shown(value)}") from None
     if not least <= result <= most:
-        raise InvalidValueError(f"{name} must be an integer in [{least}, {most}], got {result}")
+        raise InvalidValueError(f"{name} must be an integer in [{least}, {most}], got {shown(result)}")
     return result
+
+
+def patch_radius_of(value: object) -> int | tuple[int, ...]:
+    """A patch radius, checked."""
+    return _radius("patch_radius", value, MAX_PATCH_RADIUS)
+
+
+def search_radius_of(value: object) -> int | tuple[int, ...] | Literal["image"]:
+    """A search radius, checked."""
+    if isinstance(value, str) and value == "image":
+        return "image"
+    return _radius("search_radius", value, MAX_SEARCH_RADIUS, ' or "image"')
+
+
+def per_axis(name: str, value: int | tuple[int, ...], axes: int) -> tuple[int, ...]:
+    """One radius for each grid axis."""
+    if isinstance(value, int):
+        return (value,) * axes
+    if len(value) != axes:
+        raise InvalidValueError(f"{name} must have {axes} radii, one per grid axis, got {shown(value)}")
+    return value
 
 
 def _radius(name: str, value: object, most: int, extra: str = "") -> int | tuple[int, ...]:
     if isinstance(value, str):
-        raise InvalidTypeError(f"{name} must be an integer or a tuple of integers{extra}, got {value!r}")
+        raise InvalidTypeError(f"{name} must be an integer or a tuple of integers{extra}, got {shown(value)}")
     if isinstance(value, tuple | list):
         if not 1 <= len(value) <= 3:
-            raise InvalidValueError(f"{name} must have one radius per grid axis (1 to 3), got {value!r}")
+            raise InvalidValueError(f"{name} must have one radius per grid axis (1 to 3), got {shown(value)}")
         return tuple(integer(name, v, 0, most) for v in value)
     return integer(name, value, 0, most)
 
@@ -197,11 +217,3 @@ def _sigma(value: object) -> float | tuple[float, ...] | None:
             raise InvalidValueError("sigma must have one value per channel, got an empty sequence")
         return tuple(number("sigma", v) for v in value)
     return number("sigma", value)
-
-
-def _per_axis(name: str, value: int | tuple[int, ...], axes: int) -> tuple[int, ...]:
-    if isinstance(value, int):
-        return (value,) * axes
-    if len(value) != axes:
-        raise InvalidValueError(f"{name} must have {axes} radii, one per grid axis, got {value!r}")
-    return value

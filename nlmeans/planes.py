@@ -29,7 +29,7 @@ class Block:
     value: Array  # (V, Z, Y, X) what is averaged
     vote: Array  # (Z, Y, X) 1 where a pixel may be averaged, else 0
     scale: Array | None  # (Z, Y, X) factor of the distance per query pixel; None: 1
-    bias: float  # exponents up to this count as 0: 2 sigma^2 in their unit
+    bias: float | Array  # exponents up to this count as 0: 2 sigma^2 in their unit; or (Z, Y, X)
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def _pairs(block: Block, z: int, geometry: Geometry, xp: Any) -> Iterator[PlaneP
             vote=block.vote[other],
             radius=reach[1:],
             taps=(down, along),
-            bias=block.bias,
+            bias=block.bias if isinstance(block.bias, float) else block.bias[z],
             scale=1.0 if block.scale is None else block.scale[z],
             own=other == z,
         )

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from nlmeans.arrays import Array, dtype_name, library, namespace
+from nlmeans.arrays import Array, dtype_name, library, namespace, to_numpy
 from nlmeans.inputs import Inputs
 from nlmeans.planes import LOG2_E, Block
 from nlmeans.tiling import Cost
 
-_GREATEST_BIAS = 1e37  # finite in float32, beyond any scaled distance
+_GREATEST_BIAS = {"float32": 1e37, "float64": 1e300}  # finite, and beyond any scaled distance
 _LEAST_STRENGTH = {"float32": 1e-12, "float64": 1e-100}  # of the span: keeps scaled features finite
 
 
@@ -32,6 +33,8 @@ class Levels:
     @classmethod
     def of(cls, channels: Array, vote: Array | None) -> Levels:
         """The levels of the finite, voting pixels of (C, Z, Y, X)."""
+        if vote is not None and not bool(vote.any()):
+            return cls((0.0,) * channels.shape[0], 1.0, 0.0)
         low, high = _extremes(channels, vote)
         floating = channels.dtype.kind == "f"
         middle = [a / 2 + b / 2 for a, b in zip(low, high, strict=True)]
@@ -40,7 +43,11 @@ class Levels:
         half = max(high) / 2 - min(low) / 2
         exponent = math.frexp(half)[1] if half > 0 else 0
         reach = 126 if dtype_name(channels) != "float64" else 1000
-        return cls(tuple(middle), math.ldexp(1.0, min(max(exponent, -reach), reach)), 2 * half)
+        return cls(
+            tuple(middle),
+            math.ldexp(1.0, min(max(exponent, -reach), reach)),
+            min(2 * half, sys.float_info.max),
+        )
 
     def down(self, channels: Array, dtype: str) -> Array:
         """Values near [-1, 1], in the type the kernels work in."""
@@ -77,11 +84,37 @@ class Noise:
         return not isinstance(self.sigma, tuple)
 
     @property
+    def largest(self) -> float:
+        """The greatest sigma."""
+        return max(self.sigma) if isinstance(self.sigma, tuple) else float(self.sigma.max())
+
+    @property
+    def strengths(self) -> tuple[float, ...]:
+        """The greatest h anywhere; or k sigma of each channel."""
+        if self.h is not None:
+            return (self.h,)
+        return tuple(self.k * s for s in self.sigma) if not self.is_map else (self.k * self.largest,)
+
+    def corrected_ratio(self, h: float) -> float:
+        """sigma / h in the correction 2 sigma^2 / h^2."""
+        if self.correction is not None:
+            return self.correction / h
+        if self.is_map or len(self.sigma) > 1:
+            return 1 / self.k
+        return float(self.sigma[0]) / h
+
+    @property
+    def level(self) -> float:
+        """The root mean square of sigma over channels or a map."""
+        if not self.largest:
+            return 0.0
+        each = np.asarray(self.sigma if isinstance(self.sigma, tuple) else to_numpy(self.sigma), np.float64)
+        return self.largest * math.sqrt(float(np.mean((each / self.largest) ** 2)))
+
+    @property
     def changes_nothing(self) -> bool:
         """Whether the strength is 0, which returns the image."""
-        if self.h is not None:
-            return self.h == 0
-        return self.k == 0 or not (any(self.sigma) if isinstance(self.sigma, tuple) else self.sigma.any())
+        return self.h == 0 or (self.h is None and (self.k == 0 or self.largest == 0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,30 +169,24 @@ class Prepared:
             value = to.where(vote > 0, value, 0)  # no NaN times 0
         return Block(feature, value, vote, scale, bias)
 
-    def _feature(self, at: tuple[slice, ...], to: Any) -> tuple[Array, Array | None, float]:
-        """Features scaled to exponents of 2, the factor per pixel, and the bias."""
+    def _feature(self, at: tuple[slice, ...], to: Any) -> tuple[Array, Array | None, float | Array]:
+        """Features scaled to exponents of 2, the factor of the distance per pixel, and the bias."""
         levels, noise = self.feature_levels, self.noise
-        least = _LEAST_STRENGTH[self.dtype] * max(levels.span / levels.unit, 1e-30)
+        least = _LEAST_STRENGTH[self.dtype] * (levels.span / levels.unit or 1.0)
+        each = [min(max(s / levels.unit, least), 1e300) for s in noise.strengths]
         root = math.sqrt(LOG2_E / len(levels.offset))
-        if noise.is_map:
-            strength = max(float(noise.k * noise.sigma.max() / levels.unit), least)
-            sigma = to.asarray(noise.sigma[at[1:]]).astype(np.float64) / levels.unit
-            scale = (strength / to.maximum(noise.k * sigma, strength * 1e-9)) ** 2
-            factor: Any = root / strength
-            bias = 2 * LOG2_E / noise.k**2
-            extra = scale.astype(self.dtype)
-        elif len(noise.sigma) > 1:
-            each = [root / (noise.k * s / levels.unit) for s in noise.sigma]
-            factor = to.asarray(each, dtype=self.dtype).reshape(-1, 1, 1, 1)
-            bias, extra = 2 * LOG2_E / noise.k**2, None
-        else:
-            strength = max((noise.k * noise.sigma[0] if noise.h is None else noise.h) / levels.unit, least)
-            factor, extra = root / strength, None
-            corrected = noise.sigma[0] if noise.correction is None else noise.correction
-            bias = 2 * LOG2_E * (corrected / levels.unit / strength) ** 2
-        feature = levels.down(to.asarray(self.feature[at]), self.dtype)
-        feature *= factor if hasattr(factor, "dtype") else feature.dtype.type(factor)
-        return feature, extra, min(bias, _GREATEST_BIAS)
+        factor = to.asarray([root / s for s in each], dtype=self.dtype).reshape(-1, 1, 1, 1)
+        feature = levels.down(to.asarray(self.feature[at]), self.dtype) * factor
+        ratio = noise.corrected_ratio(each[0] * levels.unit)
+        bias = min(2 * LOG2_E * ratio * ratio, _GREATEST_BIAS[self.dtype])
+        if not noise.is_map:
+            return feature, None, bias
+        sigma = to.asarray(noise.sigma[at[1:]]).astype(np.float64)
+        share = to.maximum(sigma / noise.largest, max(least / each[0], 1e-18))
+        scale = share**-2
+        if noise.correction is not None:  # the same correction everywhere, in units of a varying h
+            bias = to.minimum(bias * scale, _GREATEST_BIAS[self.dtype]).astype(self.dtype)
+        return feature, scale.astype(self.dtype), bias
 
 
 def _extremes(channels: Array, vote: Array | None) -> tuple[list[float], list[float]]:

@@ -16,7 +16,7 @@ from itertools import product
 from typing import Any, ClassVar, Literal, Protocol
 
 from nlmeans.arrays import namespace
-from nlmeans.errors import InvalidTypeError, InvalidValueError
+from nlmeans.errors import InvalidTypeError, InvalidValueError, shown
 
 Array = Any  #: a NumPy, CuPy or torch array
 Region = tuple[slice, ...]
@@ -242,7 +242,7 @@ class _Task:
     ) -> _Task:
         chosen = _resolved(similarity)
         if normalisation not in (None, "softmax", "count"):
-            raise InvalidValueError(f'normalisation must be "softmax" or "count", got {normalisation!r}')
+            raise InvalidValueError(f'normalisation must be "softmax" or "count", got {shown(normalisation)}')
         softmax = chosen.exponential if normalisation is None else normalisation == "softmax"
         if softmax and not chosen.exponential:
             raise InvalidValueError(
@@ -250,7 +250,7 @@ class _Task:
                 'or similarity="gaussian" for the exponential of the dot product'
             )
         if center not in (None, "max", "one", "zero"):
-            raise InvalidValueError(f'center must be "max", "one", "zero" or None, got {center!r}')
+            raise InvalidValueError(f'center must be "max", "one", "zero" or None, got {shown(center)}')
         if center is not None and not (softmax and isinstance(chosen, Euclidean)):
             raise InvalidValueError(
                 'center is defined for similarity="euclidean" with normalisation="softmax"; leave it out'
@@ -397,11 +397,11 @@ def _resolved(similarity: object) -> Similarity:
         if similarity not in _BY_NAME:
             raise InvalidValueError(
                 f"similarity must be one of {', '.join(_BY_NAME)} or an instance such as "
-                f"Concatenation(weight), got {similarity!r}"
+                f"Concatenation(weight), got {shown(similarity)}"
             )
         return _BY_NAME[similarity]()
     if not all(hasattr(similarity, name) for name in ("exponential", "along", "between")):
-        raise InvalidTypeError(f"similarity must be a name or a Similarity, got {similarity!r}")
+        raise InvalidTypeError(f"similarity must be a name or a Similarity, got {shown(similarity)}")
     return similarity  # type: ignore[return-value]
 
 
@@ -409,9 +409,9 @@ def _radii(window: object) -> tuple[int, ...] | None:
     if window is None:
         return None
     if not isinstance(window, tuple) or not window:
-        raise InvalidTypeError(f"window must be a tuple of one radius per grid axis, got {window!r}")
+        raise InvalidTypeError(f"window must be a tuple of one radius per grid axis, got {shown(window)}")
     if any(isinstance(r, bool) or not isinstance(r, int) or r < 0 for r in window):
-        raise InvalidValueError(f"window must hold integers >= 0, got {window!r}")
+        raise InvalidValueError(f"window must hold integers >= 0, got {shown(window)}")
     return window
 
 

@@ -68,4 +68,5 @@ def colour(choice: Choice) -> Iterator[Entries]:
         yield [(square(choice.colour_side, channels=channels), c) for c in contestants(choice)]
 
 
-GROUPS = {"colour": colour, "radii": radii, "sizes": sizes}
+#: The most telling first, since a time limit may cut the rest off.
+GROUPS = {"colour": colour, "sizes": sizes, "radii": radii}

@@ -47,7 +47,7 @@ class Effort:
     repeats: int = 5  # turns, after one to warm up
     seconds: float = 120.0  # that the turns of one comparison may take; at least one is made
     patience: float = 300.0  # seconds after which one call is stopped
-    once: float = 15.0  # a first call that takes longer is the only one
+    once: float = 6.0  # a first call that takes longer is the only one
     python: str | None = None  # the interpreter that has VapourSynth
 
 

@@ -109,7 +109,11 @@ def _same_job(row: Row, ours: float) -> str:
 
 def readme_tables(result: Result) -> str:
     """The short form: everyone on one task, local filters, and how it was measured."""
-    parts = [_everyone(result), _settings_line(result), _local_table(result)]
+    more = "All figures, with every call in full: [benchmarks/results/cpu.md](benchmarks/results/cpu.md)."
+    plot = "![Speed against the rivals, and time against size](benchmarks/results/cpu.svg)"
+    parts = [_everyone(result), plot, f"{_settings_line(result)} {more}", _local_table(result)]
+    if result.get("local"):
+        parts.append("![Crops of the filters' results](benchmarks/results/local.png)")
     return "\n\n".join(part for part in parts if part)
 
 
@@ -166,7 +170,7 @@ def _settings_line(result: Result) -> str:
     problem = result["rows"][0]["problem"] if result["rows"] else {"h": 0, "noise": 0}
     missing = {r["contestant"]: r["reason"] for r in result["rows"] if r["reason"] and r["threads"] == 1}
     absent = "".join(f" {name}: {NOT_MEASURED} ({reason})." for name, reason in missing.items())
-    versions = sorted({r["versions"] for r in result["rows"] if r["versions"]})
+    versions = sorted({r["versions"] for r in result["rows"] if r["versions"] and r["group"] != "targets"})
     place = (
         f"{machine['cpu']} (family {machine['cpu_family']}, model {machine['cpu_model']}, "
         f"{machine['processors']} processors, {', '.join(machine['vector_sets'])})"
@@ -179,8 +183,7 @@ def _settings_line(result: Result) -> str:
         '`center="one", aggregate="pixel"`. scikit-image\'s fast mode compares patches of 6² where 7² are '
         'asked for; vs-nlm-ispc weights the centre as `center="max"` does, and uses a thread for a frame, '
         "so that with more threads it has as many frames at once; OpenCV and FFmpeg compute on 8-bit "
-        f"integers, FFmpeg each colour alone.{absent} Versions: {', '.join(versions)}. "
-        "All figures with every call in full: [benchmarks/results/cpu.md](benchmarks/results/cpu.md)."
+        f"integers, FFmpeg each colour alone.{absent} Versions: {', '.join(versions)}."
     )
 
 
@@ -208,8 +211,8 @@ def full_report(result: Result) -> str:
         "# Measurements on the processor",
         "Written by `python -m nlmeans.benchmarks report` from cpu.json.",
     ]
-    parts += [readme_tables(result).replace("(benchmarks/results/cpu.md)", "(cpu.md)")]
-    parts += ["![Speed against rivals](cpu.svg)"]
+    parts += [_everyone(result), _settings_line(result), _local_table(result)]
+    parts += ["![Speed against the rivals, and time against size](cpu.svg)"]
     parts += ["## Targets", _targets(result)]
     parts += ["## Sizes: CPU seconds for a megapixel, one thread", _by_size(result, 1)]
     most = max((r["threads"] for r in result["rows"]), default=1)

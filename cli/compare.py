@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from .environment import Environment, printable
-from .options import in_units, limit_options, message_options, taken_limits
+from .options import SectionedCommand, in_units, limit_options, message_options, taken_limits
 from .picture import Array, Layout
 from .report import Outcome, Report
 from .status import UsageError
@@ -19,7 +19,7 @@ Example:
 """
 
 
-@click.command("compare", epilog=EPILOG, no_args_is_help=True)
+@click.command("compare", cls=SectionedCommand, epilog=EPILOG, no_args_is_help=True)
 @click.argument("clean", metavar="CLEAN")
 @click.argument("tests", nargs=-1, required=True, metavar="TEST...")
 @message_options

@@ -9,6 +9,7 @@ import click
 from .environment import Environment
 from .options import (
     Level,
+    SectionedCommand,
     limit_options,
     message_options,
     parameter_options,
@@ -29,7 +30,7 @@ Examples:
 FORMAT_NAMES = ["png", "jpeg", "tiff", "webp", "bmp", "npy"]
 
 
-@click.command("denoise", epilog=EPILOG, no_args_is_help=True)
+@click.command("denoise", cls=SectionedCommand, epilog=EPILOG, no_args_is_help=True)
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option(
     "-o",

@@ -8,6 +8,7 @@ import click
 
 from .environment import Environment, printable
 from .options import (
+    SectionedCommand,
     in_units,
     limit_options,
     message_options,
@@ -29,7 +30,7 @@ Examples:
 """
 
 
-@click.command("estimate", epilog=EPILOG, no_args_is_help=True)
+@click.command("estimate", cls=SectionedCommand, epilog=EPILOG, no_args_is_help=True)
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option("-r", "--recursive", is_flag=True, help="Take the pictures in folders and the folders below.")
 @parameter_options

@@ -12,7 +12,54 @@ from .limits import Limits
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+SECTIONS = {  # of a command's help
+    "Output": (
+        "output",
+        "recursive",
+        "overwrite",
+        "skip_existing",
+        "dry_run",
+        "format_name",
+        "quality",
+        "strip",
+        "method_noise",
+        "side_by_side",
+    ),
+    "Filter": (
+        "sigma",
+        "h",
+        "k",
+        "patch_radius",
+        "search_radius",
+        "patch",
+        "center",
+        "aggregate",
+        "nan",
+        "sigma_map",
+        "guide",
+        "guide_sigma",
+        "mask",
+        "channel_axis",
+        "volume",
+    ),
+    "Work": ("backend", "workers", "memory_limit"),
+    "Messages": ("as_json", "quiet", "verbose", "no_color", "show_traceback", "help"),
+    "Limits, held against a file's header": ("max_pixels", "max_frames", "max_metadata", "max_expansion"),
+}
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+
+
+class SectionedCommand(click.Command):
+    """A command whose help lists its options by what they are about."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        options = [p for p in self.get_params(ctx) if isinstance(p, click.Option)]
+        records = {p.name: r for p in options if (r := p.get_help_record(ctx))}
+        rows = {t: [records.pop(n) for n in names if n in records] for t, names in SECTIONS.items()}
+        for title, listed in {"Options": list(records.values()), **rows}.items():
+            if listed:
+                with formatter.section(title):
+                    formatter.write_dl(listed)
 
 
 class Radius(click.ParamType[Any]):
@@ -213,33 +260,29 @@ limit_options = _stacked(
         "--max-pixels",
         type=click.IntRange(1),
         default=Limits.pixels,
-        show_default=True,
         metavar="N",
-        help="Refuse compressed pictures that declare more.",
+        help="Refuse compressed pictures that declare more. Default: 178956970.",
     ),
     click.option(
         "--max-frames",
         type=click.IntRange(1),
         default=Limits.frames,
-        show_default=True,
         metavar="N",
-        help="Refuse files with more pages.",
+        help="Refuse files with more pages. Default: 65536.",
     ),
     click.option(
         "--max-metadata",
         type=Bytes(),
         default=Limits.metadata,
-        show_default="64M",
         metavar="BYTES",
-        help="Refuse files with more metadata.",
+        help="Refuse files with more metadata. Default: 64M.",
     ),
     click.option(
         "--max-expansion",
         type=click.IntRange(1),
         default=Limits.expansion,
-        show_default=True,
         metavar="N",
-        help="Refuse files that unpack to more than N times their size (and 256 MiB).",
+        help="Refuse files that unpack to more than N times their size, and 256 MiB. Default: 1000.",
     ),
 )
 

@@ -9,7 +9,14 @@ import click
 
 from . import naming, writing
 from .environment import Environment, printable
-from .options import limit_options, parameter_options, picture_options, running_options, taken_limits
+from .options import (
+    SectionedCommand,
+    limit_options,
+    parameter_options,
+    picture_options,
+    running_options,
+    taken_limits,
+)
 from .status import UsageError
 
 EPILOG = """\b
@@ -18,7 +25,7 @@ Example:
 """
 
 
-@click.command("report", epilog=EPILOG, no_args_is_help=True)
+@click.command("report", cls=SectionedCommand, epilog=EPILOG, no_args_is_help=True)
 @click.argument("name", metavar="IMAGE")
 @click.option("-o", "--output", metavar="FILE", help="Default: NAME.report.html beside the picture.")
 @click.option("--page", default=1, type=click.IntRange(1), metavar="N", help="Page of a TIFF file, from 1.")

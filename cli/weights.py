@@ -9,7 +9,7 @@ import click
 
 from . import naming, writing
 from .environment import Environment, printable
-from .options import limit_options, parameter_options, picture_options, taken_limits
+from .options import SectionedCommand, limit_options, parameter_options, picture_options, taken_limits
 from .picture import Array, Layout, Picture, Saving
 from .status import UsageError
 
@@ -20,7 +20,7 @@ Examples:
 """
 
 
-@click.command("weights", epilog=EPILOG, no_args_is_help=True)
+@click.command("weights", cls=SectionedCommand, epilog=EPILOG, no_args_is_help=True)
 @click.argument("name", metavar="IMAGE")
 @click.option("--at", required=True, metavar="X,Y", help="The pixel: column and row, from 0.")
 @click.option("--page", default=1, type=click.IntRange(1), metavar="N", help="Page of a TIFF file, from 1.")

@@ -54,7 +54,8 @@ class SectionedCommand(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         options = [p for p in self.get_params(ctx) if isinstance(p, click.Option)]
-        records = {p.name: r for p in options if (r := p.get_help_record(ctx))}
+        name = {p: "help" if "--help" in p.opts else p.name for p in options}
+        records = {name[p]: r for p in options if (r := p.get_help_record(ctx))}
         rows = {t: [records.pop(n) for n in names if n in records] for t, names in SECTIONS.items()}
         for title, listed in {"Options": list(records.values()), **rows}.items():
             if listed:

@@ -22,6 +22,7 @@ from nlmeans.backends.cuda_plan import Launch
 from nlmeans.backends.cuda_shape import Device, Problem
 
 counter: Any = import_module("nlmeans.benchmarks.count_instructions")
+machine_code: Any = import_module("nlmeans.benchmarks.machine_code")
 
 ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120")
 EVERYTHING = os.environ.get("NLMEANS_CUDA_KEYS") == "all"
@@ -30,9 +31,9 @@ EVERYTHING = os.environ.get("NLMEANS_CUDA_KEYS") == "all"
 @pytest.fixture(scope="module", autouse=True)
 def _tools() -> None:
     try:
-        counter.compile_kernel("reduce.cu", (), "sm_90")
-        counter.nvdisasm()
-    except counter.ToolMissingError as error:
+        machine_code.compile_kernel("reduce.cu", (), "sm_90")
+        machine_code.nvdisasm()
+    except machine_code.ToolMissingError as error:
         pytest.skip(f"{error}, or nlmeans[cuda-test]")
 
 
@@ -93,15 +94,15 @@ def some_keys() -> list[tuple[Launch, str]]:
 def test_small_kernels_compile_for_every_architecture(architecture: str) -> None:
     large = ("-DINDEX=long long", "-DCHANNELS=3", "-DVALUES=3")
     for source, options in (("reduce.cu", ()), ("readable.cu", ()), ("readable.cu", large)):
-        assert counter.compile_kernel(source, options, architecture)
+        assert machine_code.compile_kernel(source, options, architecture)
 
 
 @pytest.mark.parametrize(
     ("launch", "architecture"), some_keys(), ids=lambda x: x if isinstance(x, str) else x.kernel
 )
 def test_register_kernels_compile_and_keep_to_their_registers(launch: Launch, architecture: str) -> None:
-    code = counter.disassemble(
-        counter.compile_kernel(launch.source, launch.options, architecture), launch.kernel
+    code = machine_code.disassemble(
+        machine_code.compile_kernel(launch.source, launch.options, architecture), launch.kernel
     )
     assert code.instructions
     assert code.spills == 0
@@ -122,13 +123,13 @@ def test_issue_slots_of_the_default_setting_stay_within_the_goal(what: str) -> N
 
 def test_a_warning_of_the_compiler_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cuda_plan, "source", lambda name: "__global__ void kernel() { int unused; }")
-    with pytest.raises(counter.CompileError, match="never referenced"):
-        counter.compile_kernel("reduce.cu", (), "sm_90")
+    with pytest.raises(machine_code.CompileError, match="never referenced"):
+        machine_code.compile_kernel("reduce.cu", (), "sm_90")
 
 
 def test_a_refused_kernel_says_which_and_why() -> None:
-    with pytest.raises(counter.CompileError, match=r"(?s)accumulate\.cu -DPATCH_Y=one.*undefined"):
-        counter.compile_kernel("accumulate.cu", ("-DPATCH_Y=one",), "sm_90")
+    with pytest.raises(machine_code.CompileError, match=r"(?s)accumulate\.cu -DPATCH_Y=one.*undefined"):
+        machine_code.compile_kernel("accumulate.cu", ("-DPATCH_Y=one",), "sm_90")
 
 
 def test_files_compile_alone_with_nvcc(tmp_path: Path) -> None:

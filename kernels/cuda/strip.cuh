@@ -12,6 +12,9 @@
 #ifndef VALUES
 #define VALUES 1
 #endif
+#ifndef UNROLLED_CHANNELS
+#define UNROLLED_CHANNELS CHANNELS  // 1 needs fewer registers
+#endif
 #ifndef PATCH_Y
 #define PATCH_Y 3
 #endif
@@ -186,7 +189,7 @@ __device__ __forceinline__ void start_columns(float (&start)[N], int skip, const
 template <int N, int FIRST>
 __device__ __forceinline__ void squared_row(float (&squared)[N][COLUMNS], const Corner &at, int row)
 {
-#pragma unroll
+#pragma unroll UNROLLED_CHANNELS
     for (int c = 0; c < CHANNELS; ++c) {
         float a[COLUMNS], b[COLUMNS + FIRST + N - 1];
         read(a, at.query + c * at.query_plane + row * SPAN);

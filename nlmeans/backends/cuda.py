@@ -210,6 +210,7 @@ class _OnDevice:
         kernel = _kernel(self.number, launch.source, launch.options, launch.kernel)
         if launch.shared_bytes > 48 * 1024:
             kernel.max_dynamic_shared_size_bytes = launch.shared_bytes
+            kernel.preferred_shared_memory_carveout = 100  # per cent: as many blocks as were planned
         kernel(launch.grid, launch.block, tuple(arguments), shared_mem=launch.shared_bytes)
 
     def _allocating(self, allocate: Callable[[], _T]) -> _T:

@@ -106,6 +106,7 @@ class Shape:
     patch: tuple[int, int]
     radius: tuple[int, int]
     per_query: bool
+    rolled: bool  # a loop over channels saves registers
 
     @staticmethod
     def best(kernel: str, problem: Problem, device: Device) -> Shape | None:
@@ -120,7 +121,8 @@ class Shape:
                 budget = device.shared_per_multiprocessor * warps // wanted - _RESERVED
                 shape = _fitting(kernel, problem, rows, warps, min(budget, device.shared_per_block))
                 if shape is not None:
-                    return replace(shape, warps_wanted=registers_for)
+                    rolled = problem.channels > 1 and device.capability >= _BLACKWELL
+                    return replace(shape, warps_wanted=registers_for, rolled=rolled)
         return None
 
     @property
@@ -175,6 +177,7 @@ class Shape:
         bias = 2 if problem.per_query else 1 if problem.bias else 0
         return (
             *problem.options(),
+            *["-DUNROLLED_CHANNELS=1"] * self.rolled,
             f"-DPATCH_Y={self.patch[0]}",
             f"-DPATCH_X={self.patch[1]}",
             f"-DBOX={problem.box:d}",
@@ -191,10 +194,12 @@ def _rows(kernel: str, problem: Problem, device: Device) -> tuple[int, int]:
     Found with ptxas for sm_75 to sm_120: as many rows as do not spill (2 ry + 2 at most).
     """
     one_plane = problem.channels == 1 and problem.values == 1
+    old = device.capability < _BLACKWELL
     if kernel == "accumulate":
         plain = one_plane and problem.box and not (problem.per_query or problem.squares)
-        return 4, 12 if plain and device.capability < _BLACKWELL else 8
-    return (4 if not one_plane else {2: 6, 3: 8, 4: 6}.get(problem.patch[0], 4)), 8
+        return 4 if one_plane or old else 3, 12 if plain and old else 8
+    most = {2: 6, 3: 8, 4: 6} if old else {2: 6, 3: 6, 4: 5}
+    return most.get(problem.patch[0], 4) if one_plane else 4, 8
 
 
 def _fitting(kernel: str, problem: Problem, rows: int, warps: int, budget: int) -> Shape | None:
@@ -215,6 +220,7 @@ def _fitting(kernel: str, problem: Problem, rows: int, warps: int, budget: int) 
         patch=problem.patch,
         radius=problem.radius,
         per_query=problem.per_query,
+        rolled=False,
     )
     more_bytes = replace(one, chunk_y=2).shared_bytes - one.shared_bytes
     most = 1 + (budget - one.shared_bytes) // more_bytes

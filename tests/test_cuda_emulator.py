@@ -140,6 +140,13 @@ def test_every_kind_of_input(entry: str, case: Case) -> None:
     check(entry, case, Emulator(ONE_WAVE), entry)
 
 
+@ENTRIES
+def test_the_keys_of_newer_gpus(entry: str) -> None:
+    emulator = Emulator(Device(multiprocessors=1, capability=120))
+    check(entry, Case(**INNER, channels=3, values=3), emulator, entry)
+    assert "-DUNROLLED_CHANNELS=1" in emulator.launched[0].options
+
+
 @pytest.mark.parametrize("peak", [False, True])
 @pytest.mark.parametrize("squares", [False, True])
 def test_only_the_planes_asked_for_come_back(peak: bool, squares: bool) -> None:

@@ -11,7 +11,8 @@ from .picture import Array, Layout, Picture
 from .progress import duration
 
 SAMPLE = 160  # pixels along each side of the piece that is timed
-_PROGRAM = 90e6  # bytes of the interpreter with NumPy and the codecs, measured 2026-11-23
+_PROGRAM = 75e6  # bytes of the interpreter with NumPy and the codecs (2026-11-23, as is the next)
+_USED = 0.55  # share of the memory limit that tiles really take, which are halved until they fit
 _LIBRARY_LIMIT = 3 * 2**26  # the library's own default for its work
 
 
@@ -30,12 +31,16 @@ class Plan:
         noise = f"sigma {first['sigma']:.3g}, " if isinstance(first.get("sigma"), float) else ""
         pages = f"{len(self.pages)} pages, " if len(self.pages) > 1 else ""
         radii = f"patch radius {first['patch_radius']}, search radius {first['search_radius']}"
-        return f"{pages}{noise}{radii}, about {duration(self.seconds)} min, {self.memory / 1e6:.0f} MB"
+        return f"{pages}{noise}{radii}, about {_words(self.seconds)}, {self.memory / 1e6:.0f} MB"
 
     @property
     def details(self) -> dict[str, Any]:
         """For the JSON line."""
         return {"seconds": round(self.seconds, 2), "memory": round(self.memory), "pages": self.pages}
+
+
+def _words(seconds: float) -> str:
+    return f"{max(1, round(seconds))} s" if seconds < 60 else f"{duration(seconds)} min"
 
 
 def preview(job: Job, picture: Picture) -> Plan:
@@ -57,10 +62,11 @@ def memory_needed(job: Job, picture: Picture) -> float:
     largest = max(picture.pages, key=lambda page: page.pixels)
     pixels = largest.pixels * together
     channels = max(largest.colours, 1)
-    stored = 2.0 * pixels * max(largest.samples, 1) * largest.bits / 8
+    stored = pixels * max(largest.samples, 1) * largest.bits / 8
+    copies = 2 if picture.format == "NPY" else 3  # before, after, and encoded
     planes = 4.0 * pixels * (3 * channels + 4)
-    work = min(planes, float(job.running.get("memory_limit", _LIBRARY_LIMIT)))
-    return _PROGRAM + stored + 4.0 * pixels * channels + work
+    work = min(planes, _USED * float(job.running.get("memory_limit", _LIBRARY_LIMIT)))
+    return _PROGRAM + copies * stored + work
 
 
 def _seconds(job: Job, split: Split, layout: Layout, chosen: Any) -> float:

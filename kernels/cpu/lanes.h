@@ -38,30 +38,57 @@ INLINE vec least_of(vec a, vec b) { return a < b ? a : b; }
 INLINE vec most_of(vec a, vec b) { return a > b ? a : b; }
 #endif
 
+/* Keeps a value in a register where the compiler would rather load it again and again. */
+#if defined(__GNUC__) && defined(__x86_64__)
+#define HOLD(x) __asm__("" : "+x"(x))
+#else
+#define HOLD(x) (void)(x)
+#endif
+
 /* 2^-s for s >= 0, relative error <= 2e-7; exactly 1 at s = 0; 0 or tiny where s > 126.
  * Minimax polynomials of degree 5 for 2^f, their constant term rounded to 1. */
-INLINE vec exp2_of_minus(vec s)
+struct exponential {
+    vec limit, magic, c[6];
+};
+
+INLINE struct exponential exponential(void)
 {
+#if LANES == 16 /* for f in [0, 1) */
+    const float c[] = {1, 6.931530732e-1f, 2.401536170e-1f, 5.582631823e-2f, 8.989339877e-3f, 1.877576766e-3f};
+#else /* for f in [-1/2, 1/2] */
+    const float c[] = {1, 6.931469671e-1f, 2.402211972e-1f, 5.550713272e-2f, 9.675541343e-3f, 1.327647263e-3f};
+#endif
+    struct exponential e = {.limit = splat(126), .magic = splat(12582912)}; /* 1.5 * 2^23: adding it rounds to an integer */
+    HOLD(e.limit);
+    HOLD(e.magic);
+    for (int i = 0; i < 6; i++) {
+        e.c[i] = splat(c[i]);
+        HOLD(e.c[i]);
+    }
+    return e;
+}
+
+INLINE vec exp2_of_minus(const struct exponential *e, vec s)
+{
+#if LANES == 1
+    (void)e;
+    return exp2f(-s);
+#else
 #if LANES == 16
     vec x = -s, f = (vec)_mm512_reduce_ps((__m512)x, 9); /* x - floor(x) */
-    vec p = 8.989339877e-3f + f * 1.877576766e-3f;
-    p = 5.582631823e-2f + f * p;
-    p = 2.401536170e-1f + f * p;
-    p = 6.931530732e-1f + f * p;
-    p = 1.0f + f * p;
-    return (vec)_mm512_scalef_ps((__m512)p, (__m512)x); /* p 2^floor(x) */
-#elif LANES > 1
-    typedef int ivec __attribute__((vector_size(4 * LANES)));
-    const vec magic = splat(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer */
-    vec x = least_of(s, splat(126.0f));
-    vec z = magic - x, f = (magic - z) - x;
-    vec p = 9.675541343e-3f + f * 1.327647263e-3f;
-    p = 5.550713272e-2f + f * p;
-    p = 2.402211972e-1f + f * p;
-    p = 6.931469671e-1f + f * p;
-    p = 1.0f + f * p;
-    return (vec)((ivec)p + ((ivec)z << 23)); /* the integer goes into the exponent */
 #else
-    return exp2f(-s);
+    vec x = least_of(s, e->limit), z = e->magic - x, f = (e->magic - z) - x;
+#endif
+    vec p = e->c[4] + f * e->c[5];
+    p = e->c[3] + f * p;
+    p = e->c[2] + f * p;
+    p = e->c[1] + f * p;
+    p = e->c[0] + f * p;
+#if LANES == 16
+    return (vec)_mm512_scalef_ps((__m512)p, (__m512)x); /* p 2^floor(x) */
+#else
+    typedef int ivec __attribute__((vector_size(4 * LANES)));
+    return (vec)((ivec)p + ((ivec)z << 23)); /* the integer goes into the exponent */
+#endif
 #endif
 }

@@ -60,40 +60,48 @@ INLINE void tap_column(const vec *a, const vec *b, index_t channels, const vec *
         sums[i * stride] = sum[i];
 }
 
-/* terms[outputs - 1 + n] -> sums[outputs], each begun with `start` */
-INLINE void box_line(const vec *terms, index_t n, int outputs, vec start, vec *sums)
+/* Along x the first `margin` terms lie in one place and the rest in another: the columns of the step before. */
+INLINE vec term(const vec *before, const vec *now, index_t margin, index_t o)
+{
+    return o < margin ? before[o] : now[o - margin];
+}
+
+/* terms[first .. first + outputs - 1 + n) -> sums[outputs], each begun with `start` */
+INLINE void box_line(const vec *before, const vec *now, index_t margin, index_t first, index_t n, int outputs, vec start,
+                     vec *sums)
 {
     vec suffix[8], prefix, common = start;
     for (index_t o = outputs - 1; o < n; o++)
-        common += terms[o];
+        common += term(before, now, margin, first + o);
     suffix[outputs - 1] = common;
     for (int o = outputs - 2; o >= 0; o--)
-        suffix[o] = suffix[o + 1] + terms[o];
+        suffix[o] = suffix[o + 1] + term(before, now, margin, first + o);
     sums[0] = suffix[0];
-    terms += n - 1;
-    prefix = terms[1];
+    first += n - 1;
+    prefix = term(before, now, margin, first + 1);
     for (int o = 1; o < outputs; o++) {
         sums[o] = suffix[o] + prefix;
         if (o < outputs - 1)
-            prefix += terms[o + 1];
+            prefix += term(before, now, margin, first + o + 1);
     }
 }
 
-INLINE void tap_line(const vec *terms, const vec *taps, index_t n, int outputs, vec start, vec *sums)
+INLINE void tap_line(const vec *before, const vec *now, index_t margin, index_t first, const vec *taps, index_t n,
+                     int outputs, vec start, vec *sums)
 {
     vec sum[8];
     for (int i = 0; i < outputs; i++)
         sum[i] = start;
     for (int o = 0; o < outputs - 1; o++)
         for (int i = 0; i <= o; i++)
-            sum[i] += taps[o - i] * terms[o];
+            sum[i] += taps[o - i] * term(before, now, margin, first + o);
     for (index_t o = outputs - 1; o < n; o++)
         for (int i = 0; i < outputs; i++)
-            sum[i] += taps[o - i] * terms[o];
-    terms += n, taps += n - 1;
+            sum[i] += taps[o - i] * term(before, now, margin, first + o);
+    first += n, taps += n - 1;
     for (int o = 0; o < outputs - 1; o++)
         for (int i = o + 1; i < outputs; i++)
-            sum[i] += taps[o + 1 - i] * terms[o];
+            sum[i] += taps[o + 1 - i] * term(before, now, margin, first + o);
     for (int i = 0; i < outputs; i++)
         sums[i] = sum[i];
 }

@@ -4,11 +4,13 @@
  * a row are neighbouring vectors, every load is aligned, and no lane ever needs another lane's number.
  * The price is a margin for every lane, (k + margin) / k; k is 128 where the plane is wide enough. */
 
-enum { ROWS = 8, COLUMNS = 8, SHIFTS = 4 }; /* one step of the sweep: rows, vectors along x, shifts along x */
+enum { ROWS = 8, COLUMNS = 8, SHIFTS = 8 }; /* one step of the sweep: rows, vectors along x, shifts along x */
 
 struct block {
     index_t x0, k;
 };
+
+static index_t rounded_up(index_t n) { return (n + COLUMNS - 1) / COLUMNS * COLUMNS; }
 
 static index_t least(index_t a, index_t b) { return a < b ? a : b; }
 static index_t most(index_t a, index_t b) { return a > b ? a : b; }

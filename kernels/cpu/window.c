@@ -5,7 +5,9 @@
 int nlm_band_baseline(const struct pair *, index_t, index_t);
 int nlm_band_avx2(const struct pair *, index_t, index_t);
 int nlm_band_avx512(const struct pair *, index_t, index_t);
-int nlm_band_plain(const struct pair *, index_t, index_t);
+int nlm_spread_baseline(const struct pair *, index_t, index_t);
+int nlm_spread_avx2(const struct pair *, index_t, index_t);
+int nlm_spread_avx512(const struct pair *, index_t, index_t);
 
 #if NLM_X86
 #include <xmmintrin.h>
@@ -21,13 +23,15 @@ int nlm_isa_runs(int isa)
     return isa == 1 ? avx2 : 1;
 }
 
+typedef int (*loops)(const struct pair *, index_t, index_t);
+static const loops accumulate[] = {nlm_band_avx512, nlm_band_avx2, nlm_band_baseline};
+static const loops aggregate[] = {nlm_spread_avx512, nlm_spread_avx2, nlm_spread_baseline};
+
 int nlm_band(const struct pair *p, index_t first, index_t last)
 {
-    if (p->normaliser)
-        return nlm_band_plain(p, first, last);
     unsigned mode = _mm_getcsr();
     _mm_setcsr(mode | 0x8040); /* flush to zero, denormals are zero: tiny weights would cost 15 % */
-    int failed = (p->isa == 0 ? nlm_band_avx512 : p->isa == 1 ? nlm_band_avx2 : nlm_band_baseline)(p, first, last);
+    int failed = (p->normaliser ? aggregate : accumulate)[p->isa](p, first, last);
     _mm_setcsr(mode);
     return failed;
 }
@@ -35,5 +39,9 @@ int nlm_band(const struct pair *p, index_t first, index_t last)
 const char *const nlm_isa_names[] = {"baseline"};
 const int nlm_isa_count = 1;
 int nlm_isa_runs(int isa) { return isa == 0; }
-int nlm_band(const struct pair *p, index_t first, index_t last) { return nlm_band_baseline(p, first, last); }
+
+int nlm_band(const struct pair *p, index_t first, index_t last)
+{
+    return (p->normaliser ? nlm_spread_baseline : nlm_band_baseline)(p, first, last);
+}
 #endif

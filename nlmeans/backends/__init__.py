@@ -10,7 +10,7 @@ from nlmeans.backends.contract import Backend, Request
 from nlmeans.errors import BackendUnavailableError
 from nlmeans.parameters import one_of
 
-NAMES = ("cpu", "reference")  # fastest first
+NAMES = ("cuda", "cpu", "reference")  # fastest first
 
 
 def load(name: str) -> Backend:

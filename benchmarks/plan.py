@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from .problems import NOISE, Problem, square
 from .run import Contestant
+
+_LARGE = 2048  # pixels a side
 
 Entries = list[tuple[Problem, Contestant]]
 
@@ -47,9 +50,9 @@ def contestants(choice: Choice, threads: int = 1) -> list[Contestant]:
     return [replace(c, threads=threads) for c in chosen]
 
 
-def sizes(choice: Choice) -> Iterator[Entries]:
-    """Grey pictures of every size: R = 10, r = 3."""
-    for side in choice.sizes:
+def sizes(choice: Choice, *, large: bool = False) -> Iterator[Entries]:
+    """Grey pictures of every size, the large ones apart: R = 10, r = 3."""
+    for side in (s for s in choice.sizes if (s > _LARGE) == large):
         for threads in choice.threads:
             yield [(square(side), c) for c in contestants(choice, threads)]
 
@@ -69,4 +72,9 @@ def colour(choice: Choice) -> Iterator[Entries]:
 
 
 #: The most telling first, since a time limit may cut the rest off.
-GROUPS = {"colour": colour, "sizes": sizes, "radii": radii}
+GROUPS = (
+    ("colour", colour),
+    ("sizes", sizes),
+    ("radii", radii),
+    ("sizes", partial(sizes, large=True)),
+)

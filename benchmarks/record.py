@@ -12,7 +12,7 @@ from .plan import GROUPS, Choice, Entries
 from .run import Effort, Log, Row, measure
 from .targets import targets
 
-PARTS = ("targets", "local", *GROUPS)
+PARTS = ("targets", "local", *dict.fromkeys(name for name, _ in GROUPS))
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def record(order: Order, log: Log) -> dict[str, Any]:
         result["targets"] = [target.to_dict() for target in found]
     if "local" in order.parts:
         result["local"] = local.compare(*local.camera(), log)
-    for group, comparisons in GROUPS.items():
+    for group, comparisons in GROUPS:
         for entries in comparisons(order.choice) if group in order.parts else ():
             if time.monotonic() - began < order.time_limit:
                 rows += measure(group, entries, order.effort, log)

@@ -285,6 +285,16 @@ def test_existing_outputs_end_with_3_and_are_kept(noisy: Path) -> None:
     assert files.decoded(target).shape == (24, 32)
 
 
+def test_a_batch_ends_with_1_if_some_were_written_and_with_the_common_code_if_none(noisy: Path) -> None:
+    other = noisy.with_name("other.png")
+    other.write_bytes(noisy.read_bytes())
+    assert Ran("denoise", noisy, *QUICK).code == 0
+    assert Ran("denoise", noisy, other, *QUICK).code == 1
+    assert Ran("denoise", noisy, other, *QUICK).code == 3
+    other.with_name("other.denoised.png").unlink()
+    assert Ran("denoise", noisy, noisy.with_name("missing.png"), *QUICK).code == 1
+
+
 def test_a_backend_that_cannot_run_ends_with_4(noisy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from nlmeans import backends
 

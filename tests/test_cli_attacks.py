@@ -287,6 +287,8 @@ def test_only_plain_files_are_opened(kind: str, tmp_path: Path) -> None:
         path = Path("/dev/null" if kind == "device" else "/dev/zero")
     ran = Ran("denoise", path, "-o", tmp_path / "out.png", *files.QUICK)
     assert ran.code == (2 if kind == "folder" else 1)
+    reason = {"folder": "is a folder", "broken link": "no such file", "loop": "cannot be opened"}
+    assert reason.get(kind, "not a regular file") in ran.err
     assert not (tmp_path / "out.png").exists()
 
 

@@ -460,6 +460,23 @@ def test_strip_keeps_the_profile_and_the_turn_only(source: str, tmp_path: Path) 
     assert not has_gps(result)
 
 
+def test_what_tiff_cannot_take_of_exif_is_named(tmp_path: Path) -> None:
+    block = bytearray(EXIF)
+    (count,) = struct.unpack_from(">H", block, 8)
+    struct.pack_into(">I", block, 10 + 12 * count, len(block))  # a second directory: the thumbnail's
+    block += struct.pack(">H", 1) + entry(259, 3, 1, struct.pack(">H", 6)) + struct.pack(">I", 0)
+    maker = len(block)
+    struct.pack_into(">I", block, 10 + 12 * 2 + 8, maker)  # a longer EXIF directory, with a maker's note
+    block += struct.pack(">H", 2) + entry(34855, 3, 1, struct.pack(">H", 1600)) + entry(37500, 7, 4, b"note")
+    block += struct.pack(">I", 0)
+    ran, result = denoised(files.png(files.samples("u1"), (b"eXIf", bytes(block))), tmp_path, "png", "tif")
+    warnings = " ".join(ran.lines[0]["warnings"])
+    assert "EXIF thumbnail" in warnings
+    assert "camera's own note" in warnings
+    assert has_tiff_iso(result)
+    assert b"Eye\0" in result.read_bytes()
+
+
 def test_a_damaged_exif_block_is_named_and_harms_nothing(tmp_path: Path) -> None:
     data = files.png(files.samples("u1"), (b"eXIf", b"MM\0*\xff\xff\xff\xff"))
     ran, _ = denoised(data, tmp_path, "png", "tif")

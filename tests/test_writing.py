@@ -220,7 +220,8 @@ def test_only_plain_files_are_replaced(kind: str, overwrite: bool, tmp_path: Pat
         path.mkdir()
     else:
         path = Path("/dev/null")
-    with pytest.raises(ExistsError), writing.replacing(path, overwrite=overwrite):
+    reason = "symbolic link" if kind in ("link", "dangling") else "not a regular file"
+    with pytest.raises(ExistsError, match=reason), writing.replacing(path, overwrite=overwrite):
         pass
     if kind == "link":
         assert other.read_bytes() == ORIGINAL

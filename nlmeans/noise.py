@@ -11,7 +11,6 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -96,7 +95,8 @@ def estimate_sigma(
       than 2 sigma are left out, or what clipping took from them is given back.
     * *No noise.*  Patches most of whose neighbours are equal (borders, saturated skies, drawings)
       are left out, unless nearly all are such.
-    * *Rounding* to integers is noise as well: sigma includes its 0.29.
+    * *Rounding* to integers is noise as well: sigma includes its 0.29.  Noise that a floating type
+      cannot tell from rounding is none.
     * *Correlated noise.*  White noise is equally strong at every scale.  Where even the flattest
       windows of 16 x 16 pixels (64 samples of a signal) are much stronger at coarse scales, and
       all equally, the variance is summed over the scales.  Fine, even texture such as grass under
@@ -156,6 +156,8 @@ def _of_channel(channel: NDArray[Any], vote: Bools | None) -> tuple[float, float
         return sigma, sigma
     levels = _clipping_levels(patches.values)
     white = _white_variance(patches.alive(), levels)
+    if white <= (_rounding(channel.dtype) * np.abs(patches.values).max()) ** 2:
+        return 0.0, 0.0
     sides = {first: 64} if channel.shape[second] == 1 else {second: 16, first: 16}
     windows = _Patches.of(channel, vote, unit, sides, _WINDOWS)
     shared = _shared_variance(windows.clear_of(levels, white), white)
@@ -169,6 +171,11 @@ def _unit(channel: NDArray[Any], vote: Bools | None) -> float:
     where: Any = True if vote is None else vote
     largest = max(channel.max(initial=0, where=where), -channel.min(initial=0, where=where))
     return math.ldexp(1.0, min(max(math.frexp(largest)[1], -1000), 1000))
+
+
+def _rounding(dtype: np.dtype[Any]) -> float:
+    """What rounding to a floating type adds at most, in units of the largest value."""
+    return float(np.finfo(dtype).eps) / math.sqrt(12) if dtype.kind == "f" else 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,11 +245,16 @@ def _places(counts: Sequence[int], limit: int) -> tuple[NDArray[np.intp], ...]:
     return np.ix_(*(np.rint(places).astype(np.intp) for places in each))
 
 
-@cache
+def _slopes(shape: Shape) -> Floats:
+    """A constant and the linear slopes along each axis of a patch, as orthonormal rows."""
+    axes = np.meshgrid(*(np.arange(n) - (n - 1) / 2 for n in shape), indexing="ij")
+    rows = np.stack([np.ones(math.prod(shape)), *(a.ravel() for a in axes if a.any())])
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
+
+
 def _without_slope(shape: Shape) -> Floats:
     """Orthonormal columns that span what is orthogonal to constants and to linear slopes."""
-    axes = np.meshgrid(*(np.arange(n) - (n - 1) / 2 for n in shape), indexing="ij")
-    slopes = np.stack([np.ones(math.prod(shape)), *(a.ravel() for a in axes if a.any())])
+    slopes = _slopes(shape)
     return np.linalg.svd(slopes)[2][len(slopes) :].T
 
 
@@ -266,7 +278,7 @@ def _white_variance(patches: _Patches, levels: tuple[float, float]) -> float:
     mean = patches.values.mean(axis=1)
     room = np.minimum(mean - levels[0], levels[1] - mean)
     steps = patches.values - patches.values[:, :1]  # exactly 0 in a constant patch
-    values = steps @ _without_slope(patches.shape)
+    values = _product(steps, _without_slope(patches.shape))
     energy, freedom = (values**2).mean(axis=1), values.shape[1]
     flat = 1 + _FLAT * math.sqrt(2 / freedom)
     kept = _share_below(flat, freedom)
@@ -298,13 +310,35 @@ def _quiet_variance(values: Floats, even: Bools) -> float:
     """
     if min(np.count_nonzero(even), np.count_nonzero(~even)) < 2:
         even = np.arange(len(even)) % 2 == 0
-    halves = [values[half].T @ values[half] / np.count_nonzero(half) for half in (even, ~even)]
+    halves = [_squares(values[half]) / np.count_nonzero(half) for half in (even, ~even)]
     quiet = max(1, round(_QUIET * values.shape[1]))
     found = 0.0
     for sought, taken in (halves, halves[::-1]):
         directions = np.linalg.eigh(sought)[1][:, :quiet]
         found += float(np.einsum("ij,ik,kj->j", directions, taken, directions).mean()) / 2
     return max(0.0, found)
+
+
+def _runs(values: Floats, columns: int) -> tuple[Floats, Floats]:
+    """Rows in runs (runs, rows, samples) so short that BLAS does not spread their products over threads.
+
+    For products this small threads gain nothing, and on a busy machine they cost ten times as much.
+    """
+    rows = max(1, 200_000 // (values.shape[1] * columns))
+    whole = len(values) // rows * rows
+    return values[:whole].reshape(-1, rows, values.shape[1]), values[whole:]
+
+
+def _product(values: Floats, matrix: Floats) -> Floats:
+    """``values @ matrix``."""
+    runs, rest = _runs(values, matrix.shape[1])
+    return np.concatenate([(runs @ matrix).reshape(-1, matrix.shape[1]), rest @ matrix])
+
+
+def _squares(values: Floats) -> Floats:
+    """``values.T @ values``."""
+    runs, rest = _runs(values, values.shape[1])
+    return np.asarray((runs.transpose(0, 2, 1) @ runs).sum(axis=0) + rest.T @ rest)
 
 
 def _share_below(limit: float, freedom: int) -> float:
@@ -359,29 +393,34 @@ def _bands(windows: _Patches) -> tuple[Floats, list[int]]:
     The finest octave in four parts of equal number, then three octaves.  All are without slopes, but
     for the coarsest octave, of which that would leave little; it may be so much larger at most.
     """
-    transform, parts = _cosines(windows.shape)
-    rest = windows.values - windows.values[:, :1]
-    whole = ((rest @ transform[:, parts[-1]]) ** 2).mean(axis=1)
-    basis = _without_slope(windows.shape)
-    squares = (rest @ (basis @ (basis.T @ transform))) ** 2
-    bands = [squares[:, part].mean(axis=1) for part in parts[:-1]]
-    return np.stack([*bands, np.minimum(whole, 4 * bands[-1])], axis=1), [len(part) for part in parts]
+    steps = windows.values - windows.values[:, :1]
+    coefficients = _cosine_transform(steps, windows.shape)
+    slopes = _cosine_transform(_slopes(windows.shape)[1:], windows.shape)
+    level = coefficients - _product(_product(coefficients, slopes.T), slopes)
+    parts = _band_members(windows.shape)
+    bands = [(level[:, part] ** 2).mean(axis=1) for part in parts[:-1]]
+    coarsest = (coefficients[:, parts[-1]] ** 2).mean(axis=1)
+    return np.stack([*bands, np.minimum(coarsest, 4 * bands[-1])], axis=1), [len(part) for part in parts]
 
 
-@cache
-def _cosines(shape: Shape) -> tuple[Floats, list[NDArray[np.intp]]]:
-    """Orthonormal cosines over a window as columns, and which of them make up each band."""
-    transform: Any = np.ones((1, 1))
-    frequency: Any = np.zeros(1)
-    for n in shape:
+def _cosine_transform(values: Floats, shape: Shape) -> Floats:
+    """Orthonormal cosine transform of each row, a window of `shape`."""
+    blocks = values.reshape(-1, *shape)
+    for axis, n in enumerate(shape, start=1):
         k = np.arange(n)
         cosines = np.cos(np.pi * np.outer(k + 0.5, k) / n) * math.sqrt(2 / n)
         cosines[:, 0] /= math.sqrt(2)
-        transform = np.kron(transform, cosines)
-        frequency = np.hypot.outer(frequency, k / n).ravel()
+        blocks = np.moveaxis(np.moveaxis(blocks, axis, -1) @ cosines, -1, axis)
+    return blocks.reshape(len(values), -1)
+
+
+def _band_members(shape: Shape) -> list[NDArray[np.intp]]:
+    """Which coefficients make up each band, finest first."""
+    axes = np.meshgrid(*(np.arange(n) / n for n in shape), indexing="ij")
+    frequency = np.sqrt(sum(a.ravel() ** 2 for a in axes))
     order = np.argsort(-frequency, kind="stable")
     edges = [int(np.count_nonzero(frequency >= f)) for f in (0.5, 0.25, 0.125)]
-    return transform, [*np.array_split(order[: edges[0]], 4), *np.split(order[:-1], edges)[1:]]
+    return [*np.array_split(order[: edges[0]], 4), *np.split(order[:-1], edges)[1:]]
 
 
 def _chi_square(share: float, freedom: int) -> float:

@@ -2,7 +2,7 @@
 
     python -m nlmeans.benchmarks.tune FOLDER [--pictures N] [--out FILE]
 
-FOLDER holds clean grey pictures (the shipped table used the first 16 of a training set of 400
+FOLDER holds clean grey pictures (the shipped table used the first of a training set of 400
 crops of 180 x 180).  For each noise level, aggregation, patch and search radius, k is chosen by the
 mean PSNR over the pictures.
 """

@@ -12,8 +12,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, NoReturn
 
-from nlmeans.cli.limits import Limits
 from nlmeans.cli.commands import run
+from nlmeans.cli.limits import Limits
 from nlmeans.cli.reading import opened
 from nlmeans.cli.status import CommandError, Terminated
 

@@ -1,0 +1,162 @@
+"""The window kernel in C, held against the reference where both are given planes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+from nlmeans.backends import cpu, reference
+from nlmeans.backends.contract import PlanePair, Request, Run
+from nlmeans.planes import taps
+
+pytestmark = pytest.mark.skipif(
+    cpu.can_run(Request("numpy", "float32", 64, 1)) is not None, reason="the extension is not built"
+)
+
+
+def case(seed):
+    """A pair of planes in float64 and float32, normaliser and centre: anything the contract allows."""
+    rng = np.random.default_rng(seed)
+    channels, values = int(rng.choice([1, 2, 3, 4, 5])), int(rng.choice([1, 2, 3, 4]))
+    shape = (int(rng.choice([1, 2, 9, 30, 70, 131])), int(rng.choice([1, 2, 17, 64, 270])))
+    radius = tuple(int(r) for r in rng.choice([0, 1, 2, 5, 9], 2))
+    patch = tuple(int(r) for r in rng.choice([0, 1, 2, 3, 4, 6], 2))
+    own, kind = bool(rng.random() < 0.6), str(rng.choice(["box", "gaussian"]))
+    query = rng.random((channels, *shape)) * 3
+    key = query if own else rng.random((channels, *shape)) * 3
+    value = rng.normal(size=(values, *shape))
+    vote = (rng.random(shape) > rng.choice([0.0, 0.3])).astype(float)
+    bias = rng.random(shape) * 2 if rng.random() < 0.4 else float(rng.choice([0.0, 0.7]))
+    scale = rng.random(shape) * 2 if rng.random() < 0.4 else float(rng.choice([1.0, 1.3]))
+    normaliser, centre = rng.random(shape), rng.random(shape) if own else None
+
+    def pair(dtype):
+        def of(x):
+            return x if np.ndim(x) == 0 else np.asarray(x, dtype)
+
+        q = of(query)
+        weights = tuple(taps(r, kind, dtype) for r in patch)
+        k = q if own else of(key)
+        return PlanePair(q, k, of(value), of(vote), radius, weights, of(bias), of(scale), own)
+
+    return pair(np.float64), pair(np.float32), normaliser, centre
+
+
+def assert_close(got, expected):
+    """Equal to rounding, in units of the largest sum of weights."""
+    unit = max(float(expected.denominator.max()), 1e-3)
+    for name in ("numerator", "denominator", "peak", "squares"):
+        a, b = getattr(got, name), getattr(expected, name)
+        assert (a is None) == (b is None)
+        if a is not None:
+            np.testing.assert_allclose(a, b, rtol=0, atol=4e-6 * unit, err_msg=name)
+
+
+def single(array):
+    return None if array is None else array.astype(np.float32)
+
+
+@pytest.mark.parametrize("seed", range(120))
+def test_both_entries_match_the_reference(seed):
+    exact, rounded, normaliser, centre = case(seed)
+    more = {"peak": seed % 2 == 0, "squares": seed % 3 == 0}
+    assert_close(cpu.accumulate(rounded, Run(2), **more), reference.accumulate(exact, Run(), **more))
+    assert_close(
+        cpu.aggregate(rounded, Run(2), single(normaliser), single(centre)),
+        reference.aggregate(exact, Run(), normaliser, centre),
+    )
+
+
+def test_a_sharp_edge_does_not_disturb_the_weights_behind_it():
+    rng = np.random.default_rng(0)
+    image = np.repeat(rng.random((1, 60, 80)) < 0.5, 1, axis=0) + rng.normal(0, 0.01, (1, 60, 80))
+    feature = image * np.sqrt(np.log2(np.e)) / 0.005  # sigma is 1 % of the span, h half of it
+
+    def average(dtype, backend):
+        q, v = feature.astype(dtype), image.astype(dtype)
+        vote = np.ones(image.shape[1:], dtype)
+        box = (taps(3, "box", dtype),) * 2
+        sums = backend.accumulate(PlanePair(q, q, v, vote, (10, 10), box, 5.77, 1.0, True), Run())
+        return (sums.numerator + v) / (sums.denominator + 1)
+
+    error = np.abs(average(np.float32, cpu) - average(np.float64, reference)).max()
+    assert error < 1e-5 * np.ptp(image)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_every_number_of_workers_and_every_run_gives_the_same_bits(seed):
+    _, pair, normaliser, centre = case(seed + 500)
+
+    def bits(workers):
+        first = cpu.accumulate(pair, Run(workers), peak=True, squares=True)
+        second = cpu.aggregate(pair, Run(workers), single(normaliser), single(centre))
+        return [a.tobytes() for a in (*vars(first).values(), second.numerator, second.denominator)]
+
+    expected = bits(1)
+    for workers in (1, 2, 3, 8, 64):
+        assert bits(workers) == expected
+
+
+@pytest.mark.parametrize("isa", ["avx512", "avx2", "baseline"])
+def test_every_instruction_set_matches_the_reference(isa):
+    if isa not in cpu._kernel.isas():
+        pytest.skip(f"this processor has no {isa}")
+    chosen = "test_both_entries_match_the_reference or test_a_sharp_edge"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", chosen],
+        env=os.environ | {"NLMEANS_ISA": isa},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_an_unknown_instruction_set_is_a_reason():
+    code = "from nlmeans.backends import describe; print(dict(describe())['cpu'])"
+    environment = os.environ | {"NLMEANS_ISA": "altivec"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert "NLMEANS_ISA='altivec'" in done.stdout
+
+
+def test_what_progress_raises_stops_the_threads():
+    q = np.random.default_rng(0).random((1, 600, 300)).astype(np.float32)
+    box = (taps(2, "box", np.float32),) * 2
+    pair = PlanePair(q, q, q, np.ones(q.shape[1:], np.float32), (10, 10), box, 0.0, 1.0, True)
+
+    def stop(share):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cpu.accumulate(pair, Run(2, stop))
+    for thread in threading.enumerate():
+        if thread.name.startswith("nlmeans"):
+            thread.join(5)
+            assert not thread.is_alive()
+
+
+def test_without_the_extension_the_reason_is_given_and_the_reference_is_used():
+    code = """
+import sys, warnings
+sys.modules["nlmeans._cpu"] = None
+import numpy as np, nlmeans
+from nlmeans.backends import describe
+print(dict(describe())["cpu"])
+with warnings.catch_warnings(record=True) as said:
+    warnings.simplefilter("always")
+    nlmeans.denoise(np.eye(8), sigma=1.0)
+print([str(w.message) for w in said if "reference backend" in str(w.message)] != [])
+try:
+    nlmeans.denoise(np.eye(8), sigma=1.0, backend="cpu")
+except nlmeans.BackendUnavailableError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert "install a C compiler" in lines[0]
+    assert lines[1] == "True"
+    assert 'backend="cpu" cannot run' in lines[2]

@@ -186,10 +186,12 @@ __device__ __forceinline__ void start_columns(float (&start)[N], int skip, const
 
 // Squared differences of one row: sum over channels, for 4 columns and the N shifts from FIRST on.
 // A single shift may lie anywhere, groups begin at a multiple of 16 bytes.
+constexpr int unrolled_channels = UNROLLED_CHANNELS; // nvcc expands no macro in a pragma
+
 template <int N, int FIRST>
 __device__ __forceinline__ void squared_row(float (&squared)[N][COLUMNS], const Corner &at, int row)
 {
-#pragma unroll UNROLLED_CHANNELS
+#pragma unroll unrolled_channels
     for (int c = 0; c < CHANNELS; ++c) {
         float a[COLUMNS], b[COLUMNS + FIRST + N - 1];
         read(a, at.query + c * at.query_plane + row * SPAN);

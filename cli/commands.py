@@ -82,11 +82,14 @@ def run(arguments: Sequence[str] | None = None, environment: Environment | None 
     environment = environment or Environment.of_process()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     with (
-        _stoppable(),
+        _stoppable() as received,
         contextlib.redirect_stdout(environment.out),
         contextlib.redirect_stderr(environment.err),
     ):
-        return _guarded(arguments, environment)
+        status = _guarded(arguments, environment)
+    if received and status == ExitStatus.FAILED:  # compiled code can turn the interrupt into its own error
+        return 128 + received[0]
+    return status
 
 
 def _guarded(arguments: list[str], environment: Environment) -> int:
@@ -148,27 +151,29 @@ def usage_message(error: click.UsageError) -> str:
 
 
 @contextlib.contextmanager
-def _stoppable() -> Iterator[None]:
-    """Ctrl-C and SIGTERM unwind the work, so that nothing half-written stays.
+def _stoppable() -> Iterator[list[int]]:
+    """Ctrl-C and SIGTERM unwind the work, so that nothing half-written stays; gives those received.
 
     The first of them starts the cleaning up, which no second one disturbs.
     """
     caught = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
+    received: list[int] = []
 
     def stop(number: int, _: Any) -> None:
+        received.append(number)
         for other in caught:
             signal.signal(other, signal.SIG_IGN)
         raise caught[signal.Signals(number)]
 
     if threading.current_thread() is not threading.main_thread():
-        yield  # signals are the business of whoever runs the main thread
+        yield received  # signals are the business of whoever runs the main thread
         return
     before = {number: signal.getsignal(number) for number in caught}
     for number in caught:
         if before[number] is not signal.SIG_IGN:  # nohup, or a shell's background job
             signal.signal(number, stop)
     try:
-        yield
+        yield received
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -100,8 +100,8 @@ def _cell(rows: list[Row], show: Callable[[Row], str]) -> str:
 
 
 def _same_job(row: Row, ours: float) -> str:
-    """PSNR, marked where it is so far from ours that the comparison of speeds means little."""
-    return f"{row['psnr']:.2f}" + (" (!)" if abs(row["psnr"] - ours) > 1.0 else "")
+    """PSNR, marked where it is so far below ours that the comparison of speeds means little."""
+    return f"{row['psnr']:.2f}" + (" (!)" if row["psnr"] < ours - 1.0 else "")
 
 
 # --- README ----------------------------------------------------------------------------------
@@ -175,6 +175,13 @@ def _settings_line(result: Result) -> str:
         f"{machine['cpu']} (family {machine['cpu_family']}, model {machine['cpu_model']}, "
         f"{machine['processors']} processors, {', '.join(machine['vector_sets'])})"
     )
+    busy = max(result[when]["load_average"][0] for when in ("started", "ended") if when in result)
+    shared = (
+        f" The machine was shared (load average up to {busy:.1f}): processor times are slower than alone, "
+        "and wall times, those of several threads above all, say little."
+        if busy > machine["processors"]
+        else ""
+    )
     return (
         f"Measured {result['started']['time'][:10]} on {place}, programs taking turns, medians, by "
         f"`{result['command']}`. One generated picture, noise {problem['noise'] * 255:.0f} of 255, the same "
@@ -183,7 +190,7 @@ def _settings_line(result: Result) -> str:
         '`center="one", aggregate="pixel"`. scikit-image\'s fast mode compares patches of 6² where 7² are '
         'asked for; vs-nlm-ispc weights the centre as `center="max"` does, and uses a thread for a frame, '
         "so that with more threads it has as many frames at once; OpenCV and FFmpeg compute on 8-bit "
-        f"integers, FFmpeg each colour alone.{absent} Versions: {', '.join(versions)}."
+        f"integers, FFmpeg each colour alone.{shared}{absent} Versions: {', '.join(versions)}."
     )
 
 

@@ -41,7 +41,8 @@ def result_of(*rows):
             "processors": 2,
             "vector_sets": ["avx2"],
         },
-        "started": {"time": "2026-11-23T10:00:00+00:00"},
+        "started": {"time": "2026-11-23T10:00:00+00:00", "load_average": [1.5, 1.0, 1.0]},
+        "ended": {"time": "2026-11-23T10:20:00+00:00", "load_average": [1.0, 1.0, 1.0]},
         "rows": [r.to_dict() for r in rows],
         "targets": [
             targets.Target("speed", "x", 2.5, 3.8, True, 3.0, (2.9, 3.1), "how").to_dict(),
@@ -289,6 +290,13 @@ def test_a_result_of_another_quality_is_marked():
     worse.psnr = 25.0
     assert "25.00 (!)" in report.readme_tables(result_of(row(), worse))
     assert "(!)" not in report.readme_tables(result_of(row(), row("OpenCV")))
+
+
+def test_a_machine_that_was_shared_is_said_to_have_been():
+    found = result_of(row())
+    assert "shared" not in report.readme_tables(found)
+    found["ended"]["load_average"][0] = 5.0
+    assert "shared (load average up to 5.0)" in report.readme_tables(found)
 
 
 def test_only_the_text_between_the_markers_is_replaced():

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import math
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from importlib.util import find_spec
@@ -27,6 +29,7 @@ COMMANDS = {
     "info": "List what can compute here, and why the rest cannot.",
     "completion": "Print the completion script of a shell.",
 }
+PATIENCE = 2.0  # seconds of cleaning up that a second signal does not disturb
 COMPLETION = "_NLMEANS_COMPLETE"  # the variable by which a shell asks for completions
 MODULES = {"report": "page"}  # where the module's name is not the command's
 EPILOG = """\b
@@ -82,20 +85,18 @@ def run(arguments: Sequence[str] | None = None, environment: Environment | None 
     environment = environment or Environment.of_process()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     with (
-        _stoppable() as received,
+        _stoppable(environment),
         contextlib.redirect_stdout(environment.out),
         contextlib.redirect_stderr(environment.err),
     ):
-        status = _guarded(arguments, environment)
-    if received and status == ExitStatus.FAILED:  # compiled code can turn the interrupt into its own error
-        return 128 + received[0]
-    return status
+        return _guarded(arguments, environment)
 
 
 def _guarded(arguments: list[str], environment: Environment) -> int:
     """The exit code, whatever happens, also to the streams."""
     try:
         status = _dispatch(arguments, environment)
+        environment.check_stopped()
         environment.out.flush()
         return status
     except BrokenPipeError:
@@ -151,31 +152,34 @@ def usage_message(error: click.UsageError) -> str:
 
 
 @contextlib.contextmanager
-def _stoppable() -> Iterator[list[int]]:
-    """Ctrl-C and SIGTERM unwind the work, so that nothing half-written stays; gives those received.
+def _stoppable(environment: Environment) -> Iterator[None]:
+    """Ctrl-C and SIGTERM unwind the work, so that nothing half-written stays.
 
-    The first of them starts the cleaning up, which no second one disturbs.
+    The first of them starts the cleaning up, which one that follows at once does not disturb.
     """
     caught = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
-    received: list[int] = []
+    last = -math.inf
 
     def stop(number: int, _: Any) -> None:
-        received.append(number)
-        for other in caught:
-            signal.signal(other, signal.SIG_IGN)
-        raise caught[signal.Signals(number)]
+        nonlocal last
+        before, last = last, time.monotonic()
+        if last - before > PATIENCE:
+            again = environment.stopped is not None
+            environment.stopped = caught[signal.Signals(number)]
+            if again or not environment.deferring:
+                environment.check_stopped()
 
     if threading.current_thread() is not threading.main_thread():
-        yield received  # signals are the business of whoever runs the main thread
+        yield  # signals are the business of whoever runs the main thread
         return
-    before = {number: signal.getsignal(number) for number in caught}
+    handlers = {number: signal.getsignal(number) for number in caught}
     for number in caught:
-        if before[number] is not signal.SIG_IGN:  # nohup, or a shell's background job
+        if handlers[number] is not signal.SIG_IGN:  # nohup, or a shell's background job
             signal.signal(number, stop)
     try:
-        yield received
+        yield
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
 
 

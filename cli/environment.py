@@ -6,9 +6,10 @@ terminal in one line.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO, FileIO, TextIOWrapper
 from typing import Any, BinaryIO, TextIO, cast
@@ -27,6 +28,8 @@ class Environment:
     variables: Mapping[str, str] = field(default_factory=dict)
     no_color: bool = False
     out_closed: bool = False  # there is nowhere for results to go
+    stopped: type[BaseException] | None = None  # what a signal has asked for
+    deferring: bool = False  # a signal waits until the library next tells its progress
 
     @classmethod
     def of_process(cls) -> Environment:
@@ -35,6 +38,28 @@ class Environment:
         inside = sys.stdin.buffer if sys.stdin else BytesIO()
         closed = sys.stdout is None
         return cls(out, err, inside, cast(BinaryIO, out.buffer), os.environ, out_closed=closed)
+
+    @contextlib.contextmanager
+    def stopped_at_progress(self) -> Iterator[None]:
+        """Let a signal wait until the library next tells its progress.
+
+        An exception at any other moment could leave its threads waiting for a lock for ever.
+        """
+        self.deferring = True
+        try:
+            yield
+        finally:
+            self.deferring = False
+        self.check_stopped()
+
+    def check_stopped(self) -> None:
+        """End what is going on if a signal has come.
+
+        Its exception can get lost on the way: Python 3.11 itself turns one that comes while a
+        class is made, as on loading a module, into a RuntimeError.
+        """
+        if self.stopped is not None:
+            raise self.stopped
 
     def write_all(self, data: memoryview) -> None:
         """Write a picture to `binary_out`, which takes less at a time under PYTHONUNBUFFERED."""

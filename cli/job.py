@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 from .limits import Limits
 from .options import in_units
 from .picture import Array, Layout, Picture
-from .progress import Progress
+from .progress import Part, Progress
 from .reading import opened
 from .report import in_options
 from .status import CommandError, UnreadableError, UsageError
@@ -166,13 +166,14 @@ class Job:
         with self._heard():
             return nlmeans.suggest(split.colour, **self.settings_for(split, layout))
 
-    def denoised(self, split: Split, layout: Layout, progress: Any) -> tuple[Array, Any]:
+    def denoised(self, split: Split, layout: Layout, progress: Progress | Part) -> tuple[Array, Any]:
         """The colours without noise, and the parameters used."""
         import nlmeans
 
         settings = self.settings_for(split, layout)
         with self._heard():
             chosen = nlmeans.suggest(split.colour, **settings)
+        with self._heard(), progress.environment.stopped_at_progress():
             colour = nlmeans.denoise(
                 split.colour, **{**settings, **chosen.to_dict()}, **self.running, progress=progress
             )

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from .limits import Limits
+
+if TYPE_CHECKING:
+    _ParamType = click.ParamType[Any]
+else:  # older releases of click have it without a parameter
+    _ParamType = click.ParamType
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -63,7 +68,7 @@ class SectionedCommand(click.Command):
                     formatter.write_dl(listed)
 
 
-class Radius(click.ParamType[Any]):
+class Radius(_ParamType):
     """ "3", "1,2,2" (one per axis), or "image" where that is allowed."""
 
     name = "radius"
@@ -86,7 +91,7 @@ class Radius(click.ParamType[Any]):
         return radii[0] if len(radii) == 1 else radii
 
 
-class Level(click.ParamType[Any]):
+class Level(_ParamType):
     """A noise level: "12.5" in the file's units, "4%" of full scale, or one per channel."""
 
     name = "level"
@@ -110,7 +115,7 @@ class Level(click.ParamType[Any]):
         return number, part.endswith("%")
 
 
-class Bytes(click.ParamType[Any]):
+class Bytes(_ParamType):
     """A number of bytes: "500M", "2G"."""
 
     name = "bytes"

@@ -21,6 +21,7 @@ class Progress:
     def __init__(
         self, environment: Environment, *, shown: bool, clock: Callable[[], float] = time.monotonic
     ) -> None:
+        self.environment = environment
         self._stream = environment.err if shown and environment.can_rewrite_lines() else None
         self._clock = clock
         self._length = 0
@@ -28,6 +29,7 @@ class Progress:
 
     def start(self, label: str) -> None:
         """Begin with a new piece of work; its name is shown at once."""
+        self.environment.check_stopped()
         self._label, self._megapixels, self._began, self._last = label, 0.0, self._clock(), 0.0
         self._write(label)
 
@@ -35,12 +37,13 @@ class Progress:
         """Tell how large the piece is, and that the clock starts now."""
         self._megapixels, self._began = megapixels, self._clock()
 
-    def part(self, start: float, share: float) -> Callable[[float], None]:
+    def part(self, start: float, share: float) -> Part:
         """A progress of its own for a part of the piece."""
-        return lambda fraction: self(start + share * fraction)
+        return Part(self, start, share)
 
     def __call__(self, fraction: float) -> None:
         """Tell how much of the piece is done, 0 to 1."""
+        self.environment.check_stopped()
         now = self._clock()
         if self._stream is None or now - self._last < INTERVAL:
             return
@@ -72,6 +75,18 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.clear()
+
+
+class Part:
+    """The progress of a part of a piece of work."""
+
+    def __init__(self, whole: Progress, start: float, share: float) -> None:
+        self.environment = whole.environment
+        self._whole, self._start, self._share = whole, start, share
+
+    def __call__(self, fraction: float) -> None:
+        """Tell how much of the part is done, 0 to 1."""
+        self._whole(self._start + self._share * fraction)
 
 
 def duration(seconds: float) -> str:

@@ -82,7 +82,8 @@ class Report:
             print(outcome.to_json(), file=self.environment.out, flush=True)
 
     def failed(self, name: str, error: BaseException, output: str | None = None) -> None:
-        """Count an input that failed."""
+        """Count an input that failed, unless it is the whole run that was stopped."""
+        self.environment.check_stopped()
         if self.show_traceback:
             traceback.print_exception(error, file=self.environment.err)
         message = one_line(error)

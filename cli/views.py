@@ -78,11 +78,11 @@ def coloured(fraction: Array) -> Array:
     return np.stack([np.clip(3 * fraction - n, 0, 1) for n in range(3)], axis=-1) * np.float32(255)
 
 
-def voters(picture: Array, share: Array, at: tuple[int, int], size: int = 720) -> Array:
-    """The surroundings of a pixel, enlarged, under the weights of the others.
+def voters(picture: Array, share: Array, at: tuple[int, int], size: int = 480) -> Array:
+    """The surroundings of a pixel, enlarged, and beside them how much each of them votes.
 
-    `picture` is 8-bit (H, W) or (H, W, 3), `share` the weights (H, W), `at` is (y, x).  The
-    picture is grey and dark; a pixel shines by the square root of its share, so that small ones are seen.
+    `picture` is 8-bit (H, W) or (H, W, 3), `share` the weights (H, W), `at` is (y, x).  A weight
+    is shown by its square root, from black over red and yellow to white, so that small ones are seen.
     """
     import numpy as np
 
@@ -92,18 +92,22 @@ def voters(picture: Array, share: Array, at: tuple[int, int], size: int = 720) -
         slice(max(0, min(int(i.min()), a) - margin), min(n, max(int(i.max()), a) + margin + 1))
         for i, a, n in zip((ys, xs), at, share.shape, strict=True)
     )
-    grey = picture[window].astype(np.float32)
-    grey = grey if grey.ndim == 2 else grey.mean(axis=-1)
-    weight = np.sqrt(share[window] / max(share.max(), 1e-300)).astype(np.float32)
-    mixed = 0.45 * grey[..., None] * (1 - weight[..., None]) + coloured(weight) * weight[..., None]
-    factor = max(1, size // max(mixed.shape[:2]))
-    large = eight_bits(mixed).repeat(factor, axis=0).repeat(factor, axis=1)
-    top, left = ((a - w.start) * factor for a, w in zip(at, window, strict=True))
+    around = picture[window] if picture.ndim == 3 else picture[window][..., None].repeat(3, axis=-1)
+    heat = eight_bits(coloured(np.sqrt(share[window] / max(share.max(), 1e-300)).astype(np.float32)))
+    factor = max(1, size // max(around.shape[:2]))
+    parts = [_enlarged(p, factor, at[0] - window[0].start, at[1] - window[1].start) for p in (around, heat)]
+    gap = np.full((parts[0].shape[0], GAP, 3), 255, np.uint8)
+    return np.concatenate([parts[0], gap, parts[1]], axis=1)
+
+
+def _enlarged(page: Array, factor: int, y: int, x: int) -> Array:
+    """Every pixel as a square, and a frame around one."""
+    large = page.repeat(factor, axis=0).repeat(factor, axis=1)
     edge = max(1, factor // 8)
-    frame = np.zeros(large.shape[:2], bool)
-    frame[top : top + factor, left : left + factor] = True
-    frame[top + edge : top + factor - edge, left + edge : left + factor - edge] = False
-    large[frame] = (0, 200, 255)
+    whole = large[y * factor : (y + 1) * factor, x * factor : (x + 1) * factor]
+    inside = whole[edge : factor - edge, edge : factor - edge].copy()
+    whole[...] = (0, 200, 255)
+    whole[edge : factor - edge, edge : factor - edge] = inside
     return large
 
 

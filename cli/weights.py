@@ -37,8 +37,8 @@ Examples:
 def command(environment: Environment, /, **options: Any) -> None:
     """Show which pixels vote for one pixel, and how much.
 
-    The picture shows the surroundings of the pixel, which is framed; the brighter and hotter
-    another pixel, the greater is its share. The shares sum to 1.
+    The picture shows the surroundings of the pixel, which is framed, and beside them how much each
+    of them counts in its average: white most, black not at all. The shares sum to 1.
     """
     from .job import Job, Split
     from .reading import opened

@@ -6,6 +6,7 @@ import gc
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -341,6 +342,37 @@ def test_stopping_has_codes_of_its_own(error: type[BaseException], code: int, no
         ran = Ran("denoise", noisy, *QUICK)
     assert ran.code == code
     assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize(("kind", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_signal_that_a_library_hides_still_stops_the_run(kind: str, code: int, noisy: Path) -> None:
+    """As Python does with one that comes while a class is made."""
+    np.save(noisy.with_name("b.npy"), files.samples("f4"))
+
+    def hidden() -> None:
+        try:
+            signal.raise_signal(getattr(signal, kind))
+        except BaseException:
+            raise RuntimeError("Error calling __set_name__") from None
+
+    with kit.during_denoising(hidden):
+        ran = Ran("denoise", noisy, noisy.with_name("b.npy"), *QUICK)
+    assert ran.code == code
+    assert "nothing is half-written" in ran.err
+    assert sorted(p.name for p in noisy.parent.iterdir()) == ["b.npy", "noisy.png"]
+
+
+def test_a_second_signal_does_not_disturb_the_cleaning_up(noisy: Path) -> None:
+    def impatient() -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        finally:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGTERM)
+
+    with kit.during_denoising(impatient):
+        assert Ran("denoise", noisy, *QUICK).code == 130
+    assert [p.name for p in noisy.parent.iterdir()] == ["noisy.png"]
 
 
 def test_a_mistake_of_ours_is_one_line_and_a_traceback_if_asked_for(noisy: Path) -> None:

@@ -35,21 +35,8 @@ _STORAGE = {
     32997,
 }  # fmt: skip
 _OF_THE_OLD_FILE = {
-    400,
-    33628,
-    33629,
-    33630,
-    33631,
-    33560,
-    33471,
-    34118,
-    34412,
-    34952,
-    37724,
-    40965,
-    40976,
-    50215,
-}
+    400, 33560, 33471, 33628, 33630, 33631, 34118, 34952, 37724, 40965, 40976, 50215,
+}  # fmt: skip
 _REFUSED_KINDS = {  # by a tag that nothing else has
     50706: "it is camera raw (DNG); develop it first",
     34412: "it is a Zeiss LSM file; save it as plain TIFF first",

@@ -98,11 +98,10 @@ class Job:
             volume=bool(options.get("volume")),
         )
         job._check(options)
-        for name in ("guide", "mask", "sigma_map"):
-            if options.get(name):
-                setattr(job, name, _companion(name, options[name], limits, piped))
-        if job.mask is not None:
-            job.mask = job.mask != 0
+        job.guide = _companion("guide", options, limits, piped)
+        job.sigma_map = _companion("sigma_map", options, limits, piped)
+        mask = _companion("mask", options, limits, piped)
+        job.mask = None if mask is None else mask != 0
         return job
 
     def _check(self, options: dict[str, Any]) -> None:
@@ -205,8 +204,11 @@ class Job:
         self.warnings += [in_options(str(w.message)) for w in caught]
 
 
-def _companion(option: str, name: str, limits: Limits, piped: BinaryIO) -> Array:
-    """The colours of the one picture in a file that an option names."""
+def _companion(option: str, options: dict[str, Any], limits: Limits, piped: BinaryIO) -> Array | None:
+    """The colours of the one picture in the file that an option names, if it names one."""
+    name = options.get(option)
+    if not name:
+        return None
     words = option.replace("_", "-")
     try:
         with opened(name, limits, piped) as picture:

@@ -113,7 +113,8 @@ class Report:
 
     def _say(self, kind: Literal["error", "warning"], text: str) -> None:
         stream = self.environment.err
-        print(f"{self.environment.styled(kind, kind, stream)}: {text}", file=stream, flush=True)
+        label = self.environment.styled(kind, kind, stream)
+        print(f"{label}: {printable(text)}", file=stream, flush=True)  # a file's own words may be in it
 
 
 def one_line(error: BaseException) -> str:

@@ -59,6 +59,14 @@ def test_strange_names_work(name: str, tmp_path: Path, monkeypatch: pytest.Monke
     assert Path("out", f"{stem}-clean.npy").exists()
 
 
+def test_words_within_a_file_cannot_play_tricks_on_a_terminal(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(files.png(files.samples("u1"), (b"tEXt", b"\x1b]0;owned\x07\0x")))
+    ran = Ran("denoise", path, "-o", tmp_path / "a.bmp", *files.QUICK)
+    assert "owned" in ran.err, "the text is lost in BMP, which is said"
+    assert all(c.isprintable() or c == "\n" for c in ran.err)
+
+
 def test_a_result_whose_name_would_be_too_long_is_refused(tmp_path: Path) -> None:
     path = tmp_path / ("x" * 250 + ".npy")
     path.write_bytes(files.npy(files.samples("f4")))

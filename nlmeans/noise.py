@@ -31,7 +31,9 @@ _PER_SAMPLE = 10  # patches needed per sample of a patch, and as many are used, 
 _FLAT = 2.0  # standard deviations by which the variance of a flat patch may exceed the expected one
 _QUIET = 0.14  # share of the directions of a patch, those of least variance, that hold noise alone
 _ROOM = 2.0  # sigmas between a patch and a clipping level that leave its noise nearly whole
-_EVEN = (0.87, 1.18)  # ratio of two quantiles of the strength of noise, as expected or close to it
+_EVEN = 1.18  # at most: two quantiles of the strength of noise differ as those of chi-square
+_FLATTEST = 0.2  # share of the windows in which noise that neighbours share is measured
+_NEARLY_NORMAL = (0.7, 1.1)  # fourth moment over that of normal noise
 _FEWEST = 8  # differences; of fewer nothing can be said
 _NORMAL = 1 / 0.6744897501960817  # standard deviation over median magnitude of normal noise
 
@@ -245,16 +247,10 @@ def _places(counts: Sequence[int], limit: int) -> tuple[NDArray[np.intp], ...]:
     return np.ix_(*(np.rint(places).astype(np.intp) for places in each))
 
 
-def _slopes(shape: Shape) -> Floats:
-    """A constant and the linear slopes along each axis of a patch, as orthonormal rows."""
-    axes = np.meshgrid(*(np.arange(n) - (n - 1) / 2 for n in shape), indexing="ij")
-    rows = np.stack([np.ones(math.prod(shape)), *(a.ravel() for a in axes if a.any())])
-    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
-
-
 def _without_slope(shape: Shape) -> Floats:
     """Orthonormal columns that span what is orthogonal to constants and to linear slopes."""
-    slopes = _slopes(shape)
+    axes = np.meshgrid(*(np.arange(n) - (n - 1) / 2 for n in shape), indexing="ij")
+    slopes = np.stack([np.ones(math.prod(shape)), *(a.ravel() for a in axes if a.any())])
     return np.linalg.svd(slopes)[2][len(slopes) :].T
 
 
@@ -369,38 +365,28 @@ def _shared_variance(windows: _Patches, white: float) -> float:
     """Variance over all scales where neighbours share their noise, else 0.
 
     Such noise is stronger at coarse scales than at fine ones, and so is texture.  But noise is
-    equally strong in all windows, and either fades all the way to the finest scale or leaves next to
-    nothing there; texture differs from window to window, over a level ground of white noise.
+    equally strong in all windows, normal, and either fades all the way to the finest scale or leaves
+    next to nothing there.  Texture differs from window to window, over a level ground of white noise;
+    and a pattern that repeats is not normal.
     """
     if white <= 0 or len(windows.values) < _WINDOWS // 10:
         return 0.0
-    energy, sizes = _bands(windows)
+    squares = _cosine_transform(windows.values - windows.values[:, :1], windows.shape) ** 2
+    bands = _bands(windows.shape)
+    energy = np.stack([squares[:, band].mean(axis=1) for band in bands], axis=1)
+    sizes = [len(band) for band in bands]
     floor = np.quantile(energy, 0.1, axis=0) / [_chi_square(0.1, n) for n in sizes]
-    evenness = floor / (np.quantile(energy, 0.02, axis=0) / [_chi_square(0.02, n) for n in sizes])
-    even = (evenness >= _EVEN[0]) & (evenness <= _EVEN[1])
+    even = floor <= _EVEN * np.quantile(energy, 0.02, axis=0) / [_chi_square(0.02, n) for n in sizes]
     strong = floor > white * np.array([math.inf, math.inf, math.inf, math.inf, 2**2, 8**2, math.inf])
-    flattest = energy[energy[:, 4] <= np.quantile(energy[:, 4], 0.1)]
-    low = np.quantile(flattest, 0.25, axis=0) / [_chi_square(0.25, n) for n in sizes]
-    variance = float(np.average([*floor[:5], *low[5:]], weights=sizes))
-    finest, next_finest = flattest[:, :2].mean(axis=0)
-    fades = next_finest > 1.5 * finest or variance > 5**2 * white
-    return variance if fades and bool((even & strong).any()) else 0.0
-
-
-def _bands(windows: _Patches) -> tuple[Floats, list[int]]:
-    """Mean squared cosine coefficients of each window in seven bands, finest first; their numbers.
-
-    The finest octave in four parts of equal number, then three octaves.  All are without slopes, but
-    for the coarsest octave, of which that would leave little; it may be so much larger at most.
-    """
-    steps = windows.values - windows.values[:, :1]
-    coefficients = _cosine_transform(steps, windows.shape)
-    slopes = _cosine_transform(_slopes(windows.shape)[1:], windows.shape)
-    level = coefficients - _product(_product(coefficients, slopes.T), slopes)
-    parts = _band_members(windows.shape)
-    bands = [(level[:, part] ** 2).mean(axis=1) for part in parts[:-1]]
-    coarsest = (coefficients[:, parts[-1]] ** 2).mean(axis=1)
-    return np.stack([*bands, np.minimum(coarsest, 4 * bands[-1])], axis=1), [len(part) for part in parts]
+    flattest = energy[:, 4] <= np.quantile(energy[:, 4], _FLATTEST)
+    squares = squares[np.ix_(flattest, bands[4])]
+    peaked = (squares**2).mean(axis=0).sum() / (3 * (squares.mean(axis=0) ** 2).sum())
+    low = np.quantile(energy[flattest], 0.25, axis=0) / [_chi_square(0.25, n) for n in sizes]
+    variance = float(np.average([*floor[:5], low[5], min(low[6], 4 * low[5])], weights=sizes))
+    finest, next_finest = energy[flattest, :2].mean(axis=0)
+    fades = next_finest > 1.4 * finest or variance > 5**2 * white
+    normal = _NEARLY_NORMAL[0] <= peaked <= _NEARLY_NORMAL[1]
+    return variance if normal and fades and bool((even & strong).any()) else 0.0
 
 
 def _cosine_transform(values: Floats, shape: Shape) -> Floats:
@@ -414,8 +400,8 @@ def _cosine_transform(values: Floats, shape: Shape) -> Floats:
     return blocks.reshape(len(values), -1)
 
 
-def _band_members(shape: Shape) -> list[NDArray[np.intp]]:
-    """Which coefficients make up each band, finest first."""
+def _bands(shape: Shape) -> list[NDArray[np.intp]]:
+    """Which coefficients make up each of seven bands: the finest octave in four parts, then three octaves."""
     axes = np.meshgrid(*(np.arange(n) / n for n in shape), indexing="ij")
     frequency = np.sqrt(sum(a.ravel() ** 2 for a in axes))
     order = np.argsort(-frequency, kind="stable")

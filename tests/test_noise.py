@@ -59,6 +59,11 @@ def test_the_estimate_of_white_noise_has_no_bias() -> None:
     assert np.mean(estimates) == pytest.approx(1, abs=0.015)
 
 
+def test_a_small_image_is_enough() -> None:
+    estimates = [estimate_sigma(smooth((14, 13)) + noise((14, 13), 5, seed)) for seed in range(30)]
+    assert np.mean(estimates) == pytest.approx(5, rel=0.08)
+
+
 @pytest.mark.parametrize("shape", [(4096,), (200, 180), (12, 80, 90)])
 @pytest.mark.parametrize("sigma", [1.0, 10.0])
 def test_slopes_and_slow_waves_are_no_noise(shape: tuple[int, ...], sigma: float) -> None:
@@ -125,6 +130,12 @@ def test_clipped_noise_is_not_underestimated(sigma: float) -> None:
     assert estimate_sigma(image) == pytest.approx(sigma, rel=0.08)
 
 
+@pytest.mark.parametrize(("sigma", "error"), [(0.5, 0.15), (0.7, 0.15)])
+def test_noise_that_is_clipped_everywhere_is_still_found(sigma: float, error: float) -> None:
+    images = [np.clip(smooth((256, 256)) / 200 + noise((256, 256), sigma, i), 0, 1) for i in range(6)]
+    assert np.mean([estimate_sigma(image) for image in images]) == pytest.approx(sigma, rel=error)
+
+
 def test_clipped_noise_on_a_photograph_of_8_bits_is_not_underestimated() -> None:
     camera = skimage.data.camera()
     image = np.clip(np.rint(camera + noise(camera.shape, 51)), 0, 255).astype(np.uint8)
@@ -148,11 +159,17 @@ def test_16_bits_are_taken_as_they_are() -> None:
     assert estimate_sigma(image) == pytest.approx(900, rel=0.05)
 
 
-@pytest.mark.parametrize("value", [0.0, 255.0, 40.0])
+@pytest.mark.parametrize("value", [0.0, 255.0, 40.0, 130.0])
 def test_a_border_without_noise_is_left_out(value: float) -> None:
     image = np.full((300, 300), value)
     image[40:200, 50:220] = smooth((160, 170)) + noise((160, 170), 10)
     assert estimate_sigma(image) == pytest.approx(10, rel=0.06)
+
+
+def test_a_spot_of_noise_in_a_constant_image_does_not_make_it_noisy() -> None:
+    image = np.full((400, 400), 130.0)
+    image[100:120, 200:220] += noise((20, 20), 10)
+    assert estimate_sigma(image) == 0
 
 
 def drawings() -> dict[str, Image]:
@@ -176,6 +193,13 @@ def test_what_has_no_noise_has_none(name: str) -> None:
     assert estimate_sigma(image) <= 2e-4 * np.ptp(image)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_the_rounding_of_floating_types_is_no_noise(dtype: str) -> None:
+    y, x = np.mgrid[:128, :128]
+    assert estimate_sigma((np.sin(x / 20) + y / 7).astype(dtype)) == 0
+    assert estimate_sigma((0.3 * x + 0.2 * y).astype(dtype)) == 0
+
+
 @pytest.mark.parametrize("shape", [(1,), (2,), (9,), (1, 1), (2, 2), (1, 1, 1), (2, 1, 5)])
 def test_of_too_few_pixels_nothing_is_said(shape: tuple[int, ...]) -> None:
     assert estimate_sigma(noise(shape), channel_axis=None if len(shape) < 3 else 1) == 0
@@ -195,6 +219,12 @@ def test_noise_that_neighbours_share_is_found_with_a_warning(width: float) -> No
     assert caught[0].filename == __file__
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_noise_that_neighbours_share_a_little_is_estimated_without_a_warning(seed: int) -> None:
+    image = smooth((256, 256)) + 15 * blurred(noise((256, 256), 1, seed), 0.28)
+    assert 10 < estimate_sigma(image) < 15
+
+
 def test_noise_that_neighbours_share_is_found_in_signals_and_volumes() -> None:
     for image in (
         blurred(noise((16384,)), 1.0),
@@ -211,15 +241,21 @@ def test_the_warning_comes_once_for_all_channels() -> None:
     assert len(caught) == 1
 
 
-def test_patterns_in_white_noise_are_not_taken_for_shared_noise() -> None:
+@pytest.mark.parametrize("sigma", [2.0, 10.0])
+def test_patterns_in_white_noise_are_not_taken_for_shared_noise(sigma: float) -> None:
     y, x = np.mgrid[:256, :256]
-    for pattern in (
-        40 * np.sin(x / 2.0),
-        40 * ((x // 8 + y // 8) % 2),
-        3.0 * x + y,
-        20 * np.sin(x * y / 900),
-    ):
-        assert estimate_sigma(pattern + noise((256, 256), 10)) == pytest.approx(10, rel=0.05)
+    waves = np.sin(x / 2), np.sin(x), np.sin(x / 1.5) * np.sin(y / 1.2), np.sin(x / 3 + y / 5)
+    boxes = (x // 8 + y // 8) % 2, (x // 3 + y // 3) % 2
+    for pattern in (*(200 * p for p in (*waves, *boxes)), 5.0 * x + y, 20 * np.sin(x * y / 900)):
+        assert estimate_sigma(pattern + noise((256, 256), sigma)) == pytest.approx(sigma, rel=0.2)
+
+
+@pytest.mark.parametrize(("name", "sigma", "most"), [("gravel", 3, 4), ("gravel", 12, 13), ("grass", 6, 8.5)])
+def test_fine_texture_in_white_noise_is_not_taken_for_shared_noise(
+    name: str, sigma: float, most: float
+) -> None:
+    clean = getattr(skimage.data, name)()[:200, :200]
+    assert sigma < estimate_sigma(clean + noise(clean.shape, sigma)) < most
 
 
 # Pixels that do not count
@@ -255,7 +291,7 @@ def test_a_mask_of_a_small_part_suffices() -> None:
     image = np.where(noise((1200, 1200)) > 0, 1000.0, 0)
     mask = np.zeros(image.shape, np.bool_)
     mask[700:760, 300:360] = True
-    image[mask] = noise((60, 60), 5).ravel()
+    image[mask] = (noise((60, 60), 5) + 100 * (np.arange(60) // 2 % 2)).ravel()
     assert estimate_sigma(image, mask=mask) == pytest.approx(5, rel=0.15)
 
 

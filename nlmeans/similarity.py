@@ -52,7 +52,7 @@ class Similarity(Protocol):
         """Element by element: (..., D) and (..., D) give (...)."""
 
     def between(self, query: Array, key: Array, xp: Any, at: Region) -> Array:
-        """Every query with every key: (N, D) and (M, D) give (N, M)."""
+        """Every query with every key: (..., N, D) and (..., M, D) give (..., N, M)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +71,8 @@ class Euclidean:
         return self._log_weight(xp.sum((query - key) ** 2, axis=-1), xp, at)
 
     def between(self, query: Array, key: Array, xp: Any, at: Region) -> Array:
-        squared = xp.sum(query**2, axis=-1)[:, None] + xp.sum(key**2, axis=-1)[None, :]
-        distance = xp.clip(squared - 2 * (query @ key.T), 0, None)
+        squared = xp.sum(query**2, axis=-1)[..., :, None] + xp.sum(key**2, axis=-1)[..., None, :]
+        distance = xp.clip(squared - 2 * (query @ xp.matrix_transpose(key)), 0, None)
         return self._log_weight(distance, xp, (*at, None))
 
     def _log_weight(self, distance: Array, xp: Any, at: tuple[slice | None, ...]) -> Array:
@@ -91,7 +91,7 @@ class DotProduct:
         return xp.sum(query * key, axis=-1) * self.scale
 
     def between(self, query: Array, key: Array, xp: Any, at: Region) -> Array:
-        return (query @ key.T) * self.scale
+        return (query @ xp.matrix_transpose(key)) * self.scale
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,14 +109,15 @@ class Concatenation:
     exponential: ClassVar[bool] = False
 
     def along(self, query: Array, key: Array, xp: Any, at: Region) -> Array:
-        a, b = self._halves(query, key)
+        a, b = self.halves(query, key)
         return xp.clip(a + b, 0, None)
 
     def between(self, query: Array, key: Array, xp: Any, at: Region) -> Array:
-        a, b = self._halves(query, key)
-        return xp.clip(a[:, None] + b[None, :], 0, None)
+        a, b = self.halves(query, key)
+        return xp.clip(a[..., :, None] + b[..., None, :], 0, None)
 
-    def _halves(self, query: Array, key: Array) -> tuple[Array, Array]:
+    def halves(self, query: Array, key: Array) -> tuple[Array, Array]:
+        """The two terms of w . [q, k]: a number per query, a number per key."""
         d = query.shape[-1]
         return query @ self.weight[:d], key @ self.weight[d:]
 
@@ -200,7 +201,7 @@ def nonlocal_mean(
     array([0.05, 0.05, 5.  ])
     """
     xp = namespace(query, key, value)
-    task = _Task.of(similarity, normalisation, window, center, memory_limit)
+    task = Task.of(similarity, normalisation, window, center, memory_limit)
     _check(query, key, value, vote, task)
     return _batched(query, key, value, vote, task, xp)
 
@@ -219,15 +220,15 @@ def nonlocal_weights(
     `itself` (N,) says which key each query is.  Memory O(N M D): distances are taken directly.
     """
     xp = namespace(query, key)
-    task = _Task(similarity, True, None, center, 0)
+    task = Task(similarity, True, None, center, 0)
     logits = similarity.along(query[:, None, :], key[None, :, :], xp, ())
     own = itself[:, None] == xp.arange(key.shape[0])[None, :]
-    f, total = _normalised(logits, None if vote is None else vote[None, :], own, task, xp, axis=-1)
-    return _divided(f, total[:, None], xp)
+    f, total = normalised(logits, None if vote is None else vote[None, :], own, task, xp, axis=-1)
+    return divided(f, total[:, None], xp)
 
 
 @dataclass(frozen=True, eq=False)
-class _Task:
+class Task:
     """How one non-local mean is taken, names resolved."""
 
     similarity: Similarity
@@ -239,7 +240,7 @@ class _Task:
     @staticmethod
     def of(
         similarity: object, normalisation: object, window: object, center: object, memory_limit: int
-    ) -> _Task:
+    ) -> Task:
         chosen = _resolved(similarity)
         if normalisation not in (None, "softmax", "count"):
             raise InvalidValueError(f'normalisation must be "softmax" or "count", got {shown(normalisation)}')
@@ -255,14 +256,14 @@ class _Task:
             raise InvalidValueError(
                 'center is defined for similarity="euclidean" with normalisation="softmax"; leave it out'
             )
-        return _Task(chosen, softmax, _radii(window), center, memory_limit)
+        return Task(chosen, softmax, _radii(window), center, memory_limit)
 
     @property
     def grid_axes(self) -> int:
         return 1 if self.window is None else len(self.window)
 
 
-def _batched(query: Array, key: Array, value: Array, vote: Array | None, task: _Task, xp: Any) -> Array:
+def _batched(query: Array, key: Array, value: Array, vote: Array | None, task: Task, xp: Any) -> Array:
     """One batch entry after another: leading axes are peeled off until the grid is left."""
     if query.ndim == task.grid_axes + 1:
         mean = _whole if task.window is None else _windowed
@@ -277,7 +278,7 @@ def _batched(query: Array, key: Array, value: Array, vote: Array | None, task: _
     )
 
 
-def _whole(query: Array, key: Array, value: Array, vote: Array | None, task: _Task, xp: Any) -> Array:
+def _whole(query: Array, key: Array, value: Array, vote: Array | None, task: Task, xp: Any) -> Array:
     """Every key is a candidate of every query: (N, D), (M, D), (M, V) give (N, V)."""
     if isinstance(task.similarity, Euclidean):
         middle = xp.mean(key, axis=0)  # distances do not change; digits are kept
@@ -289,13 +290,13 @@ def _whole(query: Array, key: Array, value: Array, vote: Array | None, task: _Ta
     def block(at: Region) -> Array:
         logits = task.similarity.between(query[at[0], :], key, xp, at)
         itself = None if task.center is None else index[at[0]][:, None] == index[None, :]
-        f, total = _normalised(logits, voting, itself, task, xp, axis=-1)
-        return _divided(f @ value, total[:, None], xp)
+        f, total = normalised(logits, voting, itself, task, xp, axis=-1)
+        return divided(f @ value, total[:, None], xp)
 
     return _blockwise(block, query.shape[:1], candidates, query, task.memory_limit, xp)
 
 
-def _windowed(query: Array, key: Array, value: Array, vote: Array | None, task: _Task, xp: Any) -> Array:
+def _windowed(query: Array, key: Array, value: Array, vote: Array | None, task: Task, xp: Any) -> Array:
     """Candidates are the positions at most a radius away, cut at the edges of the grid."""
     grid = query.shape[:-1]
     radius = task.window or ()
@@ -316,15 +317,15 @@ def _windowed(query: Array, key: Array, value: Array, vote: Array | None, task: 
         itself = None
         if task.center is not None:
             itself = xp.reshape(xp.arange(len(offsets)) == own, (-1,) + (1,) * len(grid))
-        f, total = _normalised(logits, votes, itself, task, xp, axis=0)
+        f, total = normalised(logits, votes, itself, task, xp, axis=0)
         summed = sum(f[n, ...][..., None] * value[*c, :] for n, c in enumerate(around))
-        return _divided(summed, total[..., None], xp)
+        return divided(summed, total[..., None], xp)
 
     return _blockwise(block, grid, len(offsets), query, task.memory_limit, xp)
 
 
-def _normalised(
-    logits: Array, votes: Array | None, itself: Array | None, task: _Task, xp: Any, axis: int
+def normalised(
+    logits: Array, votes: Array | None, itself: Array | None, task: Task, xp: Any, axis: int
 ) -> tuple[Array, Array]:
     """f of every candidate and the sum (or count) it is divided by, along `axis`."""
     if not task.softmax:
@@ -355,7 +356,7 @@ def _centred(logits: Array, itself: Array, center: Center | None, xp: Any, axis:
     return xp.where(xp.logical_and(itself, voting), own + xp.zeros_like(logits), logits)
 
 
-def _divided(numerator: Array, total: Array, xp: Any) -> Array:
+def divided(numerator: Array, total: Array, xp: Any) -> Array:
     """The quotient, and 0 where nothing voted."""
     return numerator / xp.where(total == 0, xp.ones_like(total), total)
 
@@ -415,7 +416,7 @@ def _radii(window: object) -> tuple[int, ...] | None:
     return window
 
 
-def _check(query: Array, key: Array, value: Array, vote: Array | None, task: _Task) -> None:
+def _check(query: Array, key: Array, value: Array, vote: Array | None, task: Task) -> None:
     """Shapes that fit each other; ranks that fit the window."""
     axes = task.grid_axes
     shapes = {"query": tuple(query.shape), "key": tuple(key.shape), "value": tuple(value.shape)}

@@ -1,0 +1,14 @@
+"""The learned non-local block and NL-means as a differentiable layer; needs PyTorch."""
+
+from __future__ import annotations
+
+from nlmeans.learned.missing import MissingTorchError
+
+try:
+    from nlmeans.learned.block import NonLocal1d, NonLocal2d, NonLocal3d
+except ModuleNotFoundError as error:
+    if error.name != "torch":
+        raise
+    raise MissingTorchError() from None
+
+__all__ = ["MissingTorchError", "NonLocal1d", "NonLocal2d", "NonLocal3d"]

@@ -1,0 +1,276 @@
+"""The non-local block: ``z = x + W_z(y)`` around the non-local mean y of learned features."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Unpack
+
+import torch
+from array_api_compat import torch as xp
+from torch import nn
+
+from nlmeans.block_settings import BlockSettings, SettingNames, max_pool, task_normalisation, unit
+from nlmeans.errors import InvalidTypeError, InvalidValueError
+from nlmeans.learned.attend import MEMORY_LIMIT, Tensor, attend
+from nlmeans.learned.projection import Output, Projection, saturated
+from nlmeans.learned.rows import all_rows, named_rows
+from nlmeans.parameters import integer, number
+from nlmeans.similarity import Task
+
+Norm = Callable[[int], nn.Module]
+
+
+class _NonLocal(nn.Module):  # type: ignore[misc]
+    """The block of one to three grid axes; the public classes say how many."""
+
+    axes: ClassVar[int]
+    _pooled = ("phi", "g")  # modules that other libraries put into a sequence with their pooling
+
+    def __init__(
+        self,
+        in_channels: int,
+        inter_channels: int | None = None,
+        *,
+        bandwidth: float | None = None,
+        learn_bandwidth: bool = False,
+        norm: str | Norm | None = None,
+        zero_init: bool = True,
+        max_memory: int = MEMORY_LIMIT,
+        check_finite: bool = True,
+        **settings: Unpack[SettingNames],
+    ) -> None:
+        super().__init__()
+        self.in_channels = integer("in_channels", in_channels, 1)
+        half = max(1, self.in_channels // 2)
+        self.inter_channels = half if inter_channels is None else integer("inter_channels", inter_channels, 1)
+        self.settings = BlockSettings(**settings)
+        self.settings.radii(self.axes), self.settings.pooling(self.axes)  # as many as there are axes
+        self.max_memory = integer("max_memory", max_memory, 1, 2**62)
+        self.check_finite = check_finite
+        self.center: str | None = None  # a rule of NL-means, where this is one
+        self.register_parameter("log_h", self._bandwidth(bandwidth, learn_bandwidth))
+        self._build(norm)
+        if zero_init:
+            self.conv_out.make_zero()
+
+    def _build(self, norm: str | Norm | None) -> None:
+        """The four projections, by the names and shapes of mmcv's block."""
+        mode, inner = self.settings.mode, self.inter_channels
+        self.g = Projection(self.in_channels, inner, self.axes)
+        self.theta = None if mode == "gaussian" else Projection(self.in_channels, inner, self.axes)
+        untied = self.theta is not None and not self.settings.tied
+        self.phi = Projection(self.in_channels, inner, self.axes) if untied else None
+        self.concat_project = None
+        if mode == "concatenation":
+            self.concat_project = Projection(2 * inner, 1, 2, bias=False)
+        self.conv_out = Output(inner, self.in_channels, self.axes, norm)
+
+    def _bandwidth(self, bandwidth: float | None, learn: bool) -> nn.Parameter | None:
+        """log h of the euclidean mode: a logarithm stays in range whatever the step."""
+        if self.settings.mode != "euclidean":
+            if bandwidth is not None or learn:
+                raise InvalidValueError('bandwidth and learn_bandwidth belong to mode="euclidean"')
+            return None
+        h = (
+            self.settings.bandwidth(self.inter_channels)
+            if bandwidth is None
+            else number("bandwidth", bandwidth)
+        )
+        if h == 0:
+            raise InvalidValueError("bandwidth must be > 0, got 0")
+        return nn.Parameter(torch.tensor(math.log(h)), requires_grad=bool(learn))
+
+    # --- evaluation --------------------------------------------------------------------------
+
+    def forward(self, x: Tensor, *, return_attention: bool = False) -> Any:
+        """The block of (B, C, *grid): the same shape and type; or that and the attention maps.
+
+        The maps, (B, N, *keys) for N = prod(grid) queries, take memory in N squared: a MemoryLimitError
+        beyond `max_memory`.  :meth:`attention` gives those of named queries instead.
+        """
+        self._check(x)
+        with torch.autocast(x.device.type, enabled=False):
+            work = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x  # products exceed a half
+            query, key, value = self.embedded(work)
+            mean = attend(query, key, value, self._task(query))
+            result = self.conv_out(mean, x.dtype)
+            if self.settings.residual:
+                result = work + result
+            result = saturated(result, x.dtype)
+            if not return_attention:
+                return result
+            return result, all_rows(query, key, self._task(query))
+
+    def attention(self, x: Tensor, queries: Sequence[Sequence[int]]) -> Tensor:
+        """The attention maps of some queries, without those of the others.
+
+        Parameters
+        ----------
+        x : Tensor, shape (B, C, *grid)
+            Features, as for the block.
+        queries : sequence of sequence of int
+            n positions, each one index per grid axis.
+
+        Returns
+        -------
+        Tensor, shape (B, n, *keys)
+            The factor of every key's value: the sum over a row is 1 where `normalisation` is
+            "softmax".  `keys` is the grid, or the pooled grid with `sub_sample`.
+
+        Raises
+        ------
+        InvalidValueError, InvalidTypeError
+            For positions outside of the grid, and as the block.
+        MemoryLimitError
+            For more maps than `max_memory` holds.
+        """
+        self._check(x)
+        with torch.autocast(x.device.type, enabled=False):
+            work = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+            query, key, _ = self.embedded(work)
+            return named_rows(query, key, queries, self._task(query))
+
+    def embedded(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries (B, *grid, D), keys (B, *keys, D) and values (B, *keys, V) of (B, C, *grid)."""
+        x = x.movedim(1, -1)
+        factors = self.settings.pooling(self.axes)
+        before = self.settings.pool_position == "before"
+        compared = self._compared(x)
+        source = max_pool(x, factors, xp) if factors and before else x
+        key = compared if source is x else self._compared(source)
+        key = key if self.phi is None else self.phi(source)
+        value = self.g(source)
+        if factors and not before:
+            key, value = max_pool(key, factors, xp), max_pool(value, factors, xp)
+        if self.settings.unit_length:
+            same = key is compared
+            compared = unit(compared, xp)
+            key = compared if same else unit(key, xp)
+        return compared, key, value
+
+    def _compared(self, x: Tensor) -> Tensor:
+        return x if self.theta is None else self.theta(x)
+
+    def _task(self, query: Tensor) -> Task:
+        """How the core takes this block's mean."""
+        weight = None
+        if self.concat_project is not None:
+            weight = self.concat_project.conv.weight.flatten().to(query.dtype)
+        h = 1.0 if self.log_h is None else self.log_h.to(query.dtype).exp()
+        similarity = self.settings.similarity(query.shape[-1], weight=weight, h=h)
+        return Task.of(
+            similarity,
+            task_normalisation(self.settings),
+            self.settings.radii(self.axes),
+            self.center,
+            self.max_memory,
+        )
+
+    def _check(self, x: Tensor) -> None:
+        if not isinstance(x, torch.Tensor):
+            raise InvalidTypeError(f"x must be a torch tensor, got {type(x).__name__}; use torch.as_tensor")
+        if not x.is_floating_point():
+            raise InvalidTypeError(f"x must be of a floating type, got {x.dtype}; use x.float()")
+        if x.ndim != self.axes + 2:
+            raise InvalidValueError(
+                f"{type(self).__name__} takes (batch, channels, {self.axes} grid axes), "
+                f"got shape {tuple(x.shape)}"
+            )
+        if x.shape[1] != self.in_channels:
+            raise InvalidValueError(f"x must have {self.in_channels} channels, got {x.shape[1]}")
+        if 0 in x.shape[1:]:
+            raise InvalidValueError(f"x must have at least one position, got shape {tuple(x.shape)}")
+        if self.check_finite and not bool(torch.isfinite(x).all()):
+            count = int((~torch.isfinite(x)).sum())
+            first = (~torch.isfinite(x)).nonzero()[0].tolist()
+            raise InvalidValueError(
+                f"x holds {count} values that are not finite, the first at {first}; "
+                "find where they arise, or build the block with check_finite=False"
+            )
+
+    # --- state -------------------------------------------------------------------------------
+
+    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """Also take the names of blocks whose pooling stands in a sequence with the projection."""
+        for name in [n for n in state if n.startswith(prefix)]:
+            for module in self._pooled:
+                if name.startswith(f"{prefix}{module}.0."):
+                    state[f"{prefix}{module}." + name.removeprefix(f"{prefix}{module}.0.")] = state.pop(name)
+        super()._load_from_state_dict(state, prefix, *rest)
+
+    def extra_repr(self) -> str:
+        return f"{self.in_channels}, {self.inter_channels}, {self.settings}"
+
+
+class NonLocal1d(_NonLocal):
+    """The non-local block for sequences: (B, C, N); see :class:`NonLocal2d`."""
+
+    axes = 1
+
+
+class NonLocal2d(_NonLocal):
+    """The non-local block for images: (B, C, H, W) to the same shape.
+
+    ``z = x + W_z(y)`` with y the non-local mean of g(x), weighted by the similarity of theta(x) and
+    phi(x); the four are 1 x 1 convolutions.  The names in the state dict are those of mmcv's block,
+    whose weights load (with ``sub_sample=True`` too).  At construction the block is an identity.
+
+    Parameters
+    ----------
+    in_channels : int
+        Channels C of the input.
+    inter_channels : int, optional
+        Width of the embeddings and of g.  Default: half of `in_channels`, at least 1.
+    bandwidth : float, optional
+        h of ``exp(-|q - k|^2 / h^2)`` in mode "euclidean", > 0.  Default: sqrt(0.1) with
+        `unit_length`, which starts sharp, else ``sqrt(2) D ** 0.25``.
+    learn_bandwidth : bool
+        Whether log h is trained.
+    norm : "batch" or callable, optional
+        A norm after W_z: batch normalisation, or what ``norm(channels)`` returns.
+    zero_init : bool
+        Start as an identity: zeros in the norm's weight and bias, or in W_z where there is no norm.
+        In the first step only these get a gradient, in the second theta, phi and g too.
+    max_memory : int
+        Bytes one evaluation may take beyond its input; more is refused before it is allocated.
+    check_finite : bool
+        Refuse NaN and infinity; on a GPU this waits for the input.
+    **settings
+        `mode`, `normalisation`, `scale`, `window`, `sub_sample`, `pool_position`, `tied`,
+        `unit_length` and `residual`: see :class:`nlmeans.block_settings.BlockSettings`.
+
+    Raises
+    ------
+    InvalidValueError, InvalidTypeError
+        At construction for unknown or contradictory settings, in a call for inputs that do not fit.
+    MemoryLimitError
+        For a map that does not fit `max_memory`.
+
+    Notes
+    -----
+    No mode builds the N x N weights; time and memory are in :mod:`nlmeans.learned.attend`.
+    Half types are computed in float32; a result beyond their range is the largest number they have.
+
+    References
+    ----------
+    X. Wang, R. Girshick, A. Gupta, K. He, "Non-local neural networks", CVPR 2018,
+    doi:10.1109/CVPR.2018.00813.
+
+    Examples
+    --------
+    >>> block = NonLocal2d(8, mode="euclidean", tied=True, unit_length=True, window=3)
+    >>> x = torch.randn(1, 8, 12, 10)
+    >>> bool((block(x) == x).all())
+    True
+    >>> block.attention(x, [(5, 5), (0, 0)]).shape
+    torch.Size([1, 2, 12, 10])
+    """
+
+    axes = 2
+
+
+class NonLocal3d(_NonLocal):
+    """The non-local block for volumes and video: (B, C, T, H, W); see :class:`NonLocal2d`."""
+
+    axes = 3

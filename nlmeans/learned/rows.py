@@ -1,0 +1,65 @@
+"""Attention maps: the factors a query gives to the keys' values, for named queries or for all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from array_api_compat import torch as xp
+
+from nlmeans.errors import InvalidTypeError, InvalidValueError, shown
+from nlmeans.learned.attend import Tensor, refuse_beyond, weights
+from nlmeans.parameters import integer
+from nlmeans.similarity import Euclidean, Task, divided
+
+
+def named_rows(query: Tensor, key: Tensor, queries: Sequence[Sequence[int]], task: Task) -> Tensor:
+    """The maps of n positions: (B, n, *keys)."""
+    grid = tuple(query.shape[1:-1])
+    if not isinstance(queries, Sequence) or isinstance(queries, str):
+        raise InvalidTypeError(f"queries must be a sequence of positions, got {shown(queries)}")
+    at = [_position(q, grid) for q in queries]
+    index = torch.tensor(at, dtype=torch.long, device=query.device).reshape(len(at), len(grid))
+    return _rows(query, key, index, task)
+
+
+def all_rows(query: Tensor, key: Tensor, task: Task) -> Tensor:
+    """The maps of every position: (B, N, *keys)."""
+    return _rows(query, key, _positions(tuple(query.shape[1:-1]), query.device), task)
+
+
+def _position(at: Sequence[int], grid: tuple[int, ...]) -> list[int]:
+    if not isinstance(at, tuple | list) or len(at) != len(grid):
+        raise InvalidValueError(f"a query must have {len(grid)} indices, one per grid axis, got {shown(at)}")
+    return [integer("queries", i, 0, n - 1) for i, n in zip(at, grid, strict=True)]
+
+
+def _positions(grid: tuple[int, ...], device: torch.device) -> Tensor:
+    return torch.cartesian_prod(*(torch.arange(n, device=device) for n in grid)).reshape(-1, len(grid))
+
+
+def _rows(query: Tensor, key: Tensor, at: Tensor, task: Task) -> Tensor:
+    """The maps of the positions `at` (n, axes), by the core's formula."""
+    keys = tuple(key.shape[1:-1])
+    batch, rows = query.shape[0], at.shape[0]
+    refuse_beyond(
+        4 * batch * rows * math.prod(keys) * query.element_size(),
+        task.memory_limit,
+        batch,
+        rows,
+        math.prod(keys),
+        "name fewer queries",
+    )
+    chosen, flat = query[:, *at.unbind(1)], key.flatten(1, -2)
+    if isinstance(task.similarity, Euclidean):
+        middle = flat.detach().mean(1, keepdim=True)
+        chosen, flat = chosen - middle, flat - middle
+    votes = itself = None
+    if task.window is not None or task.center is not None:
+        apart = (at[:, None] - _positions(keys, key.device)[None]).abs()
+        itself = (apart == 0).all(-1) if task.center is not None else None
+        if task.window is not None:
+            votes = (apart <= torch.tensor(task.window, device=key.device)).all(-1)
+    f, total = weights(chosen, flat, votes, itself, task)
+    return divided(f, total[..., None], xp).unflatten(-1, keys)

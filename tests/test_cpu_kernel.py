@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import sysconfig
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -139,6 +142,27 @@ def test_what_progress_raises_stops_the_threads():
             assert not thread.is_alive()
 
 
+def test_an_interrupt_while_waiting_ends_the_call_and_every_thread():
+    code = """
+import signal, threading, numpy as np, nlmeans
+image = np.random.default_rng(0).random((1200, 600), dtype=np.float32)
+for n in range(12):
+    signal.setitimer(signal.ITIMER_REAL, 0.01 + 0.01 * n)
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        nlmeans.denoise(image, sigma=0.1, k=0.5, patch_radius=2, search_radius=10, backend="cpu", workers=2)
+        print("ended")
+    except KeyboardInterrupt:
+        print("interrupted")
+print(threading.active_count())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    *outcomes, threads = done.stdout.split()
+    assert outcomes.count("interrupted") >= 6
+    assert threads == "1"
+
+
 def test_without_the_extension_the_reason_is_given_and_the_reference_is_used():
     code = """
 import sys, warnings
@@ -160,3 +184,39 @@ except nlmeans.BackendUnavailableError as error:
     assert "install a C compiler" in lines[0]
     assert lines[1] == "True"
     assert 'backend="cpu" cannot run' in lines[2]
+
+
+def test_the_c_code_is_clean_under_address_and_overflow_sanitizers(tmp_path):
+    compiler = shutil.which("gcc")
+    sources = Path(__file__).parent.parent / "kernels" / "cpu"
+    if compiler is None or not sources.exists() or not sys.platform.startswith("linux"):
+        pytest.skip("there is no gcc, or no source tree")
+    runtime = subprocess.run(
+        [compiler, "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
+    )
+    module = tmp_path / "_cpu.so"
+    include = ["-I", sysconfig.get_path("include")]
+    checked = ["-fsanitize=address,shift,signed-integer-overflow", "-fno-sanitize-recover=all"]
+    objects = []
+    for source in sorted(sources.glob("*.c")):  # one instruction set is checked: the code is the same for all
+        watch = [] if source.stem.startswith("avx") else checked
+        objects.append(str(tmp_path / f"{source.stem}.o"))
+        build = [compiler, "-c", "-fPIC", "-std=c11", "-O1", *watch, *include, "-o", objects[-1], str(source)]
+        subprocess.run(build, capture_output=True, check=True)
+    link = [compiler, "-shared", *checked, "-o", str(module), *objects]
+    subprocess.run(link, capture_output=True, check=True)
+    code = f"""
+import importlib.util, sys
+spec = importlib.util.spec_from_file_location("nlmeans._cpu", {str(module)!r})
+sys.modules["nlmeans._cpu"] = module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import test_cpu_kernel as tests
+assert tests.cpu._kernel is module
+for seed in range(200, 240):
+    tests.test_both_entries_match_the_reference(seed)
+print("clean")
+"""
+    told = {"LD_PRELOAD": runtime.stdout.strip(), "ASAN_OPTIONS": "detect_leaks=0", "NLMEANS_ISA": "baseline"}
+    done = subprocess.run([sys.executable, "-c", code], env=os.environ | told, capture_output=True, text=True)
+    assert done.stdout.strip() == "clean", done.stderr[-3000:]

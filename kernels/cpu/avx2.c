@@ -8,9 +8,7 @@
 #endif
 #define LANES 8
 #define NLM_BAND nlm_band_avx2
-#define NLM_SPREAD nlm_spread_avx2
 #include "window.h"
-#include "spread.h"
 #if defined(__clang__)
 #pragma clang attribute pop
 #endif

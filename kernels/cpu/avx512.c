@@ -8,9 +8,7 @@
 #endif
 #define LANES 16
 #define NLM_BAND nlm_band_avx512
-#define NLM_SPREAD nlm_spread_avx512
 #include "window.h"
-#include "spread.h"
 #if defined(__clang__)
 #pragma clang attribute pop
 #endif

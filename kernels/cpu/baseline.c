@@ -7,6 +7,4 @@
 #define LANES 1
 #endif
 #define NLM_BAND nlm_band_baseline
-#define NLM_SPREAD nlm_spread_baseline
 #include "window.h"
-#include "spread.h"

@@ -1,11 +1,16 @@
-/* Vectors of LANES floats, for one instruction set; included by kernel.h, once per translation unit. */
+/* Vectors of LANES floats, for one instruction set; included by window.h, once per translation unit. */
+
+/* One step of the work: so many rows, vectors along x, shifts along x. */
+enum { ROWS = 8, COLUMNS = 8, SHIFTS = 8, STEP = ROWS * COLUMNS };
+enum { MOST_FIXED = 9 }; /* patches up to this size have loops of their own */
+
 #if defined(__GNUC__)
 #define INLINE static inline __attribute__((always_inline, unused))
-#define ALIGNED __attribute__((aligned(64)))
+#define UNROLL _Pragma("GCC unroll 16")
 typedef float vec __attribute__((vector_size(4 * LANES)));
 #else /* one lane: plain C for compilers without vector types */
 #define INLINE static inline
-#define ALIGNED
+#define UNROLL
 typedef float vec;
 #endif
 

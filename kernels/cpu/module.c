@@ -134,7 +134,6 @@ static PyObject *band(PyObject *module, PyObject *args)
         PyErr_SetString(PyExc_ValueError, "the search radius must be >= 0, and the rows a part of the plane.");
         goto done;
     }
-    index_t below = p.H - last < p.Ry ? p.H - last : p.Ry;
     index_t sums = p.V + 1 + (peak != Py_None) + (squares != Py_None);
     if (!(p.vote = floats(&b, vote, "vote", plane, 0)) || !(p.taps_y = taps(&b, down, "taps[0]", &p.ry)) ||
         !(p.taps_x = taps(&b, along, "taps[1]", &p.rx)) ||
@@ -142,7 +141,6 @@ static PyObject *band(PyObject *module, PyObject *args)
         !(p.scale = plane_or_number(&b, scale, "scale", plane, &p.scale_is_plane)) ||
         !(p.numerator = floats(&b, numerator, "numerator", p.V * plane, 1)) ||
         !(p.denominator = floats(&b, denominator, "denominator", plane, 1)) ||
-        !(p.spill = floats(&b, spill, "spill", sums * below * p.W, 1)) ||
         (peak != Py_None && !(p.peak = floats(&b, peak, "peak", plane, 1))) ||
         (squares != Py_None && !(p.squares = floats(&b, squares, "squares", plane, 1))) ||
         (normaliser != Py_None && !(p.normaliser = floats(&b, normaliser, "normaliser", plane, 0))) ||
@@ -152,6 +150,9 @@ static PyObject *band(PyObject *module, PyObject *args)
         PyErr_SetString(PyExc_ValueError, "centre is needed within one plane.");
         goto done;
     }
+    nlm_spill(&p, first, last);
+    if (!(p.spill = floats(&b, spill, "spill", sums * (p.above + p.below) * p.W, 1)))
+        goto done;
     int failed;
     Py_BEGIN_ALLOW_THREADS
     failed = nlm_band(&p, first, last);

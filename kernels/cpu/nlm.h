@@ -28,9 +28,13 @@ struct pair {
     float *denominator;   /* (H, W) */
     float *peak;          /* (H, W) or NULL */
     float *squares;       /* (H, W) or NULL */
-    float *spill;         /* (V + 1 + peak + squares, min(Ry, H - last), W): sums for the rows after the band */
+    float *spill;         /* (V + 1 + peak + squares, above + below, W): sums for the rows around the band */
+    index_t above, below; /* rows of the spill: see nlm_spill */
     const volatile unsigned char *stop; /* != 0: give up soon; what was written is then meaningless */
 };
+
+/* Sets above and below. */
+void nlm_spill(struct pair *p, index_t first, index_t last);
 
 /* Sums for the rows first..last-1 of the plane (and into spill); 0, or -1 without memory. */
 int nlm_band(const struct pair *p, index_t first, index_t last);

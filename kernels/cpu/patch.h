@@ -33,43 +33,30 @@ INLINE void box_column(const vec *a, const vec *b, index_t channels, index_t n, 
     }
 }
 
-/* The same with taps[n]. */
-INLINE void tap_column(const vec *a, const vec *b, index_t channels, const vec *taps, index_t n, int outputs, vec *sums,
-                       index_t stride)
+/* The same with taps[0 .. n / 2], which are symmetric; terms[outputs - 1 + n] is scratch memory. */
+INLINE void tap_column(const vec *a, const vec *b, index_t channels, const vec *taps, index_t n, int outputs, vec *terms,
+                       vec *sums, index_t stride)
 {
-    vec sum[8];
-    for (int i = 0; i < outputs; i++)
-        sum[i] = splat(0);
-    for (int o = 0; o < outputs - 1; o++) {
-        vec term = add_square(splat(0), a + o * channels, b + o * channels, channels);
-        for (int i = 0; i <= o; i++)
-            sum[i] += taps[o - i] * term;
+    for (index_t o = 0; o < outputs - 1 + n; o++)
+        terms[o] = add_square(splat(0), a + o * channels, b + o * channels, channels);
+    for (int i = 0; i < outputs; i++) {
+        vec sum = taps[n / 2] * terms[i + n / 2];
+        for (index_t o = 0; o < n / 2; o++)
+            sum += taps[o] * (terms[i + o] + terms[i + n - 1 - o]);
+        sums[i * stride] = sum;
     }
-    for (index_t o = outputs - 1; o < n; o++) {
-        vec term = add_square(splat(0), a + o * channels, b + o * channels, channels);
-        for (int i = 0; i < outputs; i++)
-            sum[i] += taps[o - i] * term;
-    }
-    a += n * channels, b += n * channels, taps += n - 1;
-    for (int o = 0; o < outputs - 1; o++) {
-        vec term = add_square(splat(0), a + o * channels, b + o * channels, channels);
-        for (int i = o + 1; i < outputs; i++)
-            sum[i] += taps[o + 1 - i] * term;
-    }
-    for (int i = 0; i < outputs; i++)
-        sums[i * stride] = sum[i];
 }
 
-/* Along x the first `margin` terms lie in one place and the rest in another: the columns of the step before. */
+/* Along x the terms come from two places: the last ones of the step before, and those of this step. */
 INLINE vec term(const vec *before, const vec *now, index_t margin, index_t o)
 {
     return o < margin ? before[o] : now[o - margin];
 }
 
-/* terms[first .. first + outputs - 1 + n) -> sums[outputs], each begun with `start` */
-INLINE void box_line(const vec *before, const vec *now, index_t margin, index_t first, index_t n, int outputs, vec start,
-                     vec *sums)
+/* Windows first .. first + outputs - 1 -> sums[outputs], each begun with `start` */
+INLINE void box_line(const vec *before, const vec *now, index_t first, index_t n, int outputs, vec start, vec *sums)
 {
+    const index_t margin = n - 1, last = first + n - 1;
     vec suffix[8], prefix, common = start;
     for (index_t o = outputs - 1; o < n; o++)
         common += term(before, now, margin, first + o);
@@ -77,31 +64,70 @@ INLINE void box_line(const vec *before, const vec *now, index_t margin, index_t 
     for (int o = outputs - 2; o >= 0; o--)
         suffix[o] = suffix[o + 1] + term(before, now, margin, first + o);
     sums[0] = suffix[0];
-    first += n - 1;
-    prefix = term(before, now, margin, first + 1);
+    prefix = term(before, now, margin, last + 1);
     for (int o = 1; o < outputs; o++) {
         sums[o] = suffix[o] + prefix;
         if (o < outputs - 1)
-            prefix += term(before, now, margin, first + o + 1);
+            prefix += term(before, now, margin, last + o + 1);
     }
 }
 
-INLINE void tap_line(const vec *before, const vec *now, index_t margin, index_t first, const vec *taps, index_t n,
-                     int outputs, vec start, vec *sums)
+INLINE void tap_line(const vec *before, const vec *now, const vec *taps, index_t first, index_t n, int outputs,
+                     vec start, vec *sums)
 {
-    vec sum[8];
-    for (int i = 0; i < outputs; i++)
-        sum[i] = start;
-    for (int o = 0; o < outputs - 1; o++)
-        for (int i = 0; i <= o; i++)
-            sum[i] += taps[o - i] * term(before, now, margin, first + o);
-    for (index_t o = outputs - 1; o < n; o++)
-        for (int i = 0; i < outputs; i++)
-            sum[i] += taps[o - i] * term(before, now, margin, first + o);
-    first += n, taps += n - 1;
-    for (int o = 0; o < outputs - 1; o++)
-        for (int i = o + 1; i < outputs; i++)
-            sum[i] += taps[o + 1 - i] * term(before, now, margin, first + o);
-    for (int i = 0; i < outputs; i++)
-        sums[i] = sum[i];
+    for (index_t i = first; i < first + outputs; i++) {
+        vec sum = start + taps[n / 2] * term(before, now, n - 1, i + n / 2);
+        for (index_t o = 0; o < n / 2; o++)
+            sum += taps[o] * (term(before, now, n - 1, i + o) + term(before, now, n - 1, i + n - 1 - o));
+        *sums++ = sum;
+    }
 }
+
+/* The last `kept` terms become those of the step before. */
+INLINE void keep(vec *before, const vec *now, index_t kept)
+{
+    if (kept <= COLUMNS)
+        for (index_t i = 0; i < kept; i++)
+            before[i] = now[COLUMNS - kept + i];
+    else {
+        for (index_t i = 0; i < kept - COLUMNS; i++)
+            before[i] = before[i + COLUMNS];
+        for (index_t i = 0; i < COLUMNS; i++)
+            before[kept - COLUMNS + i] = now[i];
+    }
+}
+
+/* The other way round: `sources` neighbouring terms are spread over the rows of their patches, sums[i] being the sum
+ * of the terms i - n + 1 .. i that there are, i < sources + n - 1; added to what is there for i < joined.
+ * Needs n >= sources - 1. */
+INLINE void box_spread(const vec *terms, index_t n, int sources, index_t joined, vec *sums)
+{
+    vec run = terms[0];
+    for (int i = 0; i < sources && i < n; i++) {
+        if (i)
+            run += terms[i];
+        sums[i] = i < joined ? sums[i] + run : run;
+    }
+    for (index_t i = sources; i < n; i++) /* rows in reach of all */
+        sums[i] = i < joined ? sums[i] + run : run;
+    run = terms[sources - 1];
+    for (index_t i = sources - 1; i > 0; i--) {
+        sums[i + n - 1] = i + n - 1 < joined ? sums[i + n - 1] + run : run;
+        if (i > 1)
+            run += terms[i - 1];
+    }
+}
+
+INLINE void tap_spread(const vec *terms, const vec *taps, index_t n, vec *sums)
+{
+    UNROLL for (index_t i = 0; i < ROWS + n - 1; i++) {
+        const index_t first = i < n ? 0 : i - n + 1;
+        vec run = taps[least(i - first, n - 1 - i + first)] * terms[first];
+        UNROLL for (index_t o = first + 1; o <= i && o < ROWS; o++)
+            run += taps[least(i - o, n - 1 - i + o)] * terms[o];
+        sums[i] = run;
+    }
+}
+
+/* Row i of a stack of steps, more rows than one step has. */
+INLINE vec *row_of(vec *sums, index_t i) { return sums + i / ROWS * SHIFTS * STEP + i % ROWS * COLUMNS; }

@@ -4,8 +4,6 @@
  * a row are neighbouring vectors, every load is aligned, and no lane ever needs another lane's number.
  * The price is a margin for every lane, (k + margin) / k; k is 128 where the plane is wide enough. */
 
-enum { ROWS = 8, COLUMNS = 8, SHIFTS = 8 }; /* one step of the sweep: rows, vectors along x, shifts along x */
-
 struct block {
     index_t x0, k;
 };

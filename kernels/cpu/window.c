@@ -5,9 +5,13 @@
 int nlm_band_baseline(const struct pair *, index_t, index_t);
 int nlm_band_avx2(const struct pair *, index_t, index_t);
 int nlm_band_avx512(const struct pair *, index_t, index_t);
-int nlm_spread_baseline(const struct pair *, index_t, index_t);
-int nlm_spread_avx2(const struct pair *, index_t, index_t);
-int nlm_spread_avx512(const struct pair *, index_t, index_t);
+
+void nlm_spill(struct pair *p, index_t first, index_t last)
+{
+    index_t up = p->normaliser ? p->ry : 0, down = p->Ry + up;
+    p->above = first < up ? first : up;
+    p->below = p->H - last < down ? p->H - last : down;
+}
 
 #if NLM_X86
 #include <xmmintrin.h>
@@ -23,15 +27,11 @@ int nlm_isa_runs(int isa)
     return isa == 1 ? avx2 : 1;
 }
 
-typedef int (*loops)(const struct pair *, index_t, index_t);
-static const loops accumulate[] = {nlm_band_avx512, nlm_band_avx2, nlm_band_baseline};
-static const loops aggregate[] = {nlm_spread_avx512, nlm_spread_avx2, nlm_spread_baseline};
-
 int nlm_band(const struct pair *p, index_t first, index_t last)
 {
     unsigned mode = _mm_getcsr();
     _mm_setcsr(mode | 0x8040); /* flush to zero, denormals are zero: tiny weights would cost 15 % */
-    int failed = (p->normaliser ? aggregate : accumulate)[p->isa](p, first, last);
+    int failed = (p->isa == 0 ? nlm_band_avx512 : p->isa == 1 ? nlm_band_avx2 : nlm_band_baseline)(p, first, last);
     _mm_setcsr(mode);
     return failed;
 }
@@ -39,9 +39,5 @@ int nlm_band(const struct pair *p, index_t first, index_t last)
 const char *const nlm_isa_names[] = {"baseline"};
 const int nlm_isa_count = 1;
 int nlm_isa_runs(int isa) { return isa == 0; }
-
-int nlm_band(const struct pair *p, index_t first, index_t last)
-{
-    return (p->normaliser ? nlm_spread_baseline : nlm_band_baseline)(p, first, last);
-}
+int nlm_band(const struct pair *p, index_t first, index_t last) { return nlm_band_baseline(p, first, last); }
 #endif

@@ -11,9 +11,10 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import import_module
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -105,7 +106,8 @@ class _Call:
         key = query if pair.key is pair.query else _float32("key", pair.key)
         self.sums = sums
         self.height, self.width = pair.vote.shape
-        self.reach = pair.radius[0]
+        self.up = 0 if normaliser is None else pair.patch_radius[0]
+        self.down = pair.radius[0] + self.up
         self.stop = bytearray(1)
         optional = (
             None if a is None else _float32(n, a) for n, a in (("normaliser", normaliser), ("centre", centre))
@@ -133,18 +135,18 @@ class _Call:
         optional = (a for a in (self.sums.peak, self.sums.squares) if a is not None)
         return [*self.sums.numerator, self.sums.denominator, *optional]
 
-    def band(self, first: int) -> _Spill:
-        """One band, in a thread of its own: its rows are written, the spill is handed back."""
+    def band(self, first: int) -> tuple[_Spill, _Spill]:
+        """One band, in a thread of its own: its rows are written, the spills are handed back."""
         last = min(first + _BAND, self.height)
-        rows = min(self.reach, self.height - last)
-        spill = np.zeros((len(self.planes()), rows, self.width), np.float32)
+        above, below = min(self.up, first), min(self.down, self.height - last)
+        spill = np.zeros((len(self.planes()), above + below, self.width), np.float32)
         if not self.stop[0]:
             _kernel.band((first, last), self.isa, self.stop, *self.arguments, spill)
-        return _Spill(last, spill)
+        return _Spill(first - above, spill[:, :above]), _Spill(last, spill[:, above:])
 
-    def add(self, spill: _Spill, first: int) -> None:
-        """A spill's part in the band that begins at `first`; peaks are compared, all else is added."""
-        top, bottom = max(first, spill.first), min(first + _BAND, spill.first + spill.planes.shape[1])
+    def add(self, spill: _Spill, first: int, last: int) -> None:
+        """A spill's part in some rows; peaks are compared, all else is added."""
+        top, bottom = max(first, spill.first), min(last, spill.first + spill.planes.shape[1])
         if top >= bottom:
             return
         for plane, part in zip(
@@ -160,11 +162,12 @@ def _in_bands(call: _Call, run: Run) -> Sums:
     spills: deque[_Spill] = deque()
     with ThreadPoolExecutor(run.workers, thread_name_prefix="nlmeans") as pool:
         try:
-            for first, spill in _finished(pool, call, run):
+            for first, (above, below) in _finished(pool, call, run):
                 for earlier in spills:
-                    call.add(earlier, first)
-                spills.append(spill)
-                while spills and spills[0].first + spills[0].planes.shape[1] <= spill.first:
+                    call.add(earlier, first, below.first)
+                call.add(above, 0, first)
+                spills.append(below)
+                while spills and spills[0].first + spills[0].planes.shape[1] <= below.first:
                     spills.popleft()
                 if run.tick is not None:
                     run.tick(min(share, 1 - first / call.height))
@@ -175,17 +178,33 @@ def _in_bands(call: _Call, run: Run) -> Sums:
     return call.sums
 
 
-def _finished(pool: ThreadPoolExecutor, call: _Call, run: Run) -> Iterator[tuple[int, _Spill]]:
-    """Bands from the top down; only a few more than there are workers at a time, so memory stays small."""
-    waiting: deque[tuple[int, Future[_Spill]]] = deque()
-    starts = iter(range(0, call.height, _BAND))
-    while True:
-        while len(waiting) < 2 * run.workers and (start := next(starts, None)) is not None:
-            waiting.append((start, pool.submit(call.band, start)))
-        if not waiting:
-            return
-        first, band = waiting.popleft()
-        while not wait([band], timeout=_TICK).done:
-            if run.tick is not None:
-                run.tick(0.0)
-        yield first, band.result()
+def _finished(pool: ThreadPoolExecutor, call: _Call, run: Run) -> Iterator[tuple[int, tuple[_Spill, _Spill]]]:
+    """Bands from the top down; only a few more than there are workers at a time, so memory stays small.
+
+    They come through a queue: an interrupt while waiting for a future can leave its lock held for ever.
+    """
+    results: SimpleQueue[tuple[int, Any]] = SimpleQueue()
+
+    def work(first: int) -> None:
+        try:
+            results.put((first, call.band(first)))
+        except BaseException as error:  # raised again where the bands are joined
+            results.put((first, error))
+
+    starts = range(0, call.height, _BAND)
+    begun, done = 0, {}
+    for number, first in enumerate(starts):
+        for start in starts[begun : number + 2 * run.workers]:
+            pool.submit(work, start)
+            begun += 1
+        while first not in done:
+            try:
+                finished, result = results.get(timeout=_TICK)
+                done[finished] = result
+            except Empty:
+                if run.tick is not None:
+                    run.tick(0.0)
+        result = done.pop(first)
+        if isinstance(result, BaseException):
+            raise result
+        yield first, result

@@ -1,0 +1,156 @@
+/* accumulate along x: ROWS rows and up to SHIFTS shifts (dy, d), (dy, d + 1), .. of COLUMNS vectors a step. */
+
+INLINE void columns_of(const struct work *w, const vec *a, const vec *b, index_t channels, index_t n, int outputs,
+                       int tapped, index_t count, index_t rows, vec *restrict sums, index_t stride)
+{
+    vec few[ROWS + MOST_FIXED - 1], *terms = n <= MOST_FIXED ? few : w->rows;
+    for (index_t t = 0; t < count; t++, a += w->deep_query * channels, b += w->deep_key * channels)
+        for (index_t i = 0; i < rows; i += outputs) {
+            const vec *u = a + i * channels, *v = b + i * channels;
+            if (tapped)
+                tap_column(u, v, channels, w->taps_y, n, outputs, terms, sums + i * stride + t, stride);
+            else
+                box_column(u, v, channels, n, outputs, sums + i * stride + t, stride);
+        }
+}
+
+/* Sums along y of `count` columns: a, b at the top of the first. */
+static void sum_columns(const struct work *w, const vec *a, const vec *b, index_t count, index_t rows, vec *sums,
+                        index_t stride)
+{
+    const index_t n = w->ny, C = w->channels;
+#define COLUMNS_OF(channels, n, outputs, tapped) \
+    columns_of(w, a, b, channels, n, outputs, tapped, count, rows, sums, stride)
+#define COLUMNS_IN(channels)                                                                     \
+    (n == 1            ? COLUMNS_OF(channels, 1, 2, 0)                                           \
+     : !w->tapped_y    ? n < 7 ? COLUMNS_OF(channels, n, 4, 0) : COLUMNS_OF(channels, n, 8, 0)   \
+     : n == 3          ? COLUMNS_OF(channels, 3, 8, 1)                                           \
+     : n == 5          ? COLUMNS_OF(channels, 5, 8, 1)                                           \
+     : n == 7          ? COLUMNS_OF(channels, 7, 8, 1)                                           \
+     : n <= MOST_FIXED ? COLUMNS_OF(channels, 9, 8, 1)                                           \
+                       : COLUMNS_OF(channels, n, 8, 1))
+    if (C == 1)
+        COLUMNS_IN(1);
+    else if (C == 3)
+        COLUMNS_IN(3);
+    else
+        COLUMNS_IN(C);
+}
+
+/* Sums along y -> sums along x, of some rows. */
+INLINE void lines_of(const struct work *w, vec *restrict before, const vec *restrict now, vec *restrict sums,
+                     index_t rows, index_t n, int outputs, int tapped)
+{
+    const vec start = splat(w->bias ? 0 : -w->p->bias[0]);
+    for (index_t row = 0; row < rows; row++, before += n - 1, now += COLUMNS, sums += COLUMNS) {
+        for (int c = 0; c < COLUMNS; c += outputs)
+            if (tapped)
+                tap_line(before, now, w->taps_x, c, n, outputs, start, sums + c);
+            else
+                box_line(before, now, c, n, outputs, start, sums + c);
+        keep(before, now, n - 1);
+    }
+}
+
+static void sum_lines(const struct work *w, vec *before, const vec *now, vec *sums, index_t rows)
+{
+#define LINES_OF(n, outputs)                                                   \
+    (w->tapped_x ? lines_of(w, before, now, sums, rows, n, outputs, 1) \
+                 : lines_of(w, before, now, sums, rows, n, outputs, 0))
+    if (w->nx == 1)
+        LINES_OF(1, 2);
+    else if (w->nx == 3)
+        LINES_OF(3, 4);
+    else if (w->nx == 5)
+        LINES_OF(5, 4);
+    else if (w->nx == 7)
+        LINES_OF(7, 8);
+    else if (w->nx == 9)
+        LINES_OF(9, 8);
+    else
+        LINES_OF(w->nx, 8);
+}
+
+/* Weights in place. */
+static void weigh(vec *sums, index_t count, int biased)
+{
+    const struct exponential e = exponential();
+    if (biased)
+        for (index_t t = 0; t < count; t++)
+            sums[t] = exp2_of_minus(&e, most_of(sums[t], splat(0)));
+    else
+        for (index_t t = 0; t < count; t++)
+            sums[t] = exp2_of_minus(&e, sums[t]);
+}
+
+static void weigh_by_planes(vec *sums, const vec *bias, const vec *scale, index_t stride, index_t rows)
+{
+    const struct exponential e = exponential();
+    for (index_t row = 0; row < rows; row++, sums += COLUMNS, bias += stride, scale += stride)
+        for (int t = 0; t < COLUMNS; t++)
+            sums[t] = exp2_of_minus(&e, most_of(scale[t] * sums[t] - bias[t], splat(0)));
+}
+
+/* Where one sweep is: ROWS rows from `top` (of the band), of which from..to-1 have candidates, and the shift. */
+struct place {
+    index_t top, from, to, dy, d;
+    const vec *query, *key; /* the first features of the sweep, then of the step */
+};
+
+/* Sums along y of the columns left of the first step, for each shift of the sweep. */
+static struct place first_step(const struct work *w, index_t top, index_t from, index_t to, index_t dy, index_t d,
+                               index_t shifts)
+{
+    const index_t margin = w->nx - 1, deep = w->deep_key * w->channels;
+    struct place s = {top, from, to, dy, d, w->query, w->key + (d - w->dx0) * deep + (dy - w->dy0) * w->channels};
+    for (index_t g = 0; g < shifts; g++)
+        sum_columns(w, s.query, s.key + g * deep, margin, to, w->margins + g * ROWS * margin, margin);
+    s.query += margin * w->deep_query * w->channels, s.key += margin * deep;
+    return s;
+}
+
+static void next_step(const struct work *w, struct place *s)
+{
+    s->query += COLUMNS * w->deep_query * w->channels, s->key += COLUMNS * w->deep_key * w->channels;
+}
+
+/* Scaled patch distances of one step and shift number g of the sweep. */
+static void sum_patches(const struct work *w, const struct place *s, index_t g, vec *sums)
+{
+    const index_t margin = w->nx - 1;
+    sum_columns(w, s->query, s->key + g * w->deep_key * w->channels, COLUMNS, s->to, w->columns, COLUMNS);
+    sum_lines(w, w->margins + (g * ROWS + s->from) * margin, w->columns + s->from * COLUMNS,
+              sums + s->from * COLUMNS, s->to - s->from);
+}
+
+/* Shifts of the next group of a sweep, so that all are about as large. */
+static int group(index_t left, index_t most_shifts)
+{
+    index_t groups = (left + most_shifts - 1) / most_shifts;
+    return (int)((left + groups - 1) / groups);
+}
+
+/* accumulate: rows from..to-1 and shifts (dy, d) .. (dy, d + shifts - 1), all along the block. */
+static void sweep(const struct work *w, index_t top, index_t from, index_t to, index_t dy, index_t d, index_t shifts)
+{
+    const index_t k = w->block.k, long_k = rounded_up(k), rows = to - from;
+    struct place s = first_step(w, top, from, to, dy, d, shifts);
+    for (index_t t = 0; t < k; t += COLUMNS, next_step(w, &s))
+        for (index_t first = 0, count; first < shifts; first += count) {
+            count = group(shifts - first, SHIFTS);
+            for (index_t g = 0; g < count; g++) {
+                vec *weights = w->weights + g * STEP;
+                sum_patches(w, &s, first + g, weights);
+                weights += from * COLUMNS;
+                if (w->bias)
+                    weigh_by_planes(weights, w->bias + from * long_k + t, w->scale + from * long_k + t, long_k, rows);
+                else
+                    weigh(weights, rows * COLUMNS, w->p->bias[0] > 0);
+                for (index_t i = 0; i < rows * COLUMNS && t + COLUMNS > k; i++)
+                    if (t + i % COLUMNS >= k)
+                        weights[i] = splat(0); /* lanes end here */
+            }
+            distribute(w, w->weights + from * COLUMNS, (int)count, w->half ? BOTH : OWN, rows,
+                       (struct spot){top + from, dy, t, d + first});
+        }
+}

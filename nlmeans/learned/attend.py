@@ -18,22 +18,13 @@ Windows are in :mod:`nlmeans.learned.windows`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, TypeAlias
-
-import torch
-from array_api_compat import torch as xp
-from torch.nn.functional import pad, scaled_dot_product_attention
-from torch.utils.checkpoint import checkpoint
 
 from nlmeans.errors import MemoryLimitError
+from nlmeans.learned.whole import CHUNK, Tensor, route
 from nlmeans.learned.windows import windowed
-from nlmeans.similarity import Concatenation, Euclidean, Gaussian, Task, divided, normalised
+from nlmeans.similarity import Concatenation, Task
 
-Tensor: TypeAlias = torch.Tensor
 MEMORY_LIMIT = 2**32  # bytes of everything that is alive at once
-CHUNK = 2**26  # bytes of intermediate tensors of one chunk
-_COPIES = 6  # tensors of the size of one chunk's weights that are alive at once, backward included
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, task: Task) -> Tensor:
@@ -44,122 +35,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, task: Task) -> Tensor:
         return windowed(query, key, value, task)
     check_memory(query, key, value, task)
     flat = [t.flatten(1, -2) for t in (query, key, value)]
-    return _route(task)(flat[0], flat[1], flat[2], task).unflatten(1, grid)
-
-
-def fused(task: Task) -> bool:
-    """Whether the weights are the softmax of a plain product, which the fused attention takes."""
-    if not task.softmax or task.center is not None:
-        return False
-    similarity = task.similarity
-    unclamped = isinstance(similarity, Euclidean) and isinstance(similarity.sigma, float | int)
-    return isinstance(similarity, Gaussian) or (unclamped and similarity.sigma == 0)  # type: ignore[attr-defined]
-
-
-def _route(task: Task) -> Callable[[Tensor, Tensor, Tensor, Task], Tensor]:
-    if fused(task):
-        return _fused
-    if isinstance(task.similarity, Concatenation):
-        return _sorted
-    return _chunked if task.similarity.exponential else _reassociated
-
-
-# --- routes ----------------------------------------------------------------------------------
-
-
-def _fused(query: Tensor, key: Tensor, value: Tensor, task: Task) -> Tensor:
-    """Softmax by the fused attention."""
-    query, key, bias = as_product(query, key, task.similarity)
-    if bias is not None:
-        query, key = torch.cat([query, torch.ones_like(query[..., :1])], -1), torch.cat([key, bias], -1)
-    return attention(query, key, value, None)
-
-
-def as_product(query: Tensor, key: Tensor, similarity: Any) -> tuple[Tensor, Tensor, Tensor | None]:
-    """q', k' and a bias (..., 1) per key with ``q' . k' + bias`` the log of f, up to a constant per query.
-
-    The constant, ``-|q|^2 / h^2`` of the euclidean form, cancels in the softmax.  Features are
-    centred first, which changes no distance and keeps the digits.
-    """
-    if not isinstance(similarity, Euclidean):
-        return query * similarity.scale, key, None
-    middle = key.detach().flatten(1, -2).mean(1).reshape(key.shape[0], *(1,) * (key.ndim - 2), -1)
-    query, key, square = query - middle, key - middle, similarity.h**2
-    return query * (2 / square), key, -(key**2).sum(-1, keepdim=True) / square
-
-
-def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
-    """Fused attention of (B, N, D), (B, M, D), (B, M, V) with equal widths, without which it takes N x M."""
-    width = 8 * math.ceil(max(query.shape[-1], value.shape[-1]) / 8)
-    q, k, v = (pad(t, (0, width - t.shape[-1])).unsqueeze(1) for t in (query, key, value))
-    result: Tensor = scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0)
-    return result.squeeze(1)[..., : value.shape[-1]]
-
-
-def _reassociated(query: Tensor, key: Tensor, value: Tensor, task: Task) -> Tensor:
-    """``(q k^T) v = q (k^T v)``: no weight is ever formed."""
-    both = key.mT @ (value / key.shape[1])
-    return (query * task.similarity.scale) @ both  # type: ignore[attr-defined]
-
-
-def _sorted(query: Tensor, key: Tensor, value: Tensor, task: Task) -> Tensor:
-    """``sum_j relu(a_i + b_j) v_j = a_i sum v_j + sum b_j v_j`` over the j with ``b_j > -a_i``.
-
-    Those are a prefix of the keys in falling order of b.  Sums in float64: the two nearly cancel.
-    """
-    a, b = (t.double() for t in task.similarity.halves(query, key))  # type: ignore[attr-defined]
-    b, order = b.sort(dim=1, descending=True)
-    v = value.double().gather(1, order[..., None].expand_as(value))
-    first = pad(torch.cat([v, b[..., None] * v], -1).cumsum(1), (0, 0, 1, 0))
-    count = torch.searchsorted(-b.detach(), a.detach())  # of -b_j < a_i
-    taken = first.gather(1, count[..., None].expand(-1, -1, first.shape[-1]))
-    plain, weighted = taken.chunk(2, -1)
-    return ((a[..., None] * plain + weighted) / key.shape[1]).to(value.dtype)
-
-
-def _chunked(query: Tensor, key: Tensor, value: Tensor, task: Task) -> Tensor:
-    """Any similarity, some queries at a time; their weights are computed again for the gradient."""
-    if isinstance(task.similarity, Euclidean):
-        middle = key.detach().mean(1, keepdim=True)
-        query, key = query - middle, key - middle
-    index = torch.arange(key.shape[1], device=key.device)
-
-    def chunk(start: int, query: Tensor) -> Tensor:
-        itself = None
-        if task.center is not None:
-            itself = index[start : start + query.shape[1], None] == index
-        return weighted(query, key, value, None, itself, task)
-
-    row = key.shape[0] * max(1, key.shape[1]) * key.element_size() * _COPIES
-    step = max(1, CHUNK // max(1, row))
-    parts = query.split(step, 1)
-    return torch.cat([recomputed(chunk, n * step, part) for n, part in enumerate(parts)], 1)
-
-
-def weighted(
-    query: Tensor, key: Tensor, value: Tensor, votes: Tensor | None, itself: Tensor | None, task: Task
-) -> Tensor:
-    """The definition, by the core: (..., N, D), (..., M, D), (..., M, V) give (..., N, V)."""
-    f, total = weights(query, key, votes, itself, task)
-    return divided(f @ value, total[..., None], xp)
-
-
-def weights(
-    query: Tensor, key: Tensor, votes: Tensor | None, itself: Tensor | None, task: Task
-) -> tuple[Tensor, Tensor]:
-    """f of every query and key, and what it is divided by."""
-    logits = task.similarity.between(query, key, xp, ())
-    return normalised(logits, votes, itself, task, xp, axis=-1)
-
-
-def recomputed(function: Callable[..., Tensor], *arguments: Any) -> Tensor:
-    """A call whose intermediate tensors are not kept for the gradient but computed again."""
-    if not torch.is_grad_enabled():
-        return function(*arguments)
-    return checkpoint(function, *arguments, use_reentrant=False, preserve_rng_state=False)
-
-
-# --- memory ----------------------------------------------------------------------------------
+    return route(task)(flat[0], flat[1], flat[2], task).unflatten(1, grid)
 
 
 def check_memory(query: Tensor, key: Tensor, value: Tensor, task: Task) -> None:

@@ -12,9 +12,10 @@ from torch import nn
 
 from nlmeans.block_settings import BlockSettings, SettingNames, max_pool, task_normalisation, unit
 from nlmeans.errors import InvalidTypeError, InvalidValueError
-from nlmeans.learned.attend import MEMORY_LIMIT, Tensor, attend
+from nlmeans.learned.attend import MEMORY_LIMIT, attend
 from nlmeans.learned.projection import Output, Projection, saturated
 from nlmeans.learned.rows import all_rows, named_rows
+from nlmeans.learned.whole import Tensor
 from nlmeans.parameters import integer, number
 from nlmeans.similarity import Task
 

@@ -9,7 +9,8 @@ import torch
 from array_api_compat import torch as xp
 
 from nlmeans.errors import InvalidTypeError, InvalidValueError, shown
-from nlmeans.learned.attend import Tensor, refuse_beyond, weights
+from nlmeans.learned.attend import refuse_beyond
+from nlmeans.learned.whole import Tensor, weights
 from nlmeans.parameters import integer
 from nlmeans.similarity import Euclidean, Task, divided
 

@@ -92,8 +92,9 @@ def _valid_pixels(arrays: Sequence[Array], mask: Array | None) -> Array | None:
     vote = mask
     for channels in arrays:
         if channels.dtype.kind == "f":
-            finite = namespace(channels).isfinite(channels).all(axis=0)
-            vote = finite if vote is None else vote & finite
+            finite = namespace(channels).isfinite(channels)
+            if not bool(finite.all()):
+                vote = finite.all(axis=0) if vote is None else vote & finite.all(axis=0)
     return None if vote is None or bool(vote.all()) else vote
 
 

@@ -92,14 +92,17 @@ def _plane(block: Block, z: int, geometry: Geometry, backend: Backend, run: Run,
     centre = _centre(own, geometry.center, xp)
     total = own.denominator + centre
     if geometry.aggregate == "pixel":
-        result = (own.numerator + centre * block.value[:, z]) / total
+        result = own.numerator
+        result += centre * block.value[:, z]
+        result /= total
     else:
         normaliser = block.vote[z] / total  # a pixel that is not valid casts no estimates
         both = _sums(
             backend.aggregate(p, run, normaliser, centre if p.own else None)
             for p in _pairs(block, z, geometry, xp)
         )
-        result = both.numerator / xp.where(both.denominator > 0, both.denominator, 1)
+        result = both.numerator
+        result /= xp.where(both.denominator > 0, both.denominator, 1)
     return xp.where(block.vote[z] > 0, result, block.value[:, z])
 
 

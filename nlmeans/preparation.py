@@ -160,8 +160,8 @@ class Prepared:
     def block(self, region: Sequence[slice], to: Any) -> Block:
         """The block of a region, as arrays of the namespace `to`."""
         at = (slice(None), *region)
-        value = self.value_levels.down(to.asarray(self.value[at]), self.dtype)
-        feature, scale, bias = self._feature(at, to)
+        value = self.value_levels.down(to.ascontiguousarray(to.asarray(self.value[at])), self.dtype)
+        feature, scale, bias = self._feature(at, value, to)
         if self.vote is None:
             vote = to.ones(value.shape[1:], dtype=self.dtype)
         else:
@@ -169,14 +169,20 @@ class Prepared:
             value = to.where(vote > 0, value, 0)  # no NaN times 0
         return Block(feature, value, vote, scale, bias)
 
-    def _feature(self, at: tuple[slice, ...], to: Any) -> tuple[Array, Array | None, float | Array]:
+    def _feature(
+        self, at: tuple[slice, ...], value: Array, to: Any
+    ) -> tuple[Array, Array | None, float | Array]:
         """Features scaled to exponents of 2, the factor of the distance per pixel, and the bias."""
         levels, noise = self.feature_levels, self.noise
         least = _LEAST_STRENGTH[self.dtype] * (levels.span / levels.unit or 1.0)
         each = [min(max(s / levels.unit, least), 1e300) for s in noise.strengths]
         root = math.sqrt(LOG2_E / len(levels.offset))
         factor = to.asarray([root / s for s in each], dtype=self.dtype).reshape(-1, 1, 1, 1)
-        feature = levels.down(to.asarray(self.feature[at]), self.dtype) * factor
+        if self.feature is self.value:
+            feature = value * factor
+        else:
+            feature = levels.down(to.ascontiguousarray(to.asarray(self.feature[at])), self.dtype)
+            feature *= factor
         ratio = noise.corrected_ratio(each[0] * levels.unit)
         bias = min(2 * LOG2_E * ratio * ratio, _GREATEST_BIAS[self.dtype])
         if not noise.is_map:
@@ -190,11 +196,10 @@ class Prepared:
 
 
 def _extremes(channels: Array, vote: Array | None) -> tuple[list[float], list[float]]:
-    """Smallest and largest valid value of each channel."""
+    """Smallest and largest valid value of each channel, one by one: many times faster on interleaved ones."""
     if vote is not None:
         channels = channels[:, vote]
-    axes = tuple(range(1, channels.ndim))
-    return [float(v) for v in channels.min(axis=axes)], [float(v) for v in channels.max(axis=axes)]
+    return [float(c.min()) for c in channels], [float(c.max()) for c in channels]
 
 
 def filled(channels: Array, vote: Array, patch_radius: tuple[int, ...]) -> Array:

@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from nlmeans.automatic import suggest as suggest
+    from nlmeans.block import nonlocal_block as nonlocal_block
     from nlmeans.denoising import denoise as denoise
     from nlmeans.errors import BackendUnavailableError as BackendUnavailableError
     from nlmeans.errors import InvalidTypeError as InvalidTypeError
@@ -34,6 +35,7 @@ _HOME = {
     "NLMeansError": "errors",
     "estimate_sigma": "noise",
     "Parameters": "parameters",
+    "nonlocal_block": "block",
     "nonlocal_mean": "similarity",
 }
 __all__ = [*sorted(_HOME), "__version__"]

@@ -203,6 +203,14 @@ def max_pool(features: Array, factors: tuple[int, ...], xp: Any) -> Array:
     return features
 
 
+def plain_name(name: str) -> str:
+    """A weight's name as in blocks without pooling; with it, others put phi and g into a sequence."""
+    for module in ("phi", "g"):
+        if name.startswith(f"{module}.0."):
+            return name.replace(".0.", ".", 1)
+    return name
+
+
 def per_grid_axis(name: str, value: int | tuple[int, ...], axes: int) -> tuple[int, ...]:
     """One number for each grid axis."""
     if isinstance(value, int):

@@ -10,7 +10,7 @@ import torch
 from array_api_compat import torch as xp
 from torch import nn
 
-from nlmeans.block_settings import BlockSettings, SettingNames, max_pool, task_normalisation, unit
+from nlmeans.block_settings import BlockSettings, SettingNames, max_pool, plain_name, task_normalisation, unit
 from nlmeans.errors import InvalidTypeError, InvalidValueError
 from nlmeans.learned.attend import MEMORY_LIMIT, attend
 from nlmeans.learned.projection import Output, Projection, saturated
@@ -22,11 +22,10 @@ from nlmeans.similarity import Task
 Norm = Callable[[int], nn.Module]
 
 
-class _NonLocal(nn.Module):  # type: ignore[misc]
+class NonLocalBlock(nn.Module):  # type: ignore[misc]
     """The block of one to three grid axes; the public classes say how many."""
 
     axes: ClassVar[int]
-    _pooled = ("phi", "g")  # modules that other libraries put into a sequence with their pooling
 
     def __init__(
         self,
@@ -195,22 +194,20 @@ class _NonLocal(nn.Module):  # type: ignore[misc]
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
         """Also take the names of blocks whose pooling stands in a sequence with the projection."""
         for name in [n for n in state if n.startswith(prefix)]:
-            for module in self._pooled:
-                if name.startswith(f"{prefix}{module}.0."):
-                    state[f"{prefix}{module}." + name.removeprefix(f"{prefix}{module}.0.")] = state.pop(name)
+            state[prefix + plain_name(name.removeprefix(prefix))] = state.pop(name)
         super()._load_from_state_dict(state, prefix, *rest)
 
     def extra_repr(self) -> str:
         return f"{self.in_channels}, {self.inter_channels}, {self.settings}"
 
 
-class NonLocal1d(_NonLocal):
+class NonLocal1d(NonLocalBlock):
     """The non-local block for sequences: (B, C, N); see :class:`NonLocal2d`."""
 
     axes = 1
 
 
-class NonLocal2d(_NonLocal):
+class NonLocal2d(NonLocalBlock):
     """The non-local block for images: (B, C, H, W) to the same shape.
 
     ``z = x + W_z(y)`` with y the non-local mean of g(x), weighted by the similarity of theta(x) and
@@ -271,7 +268,7 @@ class NonLocal2d(_NonLocal):
     axes = 2
 
 
-class NonLocal3d(_NonLocal):
+class NonLocal3d(NonLocalBlock):
     """The non-local block for volumes and video: (B, C, T, H, W); see :class:`NonLocal2d`."""
 
     axes = 3

@@ -118,7 +118,7 @@ class _Cells:
 def _side(radius: int, length: int, axes: int) -> int:
     """Cells about as long as the radius: longer waste less on their margin, shorter less on their corners."""
     least, most = {1: (16, 128), 2: (8, 16), 3: (4, 8)}[axes]
-    near = 2 ** round(math.log2(max(1, radius)))
+    near = 1 << round(math.log2(max(1, radius)))
     return min(max(least, min(most, near)), length)
 
 

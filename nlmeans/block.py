@@ -1,0 +1,258 @@
+"""The learned non-local block without torch: from a weights file, on NumPy or CuPy arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Unpack
+
+from nlmeans.arrays import Array, dtype_name, library, namespace
+from nlmeans.block_settings import (
+    BlockSettings,
+    SettingNames,
+    max_pool,
+    plain_name,
+    task_normalisation,
+    unit,
+)
+from nlmeans.errors import InvalidTypeError, InvalidValueError
+from nlmeans.similarity import nonlocal_mean
+from nlmeans.weights_file import Path, opened
+
+_BATCH_NORM_EPSILON = 1e-5
+
+
+def nonlocal_block(
+    x: Array,
+    weights: Path | dict[str, Array],
+    *,
+    prefix: str = "",
+    memory_limit: int = 2**25,
+    **settings: Unpack[SettingNames],
+) -> Array:
+    """Run a trained non-local block, as :class:`nlmeans.learned.NonLocal2d` does in evaluation.
+
+    Parameters
+    ----------
+    x : array, shape (B, C, *grid)
+        Features on one to three grid axes; NumPy or CuPy; float16, float32 or float64.
+    weights : path or mapping of str to array
+        A safetensors file, or arrays by name, in the layout of the torch block or mmcv's:
+        "g.conv.weight", "theta.conv.weight", "phi.conv.weight", "conv_out.conv.weight", ...
+    prefix : str
+        What stands before these names, for a block inside of a model: "layer3.nonlocal.".
+    memory_limit : int
+        Bytes for intermediate arrays.
+    **settings
+        `mode`, `normalisation`, `scale`, `window`, `sub_sample`, `pool_position`, `tied`,
+        `unit_length`, `residual` as for :class:`nlmeans.block_settings.BlockSettings`.  Default: what
+        the file says, if :func:`nlmeans.learned.save_weights` wrote it, else the defaults there.
+
+    Returns
+    -------
+    array, shape (B, C, *grid)
+        Of the same library and type; equal to the torch block to 1e-5 of its values.
+
+    Raises
+    ------
+    InvalidValueError, InvalidTypeError
+        For features or weights that do not fit, and files that are no whole safetensors file.
+    BackendUnavailableError
+        For a path where safetensors is not installed.
+
+    Notes
+    -----
+    Time O(N K D) for N positions with K keys each, memory O(N D) plus `memory_limit`.
+
+    References
+    ----------
+    X. Wang, R. Girshick, A. Gupta, K. He, "Non-local neural networks", CVPR 2018,
+    doi:10.1109/CVPR.2018.00813.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> one = np.ones((1, 1, 1), np.float32)
+    >>> weights = {f"{name}.conv.weight": one for name in ("g", "theta", "phi", "conv_out")}
+    >>> nonlocal_block(np.array([[[1.0, 1.0, 9.0]]]), weights, window=0)
+    array([[[ 2.,  2., 18.]]])
+    """
+    _check_features(x)
+    arrays, stored = opened(weights)
+    chosen = replace(BlockSettings() if stored is None else BlockSettings.from_json(stored), **settings)
+    xp, axes = namespace(x), x.ndim - 2
+    dtype = xp.float64 if dtype_name(x) == "float64" else xp.float32
+    block = _Weights.of(arrays, prefix, chosen, int(x.shape[1]), xp, dtype)
+    features = xp.moveaxis(x.astype(dtype), 1, -1)
+    query, key, value = _embedded(features, block, chosen, axes, xp)
+    radii = chosen.radii(axes)
+    if radii is None:
+        query, key, value = (xp.reshape(a, (a.shape[0], -1, a.shape[-1])) for a in (query, key, value))
+    h = 1.0 if block.log_h is None else xp.exp(block.log_h)
+    mean = nonlocal_mean(
+        query,
+        key,
+        value,
+        similarity=chosen.similarity(query.shape[-1], weight=block.concatenation, h=h),
+        normalisation=task_normalisation(chosen),
+        window=radii,
+        memory_limit=memory_limit,
+    )
+    result = block.out(xp.reshape(mean, (*features.shape[:-1], -1)))
+    if chosen.residual:
+        result = features + result
+    if dtype_name(x) == "float16":
+        result = xp.clip(result, -65504, 65504)
+    return xp.moveaxis(result, -1, 1).astype(x.dtype)
+
+
+def _embedded(
+    x: Array, block: _Weights, chosen: BlockSettings, axes: int, xp: Any
+) -> tuple[Array, Array, Array]:
+    """Queries, keys and values of (B, *grid, C): the steps of the torch block."""
+    factors = chosen.pooling(axes)
+    before = chosen.pool_position == "before"
+    source = max_pool(x, factors, xp) if factors and before else x
+    query, key, value = block.theta(x), block.phi(source), block.g(source)
+    if factors and not before:
+        key, value = max_pool(key, factors, xp), max_pool(value, factors, xp)
+    if chosen.unit_length:
+        query, key = unit(query, xp), unit(key, xp)
+    return query, key, value
+
+
+def _check_features(x: Array) -> None:
+    if library(x) not in ("numpy", "cupy"):
+        raise InvalidTypeError(
+            f"x must be a NumPy or CuPy array, got {type(x).__name__}; "
+            "for torch tensors there is nlmeans.learned"
+        )
+    if dtype_name(x) not in ("float16", "float32", "float64"):
+        raise InvalidTypeError(f"x must be float16, float32 or float64, got {dtype_name(x)}; use x.astype")
+    if not 3 <= x.ndim <= 5 or 0 in x.shape[1:]:
+        raise InvalidValueError(
+            f"x must be (batch, channels, one to three grid axes), none empty, got shape {tuple(x.shape)}"
+        )
+    xp = namespace(x)
+    if not bool(xp.isfinite(x).all()):
+        count = int((~xp.isfinite(x)).sum())
+        raise InvalidValueError(f"x holds {count} values that are not finite; find where they arise")
+
+
+# --- the weights -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class _Linear:
+    """A 1 x 1 convolution, or nothing."""
+
+    weight: Array | None
+    bias: Array | None
+
+    def __call__(self, features: Array) -> Array:
+        if self.weight is None:
+            return features
+        result = features @ self.weight.T
+        return result if self.bias is None else result + self.bias
+
+
+@dataclass(frozen=True, eq=False)
+class _Weights:
+    """The weights of one block, with every name and shape checked."""
+
+    theta: _Linear
+    phi: _Linear
+    g: _Linear
+    conv_out: _Linear
+    norm: tuple[Array, Array] | None  # factor and summand
+    concatenation: Array | None
+    log_h: Array | None
+
+    @classmethod
+    def of(
+        cls, arrays: dict[str, Array], prefix: str, chosen: BlockSettings, channels: int, xp: Any, dtype: Any
+    ) -> _Weights:
+        """Take the weights from a state dict; every name must be known, every shape fit."""
+        state = _State(arrays, prefix, xp, dtype)
+        inner = state.inner_channels()
+        mode = chosen.mode
+        g = state.linear("g", inner, channels)
+        theta = _Linear(None, None) if mode == "gaussian" else state.linear("theta", inner, channels)
+        tied = chosen.tied or mode == "gaussian"
+        mixing = mode == "concatenation"
+        weights = cls(
+            theta=theta,
+            phi=theta if tied else state.linear("phi", inner, channels),
+            g=g,
+            conv_out=state.linear("conv_out", channels, inner),
+            norm=state.batch_norm(channels),
+            concatenation=state.vector("concat_project.conv.weight", 2 * inner) if mixing else None,
+            log_h=state.vector("log_h", 1)[0] if mode == "euclidean" else None,
+        )
+        state.refuse_others(mode)
+        return weights
+
+    def out(self, features: Array) -> Array:
+        """W_z and its norm."""
+        result = self.conv_out(features)
+        return result if self.norm is None else result * self.norm[0] + self.norm[1]
+
+
+class _State:
+    """A state dict whose names are taken one by one."""
+
+    def __init__(self, arrays: dict[str, Array], prefix: str, xp: Any, dtype: Any) -> None:
+        self.xp, self.dtype, self.prefix = xp, dtype, prefix
+        self.left = {plain_name(n.removeprefix(prefix)): a for n, a in arrays.items() if n.startswith(prefix)}
+
+    def inner_channels(self) -> int:
+        weight = self.left.get("g.conv.weight")
+        if weight is None:
+            names = ", ".join(sorted(self.left)[:4]) or "none"
+            raise InvalidValueError(
+                f'weights lack "{self.prefix}g.conv.weight" (names: {names}); give prefix'
+            )
+        return int(weight.shape[0])
+
+    def linear(self, name: str, to: int, channels: int) -> _Linear:
+        weight = self._taken(f"{name}.conv.weight", (to, channels))
+        has_bias = f"{name}.conv.bias" in self.left
+        return _Linear(weight, self._taken(f"{name}.conv.bias", (to,)) if has_bias else None)
+
+    def vector(self, name: str, length: int) -> Array:
+        return self._taken(name, (length,))
+
+    def batch_norm(self, channels: int) -> tuple[Array, Array] | None:
+        """Batch normalisation in evaluation, as a factor and a summand."""
+        if "conv_out.bn.running_var" not in self.left:
+            return None
+        parts = ("weight", "bias", "running_mean", "running_var")
+        scale, shift, mean, variance = (self._taken(f"conv_out.bn.{p}", (channels,)) for p in parts)
+        self.left.pop("conv_out.bn.num_batches_tracked", None)
+        factor = scale / self.xp.sqrt(variance + _BATCH_NORM_EPSILON)
+        return factor, shift - mean * factor
+
+    def refuse_others(self, mode: str) -> None:
+        if self.left:
+            raise InvalidValueError(
+                f'weights have names that mode="{mode}" with these settings does not: '
+                f"{', '.join(sorted(self.left)[:4])}"
+            )
+
+    def _taken(self, name: str, shape: tuple[int, ...]) -> Array:
+        """An array of this shape, but for axes of length 1 behind it, in the working type."""
+        if name not in self.left:
+            raise InvalidValueError(f'weights lack "{self.prefix}{name}", which this mode needs')
+        array = self.left.pop(name)
+        if _without_ones(array.shape) != _without_ones(shape):  # 1 x 1 convolutions have axes of length 1
+            raise InvalidValueError(
+                f'weight "{self.prefix}{name}" must be {" x ".join(map(str, shape))}, '
+                f"got shape {tuple(array.shape)}"
+            )
+        array = self.xp.asarray(array, dtype=self.dtype).reshape(shape)
+        if not bool(self.xp.isfinite(array).all()):
+            raise InvalidValueError(f'weight "{self.prefix}{name}" holds values that are not finite')
+        return array
+
+
+def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(n for n in shape if n != 1)

@@ -29,13 +29,6 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], str | None]:
         Where there is no such file.
     """
     safetensors = _library()
-    with open(path, "rb") as file:
-        start = file.read(2)
-    if start == b"PK" or start[:1] == b"\x80":
-        raise InvalidValueError(
-            f"{shown(os.fspath(path))} is a pickle, which runs code when it is read; "
-            "save the weights with safetensors.torch.save_file(block.state_dict(), path)"
-        )
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             names = list(file.keys())
@@ -48,6 +41,13 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], str | None]:
             settings = (file.metadata() or {}).get(SETTINGS_KEY)
             return {name: file.get_tensor(name) for name in names}, settings
     except safetensors.SafetensorError as error:
+        with open(path, "rb") as file:
+            start = file.read(2)
+        if start == b"PK" or start[:1] == b"\x80":
+            raise InvalidValueError(
+                f"{shown(os.fspath(path))} is a pickle, which can run code when it is read; "
+                "save the weights with nlmeans.learned.save_weights or safetensors.torch.save_file"
+            ) from None
         raise InvalidValueError(
             f"{shown(os.fspath(path))} is no whole safetensors file ({error}); fetch or save it again"
         ) from None

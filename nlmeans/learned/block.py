@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Unpack
 
 import torch
@@ -13,11 +14,12 @@ from torch import nn
 from nlmeans.block_settings import BlockSettings, SettingNames, max_pool, plain_name, task_normalisation, unit
 from nlmeans.errors import InvalidTypeError, InvalidValueError
 from nlmeans.learned.attend import MEMORY_LIMIT, attend
+from nlmeans.learned.classical import classical
 from nlmeans.learned.projection import Output, Projection, saturated
 from nlmeans.learned.rows import all_rows, named_rows
 from nlmeans.learned.whole import Tensor
-from nlmeans.parameters import integer, number
-from nlmeans.similarity import Task
+from nlmeans.parameters import Parameters, integer, number
+from nlmeans.similarity import Euclidean, Task
 
 Norm = Callable[[int], nn.Module]
 
@@ -49,6 +51,7 @@ class NonLocalBlock(nn.Module):  # type: ignore[misc]
         self.max_memory = integer("max_memory", max_memory, 1, 2**62)
         self.check_finite = check_finite
         self.center: str | None = None  # a rule of NL-means, where this is one
+        self.sigma = 0.0  # and its noise, which no learned block subtracts
         self.register_parameter("log_h", self._bandwidth(bandwidth, learn_bandwidth))
         self._build(norm)
         if zero_init:
@@ -149,6 +152,31 @@ class NonLocalBlock(nn.Module):  # type: ignore[misc]
             key = compared if same else unit(key, xp)
         return compared, key, value
 
+    @classmethod
+    def from_parameters(cls, parameters: Parameters, channels: int = 1) -> NonLocalBlock:
+        """NL-means as a block: patches as the embedding, identities for g and W_z, no residual.
+
+        Parameters
+        ----------
+        parameters : Parameters
+            With ``aggregate="pixel"``, one sigma or one per channel, and h > 0.
+        channels : int
+            Channels of the images it will see.
+
+        Returns
+        -------
+        NonLocal1d, NonLocal2d or NonLocal3d
+            Equal to ``nlmeans.denoise`` with the same parameters.  Memory O(N C (2r + 1)^n); the layer
+            :class:`nlmeans.learned.NLMeans` needs O(N C).
+
+        Raises
+        ------
+        InvalidValueError
+            For what a block cannot do: patch aggregation, a sigma map, h = 0.
+        """
+        block: NonLocalBlock = classical(cls, parameters, channels)
+        return block
+
     def _compared(self, x: Tensor) -> Tensor:
         return x if self.theta is None else self.theta(x)
 
@@ -159,6 +187,8 @@ class NonLocalBlock(nn.Module):  # type: ignore[misc]
             weight = self.concat_project.conv.weight.flatten().to(query.dtype)
         h = 1.0 if self.log_h is None else self.log_h.to(query.dtype).exp()
         similarity = self.settings.similarity(query.shape[-1], weight=weight, h=h)
+        if isinstance(similarity, Euclidean):
+            similarity = replace(similarity, sigma=self.sigma)
         return Task.of(
             similarity,
             task_normalisation(self.settings),

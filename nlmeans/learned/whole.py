@@ -58,9 +58,12 @@ def as_product(query: Tensor, key: Tensor, similarity: Any) -> tuple[Tensor, Ten
 
 
 def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
-    """Fused attention of (B, N, D), (B, M, D), (B, M, V) with equal widths, without which it takes N x M."""
+    """Fused attention of (B, N, D), (B, M, D), (B, M, V).
+
+    Equal widths and features that lie side by side in memory: otherwise it silently takes N x M.
+    """
     width = 8 * math.ceil(max(query.shape[-1], value.shape[-1]) / 8)
-    q, k, v = (pad(t, (0, width - t.shape[-1])).unsqueeze(1) for t in (query, key, value))
+    q, k, v = (pad(t, (0, width - t.shape[-1])).unsqueeze(1).contiguous() for t in (query, key, value))
     result: Tensor = scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0)
     return result.squeeze(1)[..., : value.shape[-1]]
 

@@ -7,61 +7,71 @@ struct end {
     index_t sums_row, values_row; /* strides */
 };
 
-/* How weights are joined to the sums a and b: what is multiplied by x and y (else by 1). */
-enum join { VALUE_AND_COUNT, TWO_VALUES, ONE_VALUE, PEAK, PEAK_OF_VOTES, SQUARES };
-
+/* How a weight w joins a sum: as w, w x, max w, max w x, w^2 x. */
+enum kind { NONE, WEIGHT, VALUE, LARGEST, LARGEST_VOTE, SQUARE };
 enum ends { BOTH, OWN, THEIRS };
 
-INLINE vec join(enum join how, vec sum, vec weight, vec value)
+INLINE vec joined(enum kind kind, vec sum, vec weight, const vec *x)
 {
-    return how == PEAK            ? most_of(sum, weight)
-           : how == PEAK_OF_VOTES ? most_of(sum, weight * value)
-           : how == SQUARES       ? sum + weight * (weight * value)
-                                  : sum + weight * value;
+    switch (kind) {
+    case WEIGHT:
+        return sum + weight;
+    case VALUE:
+        return sum + weight * *x;
+    case LARGEST:
+        return most_of(sum, weight);
+    case LARGEST_VOTE:
+        return most_of(sum, weight * *x);
+    case SQUARE:
+        return sum + weight * (weight * *x);
+    default:
+        return sum;
+    }
 }
 
-/* own[t] += sum_g w_g[t] theirs[t + g] and, with `half`, theirs[t + g] += w_g[t] own[t]; the sums of the ends
- * t + g wait in registers until their last weight has come. */
-INLINE void join_step(enum join how, const vec *w, int shifts, enum ends ends, struct end own, struct end theirs)
+INLINE void put(enum kind kind, vec *sum, vec part)
 {
-    const int to_own = ends != THEIRS, half = ends != OWN;
+    if (kind != NONE)
+        *sum = kind == LARGEST || kind == LARGEST_VOTE ? most_of(*sum, part) : *sum + part;
+}
+
+/* own[t] += sum_g w_g[t] theirs[t + g] and, for both ends, theirs[t + g] += w_g[t] own[t]; the sums of the ends
+ * t + g wait in registers until their last weight has come. */
+INLINE void join_step(enum kind kind_a, enum kind kind_b, const vec *w, int shifts, enum ends ends, struct end own,
+                      struct end theirs)
+{
     vec a[SHIFTS], b[SHIFTS];
-    const int two = how == VALUE_AND_COUNT || how == TWO_VALUES;
     for (int g = 0; g < shifts; g++)
         a[g] = b[g] = splat(0);
     for (int t = 0; t < COLUMNS; t++) {
-        vec own_a = to_own ? own.a[t] : splat(0), own_b = to_own && two ? own.b[t] : splat(0);
+        vec own_a = ends != THEIRS ? own.a[t] : splat(0);
+        vec own_b = ends != THEIRS && kind_b != NONE ? own.b[t] : splat(0);
         for (int g = 0; g < shifts; g++) {
             vec weight = w[g * STEP + t];
             HOLD(weight);
-            if (to_own)
-                own_a = join(how, own_a, weight, how == PEAK ? weight : theirs.x[t + g]);
-            if (to_own && two)
-                own_b = how == TWO_VALUES ? own_b + weight * theirs.y[t + g] : own_b + weight;
-            if (half) {
-                a[g] = join(how, a[g], weight, how == PEAK ? weight : own.x[t]);
-                if (two)
-                    b[g] = how == TWO_VALUES ? b[g] + weight * own.y[t] : b[g] + weight;
+            if (ends != THEIRS) {
+                own_a = joined(kind_a, own_a, weight, theirs.x + t + g);
+                own_b = joined(kind_b, own_b, weight, theirs.y + t + g);
+            }
+            if (ends != OWN) {
+                a[g] = joined(kind_a, a[g], weight, own.x + t);
+                b[g] = joined(kind_b, b[g], weight, own.y + t);
             }
         }
-        if (to_own)
+        if (ends != THEIRS) {
             own.a[t] = own_a;
-        if (to_own && two)
-            own.b[t] = own_b;
-        if (half) {
-            theirs.a[t] = how == PEAK || how == PEAK_OF_VOTES ? most_of(theirs.a[t], a[0]) : theirs.a[t] + a[0];
-            if (two)
-                theirs.b[t] += b[0];
+            if (kind_b != NONE)
+                own.b[t] = own_b;
+        }
+        if (ends != OWN) {
+            put(kind_a, theirs.a + t, a[0]), put(kind_b, theirs.b + t, b[0]);
             for (int g = 0; g + 1 < shifts; g++)
                 a[g] = a[g + 1], b[g] = b[g + 1];
             a[shifts - 1] = b[shifts - 1] = splat(0);
         }
     }
-    for (int t = COLUMNS, g = 0; half && g + 1 < shifts; g++, t++) {
-        theirs.a[t] = how == PEAK || how == PEAK_OF_VOTES ? most_of(theirs.a[t], a[g]) : theirs.a[t] + a[g];
-        if (two)
-            theirs.b[t] += b[g];
-    }
+    for (int t = COLUMNS, g = 0; ends != OWN && g + 1 < shifts; g++, t++)
+        put(kind_a, theirs.a + t, a[g]), put(kind_b, theirs.b + t, b[g]);
 }
 
 INLINE struct end next_row(struct end e)
@@ -70,39 +80,41 @@ INLINE struct end next_row(struct end e)
                         e.y + e.values_row, e.sums_row,       e.values_row};
 }
 
-INLINE void join_rows(enum join how, const vec *w, int shifts, enum ends ends, index_t rows, struct end own,
+INLINE void join_rows(enum kind a, enum kind b, const vec *w, int shifts, enum ends ends, index_t rows, struct end own,
                       struct end theirs)
 {
     for (; rows > 0; rows--, w += COLUMNS) {
-        join_step(how, w, shifts, ends, own, theirs);
+        join_step(a, b, w, shifts, ends, own, theirs);
         own = next_row(own), theirs = next_row(theirs);
     }
 }
 
-#define JOIN(how)                                                                                           \
-    static void join_##how(const vec *w, int shifts, enum ends ends, index_t rows, struct end own,          \
-                           struct end theirs)                                                               \
-    {                                                                                                       \
-        switch (shifts + SHIFTS * ends) {                                                                   \
-            CASE(how, 1) CASE(how, 2) CASE(how, 3) CASE(how, 4) CASE(how, 5) CASE(how, 6) CASE(how, 7) CASE(how, 8) \
-        }                                                                                                   \
+#define JOIN(name, a, b)                                                                                \
+    static void name(const vec *w, int shifts, enum ends ends, index_t rows, struct end own, struct end theirs) \
+    {                                                                                                   \
+        switch (shifts + SHIFTS * ends) {                                                               \
+            CASE(a, b, 1) CASE(a, b, 2) CASE(a, b, 3) CASE(a, b, 4)                                     \
+            CASE(a, b, 5) CASE(a, b, 6) CASE(a, b, 7) CASE(a, b, 8)                                     \
+        }                                                                                               \
     }
-#define CASE(how, n)                                           \
-    case n + SHIFTS * BOTH:                                    \
-        join_rows(how, w, n, BOTH, rows, own, theirs);         \
-        break;                                                 \
-    case n + SHIFTS * OWN:                                     \
-        join_rows(how, w, n, OWN, rows, own, theirs);          \
-        break;                                                 \
-    case n + SHIFTS * THEIRS:                                  \
-        join_rows(how, w, n, THEIRS, rows, own, theirs);       \
+#define CASE(a, b, n)                                    \
+    case n + SHIFTS * BOTH:                              \
+        join_rows(a, b, w, n, BOTH, rows, own, theirs);  \
+        break;                                           \
+    case n + SHIFTS * OWN:                               \
+        join_rows(a, b, w, n, OWN, rows, own, theirs);   \
+        break;                                           \
+    case n + SHIFTS * THEIRS:                            \
+        join_rows(a, b, w, n, THEIRS, rows, own, theirs); \
         break;
-JOIN(VALUE_AND_COUNT)
-JOIN(TWO_VALUES)
-JOIN(ONE_VALUE)
-JOIN(PEAK)
-JOIN(PEAK_OF_VOTES)
-JOIN(SQUARES)
+JOIN(join_value_and_weight, VALUE, WEIGHT)
+JOIN(join_two_values, VALUE, VALUE)
+JOIN(join_value, VALUE, NONE)
+JOIN(join_weight_and_largest, WEIGHT, LARGEST)
+JOIN(join_vote_and_largest, VALUE, LARGEST_VOTE)
+JOIN(join_largest, LARGEST, NONE)
+JOIN(join_largest_vote, LARGEST_VOTE, NONE)
+JOIN(join_squares, SQUARE, NONE)
 
 /* Where the pairs of one step begin and end: rows of the band, vector t, shift (dy, d). */
 struct spot {
@@ -138,15 +150,20 @@ static void distribute(const struct work *w, const vec *x, int shifts, enum ends
 {
     const index_t V = w->p->V, peak = V + 1, squares = V + 1 + (w->p->peak != NULL);
     const int voted = !all_vote(w, s.t, s.d, shifts);
-    (voted ? join_TWO_VALUES : join_VALUE_AND_COUNT)(x, shifts, ends, rows, ENDS(0, V, 0, V));
+    if (V > 0)
+        (voted ? join_two_values : join_value_and_weight)(x, shifts, ends, rows, ENDS(0, V, 0, V));
+    else if (w->p->peak)
+        (voted ? join_vote_and_largest : join_weight_and_largest)(x, shifts, ends, rows, ENDS(V, peak, V, V));
+    else
+        join_value(x, shifts, ends, rows, ENDS(V, V, V, V));
     for (index_t v = 1; v + 1 < V; v += 2)
-        join_TWO_VALUES(x, shifts, ends, rows, ENDS(v, v + 1, v, v + 1));
-    if (V % 2 == 0)
-        join_ONE_VALUE(x, shifts, ends, rows, ENDS(V - 1, V - 1, V - 1, V - 1));
-    if (w->p->peak)
-        (voted ? join_PEAK_OF_VOTES : join_PEAK)(x, shifts, ends, rows, ENDS(peak, peak, V, V));
+        join_two_values(x, shifts, ends, rows, ENDS(v, v + 1, v, v + 1));
+    if (V > 0 && V % 2 == 0)
+        join_value(x, shifts, ends, rows, ENDS(V - 1, V - 1, V - 1, V - 1));
+    if (V > 0 && w->p->peak)
+        (voted ? join_largest_vote : join_largest)(x, shifts, ends, rows, ENDS(peak, peak, V, V));
     if (w->p->squares)
-        join_SQUARES(x, shifts, ends, rows, ENDS(squares, squares, V, V));
+        join_squares(x, shifts, ends, rows, ENDS(squares, squares, V, V));
 }
 
 /* The same with shares spread over patches: more rows than one step has, and some may lie outside the plane. */

@@ -4,8 +4,8 @@
  * are summed up from the left, unless the taps differ: the share of a box is then one difference.  No digits are lost
  * to that: shares are >= 0, and all shares of a pixel together are 1. */
 INLINE void shares_of(const struct work *w, const vec *restrict sums, vec *restrict forward, vec *restrict back,
-                      const vec *forward_before, const vec *back_before, index_t rows, struct spot s, int biased,
-                      int planes, int voted, int running)
+                      const vec *forward_before, const vec *back_before, index_t stride, index_t rows, struct spot s,
+                      int biased, int planes, int voted, int running)
 {
     const struct exponential e = exponential();
     const index_t V = w->p->V, k = rounded_up(w->block.k), in_row = s.row % ROWS * k + s.t;
@@ -24,7 +24,7 @@ INLINE void shares_of(const struct work *w, const vec *restrict sums, vec *restr
             forward[t] = f = running ? f + p * mine[t] : p * mine[t];
             back[t] = b = running ? b + q * theirs[t] : q * theirs[t];
         }
-        sums += COLUMNS, forward += COLUMNS, back += COLUMNS, forward_before += w->nx, back_before += w->nx;
+        sums += COLUMNS, forward += COLUMNS, back += COLUMNS, forward_before += stride, back_before += stride;
         mine += w->own_values.row, my_vote += w->own_values.row, theirs += w->values.row, their_vote += w->values.row;
         if (planes)
             bias += k, scale += k;
@@ -36,10 +36,14 @@ static void share(const struct work *w, const struct place *s, index_t g, index_
 {
     const index_t n = w->nx, from = s->from, to = s->to, count = most(0, least(COLUMNS, w->block.k - t));
     const struct spot spot = {s->top + from, s->dy, t, s->d + g};
-    vec *last = w->share_margins + g * 2 * ROWS * n + n - 1;
+    const index_t stride = n <= COLUMNS ? COLUMNS : n;
+    vec *shares = w->shares + (2 * g + s->turn) * 2 * STEP;
+    const vec *last = n <= COLUMNS ? w->shares + (2 * g + !s->turn) * 2 * STEP + COLUMNS - 1
+                                   : w->share_margins + g * 2 * ROWS * n + n - 1;
 #define SHARES(biased, planes, voted, running)                                                                        \
-    shares_of(w, w->weights + from * COLUMNS, w->shares + from * COLUMNS, w->shares + STEP + from * COLUMNS,          \
-              last + from * n, last + (ROWS + from) * n, to - from, spot, biased, planes, voted, running)
+    shares_of(w, w->weights + from * COLUMNS, shares + from * COLUMNS, shares + STEP + from * COLUMNS,          \
+              last + from * stride, last + (ROWS + from) * stride, stride, to - from, spot, biased, planes, voted,    \
+              running)
     if (!count)
         ;
     else if (w->bias)
@@ -54,15 +58,15 @@ static void share(const struct work *w, const struct place *s, index_t g, index_
         return;
     for (index_t row = 0; row < 2 * ROWS; row++)
         for (index_t i = row % ROWS < from || row % ROWS >= to ? 0 : count; i < COLUMNS; i++) {
-            vec *x = w->shares + row * COLUMNS + i;
-            *x = w->tapped_x ? splat(0) : i ? x[-1] : last[row * n];
+            vec *x = shares + row * COLUMNS + i;
+            *x = w->tapped_x ? splat(0) : i ? x[-1] : last[row * stride];
         }
 }
 
 /* Shares of one column -> sums along x, of n vectors, for ROWS rows. */
 INLINE void share_lines(const vec *before, const vec *now, const vec *taps, index_t n, int t, vec *restrict terms)
 {
-    UNROLL for (int row = 0; row < ROWS; row++, before += n, now += COLUMNS)
+    UNROLL for (int row = 0; row < ROWS; row++, before += n <= COLUMNS ? COLUMNS : n, now += COLUMNS)
         if (taps) {
             vec sum = taps[n / 2] * term(before, now, n, t + 1 + n / 2);
             for (index_t o = 0; o < n / 2; o++)
@@ -86,7 +90,7 @@ INLINE void spread_of(vec *restrict before, const vec *restrict now, const vec *
         UNROLL for (index_t i = 0; i < ROWS + ny - 1; i++)
             *row_of(sums + t, i) = rows[i];
     }
-    for (int row = 0; row < ROWS; row++)
+    for (int row = 0; row < ROWS && nx > COLUMNS; row++)
         keep(before + row * nx, now + row * COLUMNS, nx);
 }
 
@@ -116,6 +120,7 @@ static void sweep_patches(const struct work *w, index_t top, index_t from, index
 {
     const index_t k = w->block.k, n = w->nx;
     struct place s = first_step(w, top, from, to, dy, d, shifts);
+    memset(w->shares, 0, sizeof(vec) * (size_t)(shifts * 4 * STEP));
     memset(w->share_margins, 0, sizeof(vec) * (size_t)(shifts * 2 * ROWS * n));
     for (index_t t = 0; t < k + n - 1; t += COLUMNS, next_step(w, &s))
         for (index_t first = 0, count; first < shifts; first += count) {
@@ -124,8 +129,11 @@ static void sweep_patches(const struct work *w, index_t top, index_t from, index
                 if (t < k)
                     sum_patches(w, &s, first + g, w->weights);
                 share(w, &s, first + g, t);
+                vec *now = w->shares + (2 * (first + g) + s.turn) * 2 * STEP;
+                vec *before = n <= COLUMNS ? w->shares + (2 * (first + g) + !s.turn) * 2 * STEP + COLUMNS - n
+                                           : w->share_margins + (first + g) * 2 * ROWS * n;
                 for (int side = 0; side <= w->half; side++)
-                    spread(w, w->share_margins + ((first + g) * 2 + side) * ROWS * n, w->shares + side * STEP,
+                    spread(w, before + side * ROWS * (n <= COLUMNS ? COLUMNS : n), now + side * STEP,
                            w->spread + side * w->spread_size + g * STEP);
             }
             for (int side = 0; side <= w->half; side++)

@@ -95,6 +95,7 @@ static void weigh_by_planes(vec *sums, const vec *bias, const vec *scale, index_
 struct place {
     index_t top, from, to, dy, d;
     const vec *query, *key; /* the first features of the sweep, then of the step */
+    int turn;               /* 0, 1, 0, .. from step to step */
 };
 
 /* Sums along y of the columns left of the first step, for each shift of the sweep. */
@@ -112,6 +113,7 @@ static struct place first_step(const struct work *w, index_t top, index_t from, 
 static void next_step(const struct work *w, struct place *s)
 {
     s->query += COLUMNS * w->deep_query * w->channels, s->key += COLUMNS * w->deep_key * w->channels;
+    s->turn = !s->turn;
 }
 
 /* Scaled patch distances of one step and shift number g of the sweep. */

@@ -169,14 +169,15 @@ static void carve_all(struct work *w, struct arena *a)
     int planes = p->bias_is_plane || p->scale_is_plane;
     w->bias = planes ? carve(a, ROWS * k) : NULL;
     w->scale = planes ? carve(a, ROWS * k) : NULL;
+    const index_t shifts = w->dx1 - w->dx0 + 1;
     w->columns = carve(a, STEP);
     w->rows = carve(a, ROWS + w->ny - 1);
-    w->margins = carve(a, (w->dx1 - w->dx0 + 1) * ROWS * (w->nx - 1));
+    w->margins = carve(a, shifts * ROWS * (w->nx - 1));
     w->weights = carve(a, SHIFTS * STEP);
     w->map = (int *)carve(a, w->wide + w->nx - 1 + COLUMNS);
     if (p->normaliser) {
-        w->shares = carve(a, 2 * STEP);
-        w->share_margins = carve(a, (w->dx1 - w->dx0 + 1) * 2 * ROWS * w->nx);
+        w->shares = carve(a, shifts * 4 * STEP);
+        w->share_margins = carve(a, shifts * 2 * ROWS * w->nx);
         w->spread_size = (2 * ROWS + w->ny - 2) / ROWS * SHIFTS * STEP;
         w->spread = carve(a, 2 * w->spread_size);
     }

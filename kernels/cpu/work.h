@@ -35,8 +35,8 @@ struct work {
     vec *margins;               /* [shifts][ROWS][2 rx] sums along y that the next step needs */
     vec *columns;               /* [ROWS][COLUMNS] sums along y of one step */
     vec *weights;               /* [SHIFTS][ROWS][COLUMNS] */
-    vec *share_margins;         /* [shifts][2][ROWS][2 rx + 1] shares that the next step needs */
-    vec *shares;                /* [2][ROWS][COLUMNS] weights times normaliser, forward and back, of one step */
+    vec *shares;                /* [shifts][2][2][ROWS][COLUMNS] weights times normaliser, forward and back, likewise */
+    vec *share_margins;         /* [shifts][2][ROWS][2 rx + 1] those that the next step needs, where these are more */
     vec *spread;                /* [2][.. / ROWS][SHIFTS][ROWS][COLUMNS] the same, spread over the patch */
     index_t spread_size;
     vec *rows;                  /* [ROWS + 2 ry] */

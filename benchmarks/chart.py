@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -98,3 +99,72 @@ def _labels(ends: list[tuple[float, float, str, str]]) -> list[str]:
         last = max(y, last + 14)
         parts.append(_text(x + 6, last + 4, name, colour=colour))
     return parts
+
+
+# --- any curves ------------------------------------------------------------------------------
+
+_PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f")
+
+
+HEIGHT = 380  # of one panel
+
+
+def curves(title: str, across: str, up: str, lines: dict[str, list[tuple[float, float]]]) -> str:
+    """A picture of one log-log panel; names that end in "ceiling" are dashed and grey."""
+    return sheet(panel(title, across, up, lines, 24, HEIGHT - 50), HEIGHT)
+
+
+def sheet(parts: list[str], height: int) -> str:
+    """Elements as a picture."""
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}" '
+        f'viewBox="0 0 {_WIDTH} {height}" font-family="sans-serif" font-size="13">'
+    )
+    return "\n".join([head, f'<rect width="{_WIDTH}" height="{height}" fill="white"/>', *parts, "</svg>\n"])
+
+
+def panel(
+    title: str, across: str, up: str, lines: dict[str, list[tuple[float, float]]], top: float, bottom: float
+) -> list[str]:
+    """The elements of one log-log panel between two heights."""
+    points = [point for line in lines.values() for point in line if point[0] > 0 and point[1] > 0]
+    if not points:
+        return [_text(20, top, f"{title}: not measured")]
+    left, right = 80.0, float(_WIDTH - 250)
+    horizontal = _scale([x for x, _ in points], left, right)
+    vertical = _scale([y for _, y in points], bottom, top + 24)
+    parts = [_text(20, top, title), _text((left + right) / 2, bottom + 34, across, "middle")]
+    parts += [_text(20, top + 16, up, colour="#666")]
+    for value in _ticks([y for _, y in points]):
+        y = vertical(value)
+        parts.append(f'<line x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}" stroke="#ddd"/>')
+        parts.append(_text(left - 6, y + 4, f"{value:g}", "end"))
+    parts += [
+        _text(horizontal(value), bottom + 18, f"{value:g}", "middle")
+        for value in _ticks([x for x, _ in points])
+    ]
+    ends = []
+    for number, (name, line) in enumerate(lines.items()):
+        ceiling = name.endswith("ceiling")
+        colour = "#999" if ceiling else _PALETTE[number % len(_PALETTE)]
+        dashes = ' stroke-dasharray="5 3"' if ceiling else ""
+        placed = [(horizontal(x), vertical(y)) for x, y in sorted(line)]
+        drawn = " ".join(f"{x:.1f},{y:.1f}" for x, y in placed)
+        parts.append(f'<polyline points="{drawn}" fill="none" stroke="{colour}" stroke-width="2"{dashes}/>')
+        parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in placed]
+        ends.append((placed[-1][1], right, name, colour))
+    return parts + _labels(ends)
+
+
+def _scale(values: list[float], start: float, end: float) -> Callable[[float], float]:
+    """Logarithms of a range with some room around it, on a line."""
+    low, high = math.log10(min(values)) - 0.05, math.log10(max(values)) + 0.05
+    return lambda value: start + (math.log10(value) - low) / (high - low) * (end - start)
+
+
+def _ticks(values: list[float]) -> list[float]:
+    """Round numbers within the range: 1, 2, 5 and their tens, or the ends where there are none."""
+    low, high = min(values), max(values)
+    span = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    found = [d * 10.0**power for power in span for d in (1, 2, 5) if low <= d * 10.0**power <= high]
+    return found if len(found) < 12 else [v for v in found if f"{v:e}".startswith("1")]

@@ -47,30 +47,53 @@ class Count:
         return sum(self.kinds.values())
 
 
-def count(launch: Launch, architecture: str) -> Count:
-    """What a launch of a register kernel issues for each useful pair where everything votes."""
+@dataclass(frozen=True)
+class Line:
+    """What a thread issues for one row of shifts: once, and for every further turn of each inner loop."""
+
+    once: dict[str, int]
+    loops: tuple[dict[str, int], ...]
+    outputs: float  # of a thread, lanes that only supply their neighbours taken into account
+    registers: int
+    spills: int  # instructions
+
+    def kinds(self, size_x: int) -> dict[str, float]:
+        """Instructions of each kind for one useful pair, in a row of so many shifts."""
+        # Groups of 4 and what is left, or halves of groups and one single shift.
+        turns = [size_x // 4] if len(self.loops) == 1 else [(size_x + 2) // 4, size_x // 4, 1]
+        issued = Counter(self.once)
+        for loop, often in zip(self.loops, turns, strict=True):
+            issued.update({kind: number * (often - 1) for kind, number in loop.items()})
+        return {kind: issued[kind] / (self.outputs * size_x) for kind in sorted(issued)}
+
+
+def line(launch: Launch, architecture: str) -> Line:
+    """The row of shifts of a register kernel, in a tile where everything votes."""
     code = disassemble(compile_kernel(launch.source, launch.options, architecture), launch.kernel)
-    window = next(a for a in launch.arguments if isinstance(a, np.ndarray))[0]
     defined = dict(o[2:].split("=") for o in launch.options)
-    rows, size_x = int(defined["ROWS"]), 2 * int(window["radius_x"]) + 1
-    line, inner = _line_of_shifts(code)
-    # One row of shifts: groups of 4 and what is left, or halves of groups and one single shift.
-    trips = [size_x // 4] if len(inner) == 1 else [(size_x + 2) // 4, size_x // 4, 1]
-    times = Counter(dict.fromkeys(line.body, 1))
-    for loop, often in zip(inner, trips, strict=True):
-        times.update(dict.fromkeys(loop.body, often - 1))
-    issued: Counter[str] = Counter()
-    for n, often in times.items():
-        issued[_kind(code.instructions[n])] += often
     reach = int(defined["PATCH_X"]) * (1 if launch.kernel == "accumulate" else 2)
     useful = (32 - 2 * -(-reach // 4)) / 32
-    pairs = rows * 4 * size_x * useful
-    words = launch.shared_bytes / 4 / (32 * int(defined["WARPS"]))
-    chunk = rows * 4 * size_x * int(window["chunk_y"]) * useful
+    whole, inner = _line_of_shifts(code)
+
+    def kinds(loop: Loop) -> dict[str, int]:
+        return dict(Counter(_kind(code.instructions[n]) for n in loop.body))
+
+    outputs = int(defined["ROWS"]) * 4 * useful
+    return Line(kinds(whole), tuple(kinds(loop) for loop in inner), outputs, code.registers, code.spills)
+
+
+def count(launch: Launch, architecture: str) -> Count:
+    """What a launch of a register kernel issues for each useful pair where everything votes."""
+    counted = line(launch, architecture)
+    window = next(a for a in launch.arguments if isinstance(a, np.ndarray))[0]
+    warps = int(dict(o[2:].split("=") for o in launch.options)["WARPS"])
+    size_x = 2 * int(window["radius_x"]) + 1
+    words = launch.shared_bytes / 4 / (32 * warps)
+    chunk = counted.outputs * size_x * int(window["chunk_y"])
     return Count(
-        {kind: issued[kind] / pairs for kind in sorted(issued)},
-        code.registers,
-        code.spills,
+        counted.kinds(size_x),
+        counted.registers,
+        counted.spills,
         launch.shared_bytes,
         _SLOTS_A_WORD * words / chunk,
     )
@@ -127,6 +150,7 @@ class Gpu:
 GPUS = (
     Gpu("H100 SXM", "sm_90", 132, 1.755),
     Gpu("A100 SXM", "sm_80", 108, 1.41, fp32=64),
+    Gpu("RTX 5090", "sm_120", 170, 2.407),
     Gpu("RTX 4090", "sm_89", 128, 2.52),
     Gpu("RTX 3080", "sm_86", 68, 1.71),
     Gpu("T4", "sm_75", 40, 1.11, fp32=64),
@@ -223,7 +247,8 @@ def table(gpu: Gpu) -> list[dict[str, Any]]:
     return rows
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Of the compiler and the disassembler."""
     found = {}
     for package in ("nvidia-cuda-nvrtc", "nvidia-cuda-nvdisasm"):
         try:
@@ -245,7 +270,7 @@ def main() -> int:
         "what": "counted in machine code, not measured: no GPU ran this",
         "unit": "instructions a lane issues for one useful (pixel, shift) pair",
         "date": date.today().isoformat(),
-        "versions": _versions(),
+        "versions": versions(),
         "gpu": vars(gpu),
         "shifts": _SHIFTS,
         "rows": rows,

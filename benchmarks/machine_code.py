@@ -172,9 +172,17 @@ def loops(code: Code) -> list[Loop]:
 def _blocks(code: Code) -> dict[int, tuple[int, int]]:
     """Basic blocks: first instruction -> (first, one past the last)."""
     starts = {0, *code.labels.values()}
-    starts |= {n + 1 for n, i in enumerate(code.instructions) if opcode(i) in ("BRA", "EXIT", "RET", "BRX")}
+    starts |= {n + 1 for n, i in enumerate(code.instructions) if opcode(i) in _LEAVING or _is_jump(i)}
     ordered = sorted(n for n in starts if n < len(code.instructions))
     return {a: (a, b) for a, b in zip(ordered, [*ordered[1:], len(code.instructions)], strict=True)}
+
+
+_LEAVING = ("BRA", "EXIT", "RET", "BRX")
+
+
+def _is_jump(instruction: str) -> bool:
+    """Branches; before Hopper also calls of a label, which is how far exits of loops are written."""
+    return opcode(instruction) in ("BRA", "CALL") and bool(_TARGET.search(instruction))
 
 
 def _successors(code: Code) -> dict[int, list[int]]:
@@ -184,10 +192,11 @@ def _successors(code: Code) -> dict[int, list[int]]:
         last = code.instructions[end - 1]
         name, guarded = opcode(last), bool(GUARD.match(last))
         into: list[int] = []
-        if name == "BRA" and "BRA.DIV" not in last and (target := _TARGET.search(last)):
+        jumps = _is_jump(last)
+        if jumps and "BRA.DIV" not in last and (target := _TARGET.search(last)):
             into.append(code.labels[target[1]])
         conditional = guarded or "BRA.DIV" in last or re.search(r"\bBRA\S* !?U?P\d", last)
-        if end in blocks and (name not in ("BRA", "EXIT", "RET", "BRX") or conditional):
+        if end in blocks and (not (jumps or name in _LEAVING) or conditional):
             into.append(end)
         follow[first] = into
     return follow

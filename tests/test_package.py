@@ -52,6 +52,10 @@ def test_the_wheel_built_from_the_sdist_holds_every_module(wheel):
     assert len(names) > 30
 
 
+def test_the_wheel_holds_the_counts_that_bench_reads(wheel):
+    assert "nlmeans/benchmarks/results/cuda_ceilings.json" in wheel.namelist()
+
+
 def test_the_wheel_installs_nothing_under_another_top_level_name(wheel):
     top = {name.split("/")[0] for name in wheel.namelist()}
     assert top == {"nlmeans", f"nlmeans-{nlmeans.__version__}.dist-info"}

@@ -17,7 +17,7 @@ class Limits:
     pixels: int = (
         178_956_970  # a frame of a compressed format: where Pillow refuses, so nobody meets two limits
     )
-    frames: int = 65_536
+    frames: int = 32_768
     metadata: int = 64 * MEBI  # bytes of everything that is not pixels
     expansion: int = 1000  # times the file's own size that compressed data may grow to ...
     expansion_floor: int = 256 * MEBI  # ... or to this many bytes, whichever is larger

@@ -274,7 +274,7 @@ limit_options = _stacked(
         type=click.IntRange(1),
         default=Limits.frames,
         metavar="N",
-        help="Refuse files with more pages. Default: 65536.",
+        help="Refuse files with more pages. Default: 32768.",
     ),
     click.option(
         "--max-metadata",

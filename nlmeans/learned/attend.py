@@ -29,6 +29,9 @@ MEMORY_LIMIT = 2**32  # bytes of everything that is alive at once
 
 def attend(query: Tensor, key: Tensor, value: Tensor, task: Task) -> Tensor:
     """The non-local mean of (B, *grid, D), (B, *keys, D) and (B, *keys, V): (B, *grid, V)."""
+    if not query.shape[0]:  # an empty batch, which the gradient passes through all the same
+        nothing: Tensor = 0 * (query.sum() + key.sum() + value.sum())
+        return nothing.expand(*query.shape[:-1], value.shape[-1])
     grid, keys = tuple(query.shape[1:-1]), tuple(key.shape[1:-1])
     if task.window is not None and any(r < n - 1 for r, n in zip(task.window, keys, strict=True)):
         check_memory(query, key, value, task)

@@ -16,7 +16,7 @@ from nlmeans.errors import InvalidTypeError, InvalidValueError
 from nlmeans.learned.attend import MEMORY_LIMIT, attend
 from nlmeans.learned.classical import classical
 from nlmeans.learned.projection import Output, Projection, saturated
-from nlmeans.learned.rows import all_rows, named_rows
+from nlmeans.learned.rows import all_rows, check_rows, named_rows
 from nlmeans.learned.whole import Tensor
 from nlmeans.parameters import Parameters, integer, number
 from nlmeans.similarity import Euclidean, Task
@@ -96,6 +96,8 @@ class NonLocalBlock(nn.Module):  # type: ignore[misc]
         with torch.autocast(x.device.type, enabled=False):
             work = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x  # products exceed a half
             query, key, value = self.embedded(work)
+            if return_attention:
+                check_rows(query, key, math.prod(x.shape[2:]), self._task(query))
             mean = attend(query, key, value, self._task(query))
             result = self.conv_out(mean, x.dtype)
             if self.settings.residual:

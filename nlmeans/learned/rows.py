@@ -10,7 +10,7 @@ from array_api_compat import torch as xp
 
 from nlmeans.errors import InvalidTypeError, InvalidValueError, shown
 from nlmeans.learned.attend import refuse_beyond
-from nlmeans.learned.whole import Tensor, weights
+from nlmeans.learned.whole import Tensor, centred, weights
 from nlmeans.parameters import integer
 from nlmeans.similarity import Euclidean, Task, divided
 
@@ -30,6 +30,13 @@ def all_rows(query: Tensor, key: Tensor, task: Task) -> Tensor:
     return _rows(query, key, _positions(tuple(query.shape[1:-1]), query.device), task)
 
 
+def check_rows(query: Tensor, key: Tensor, rows: int, task: Task) -> None:
+    """Refuse more maps than the limit holds, before any is made."""
+    batch, keys = query.shape[0], math.prod(key.shape[1:-1])
+    needed = 4 * batch * rows * keys * query.element_size()
+    refuse_beyond(needed, task.memory_limit, batch, rows, keys, "name fewer queries")
+
+
 def _position(at: Sequence[int], grid: tuple[int, ...]) -> list[int]:
     if not isinstance(at, tuple | list) or len(at) != len(grid):
         raise InvalidValueError(f"a query must have {len(grid)} indices, one per grid axis, got {shown(at)}")
@@ -43,19 +50,10 @@ def _positions(grid: tuple[int, ...], device: torch.device) -> Tensor:
 def _rows(query: Tensor, key: Tensor, at: Tensor, task: Task) -> Tensor:
     """The maps of the positions `at` (n, axes), by the core's formula."""
     keys = tuple(key.shape[1:-1])
-    batch, rows = query.shape[0], at.shape[0]
-    refuse_beyond(
-        4 * batch * rows * math.prod(keys) * query.element_size(),
-        task.memory_limit,
-        batch,
-        rows,
-        math.prod(keys),
-        "name fewer queries",
-    )
+    check_rows(query, key, at.shape[0], task)
     chosen, flat = query[:, *at.unbind(1)], key.flatten(1, -2)
     if isinstance(task.similarity, Euclidean):
-        middle = flat.detach().mean(1, keepdim=True)
-        chosen, flat = chosen - middle, flat - middle
+        chosen, flat = centred(chosen, flat)
     votes = itself = None
     if task.window is not None or task.center is not None:
         apart = (at[:, None] - _positions(keys, key.device)[None]).abs()

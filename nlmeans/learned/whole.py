@@ -52,9 +52,15 @@ def as_product(query: Tensor, key: Tensor, similarity: Any) -> tuple[Tensor, Ten
     """
     if not isinstance(similarity, Euclidean):
         return query * similarity.scale, key, None
-    middle = key.detach().flatten(1, -2).mean(1).reshape(key.shape[0], *(1,) * (key.ndim - 2), -1)
-    query, key, square = query - middle, key - middle, similarity.h**2
+    query, key = centred(query, key)
+    square = similarity.h**2
     return query * (2 / square), key, -(key**2).sum(-1, keepdim=True) / square
+
+
+def centred(query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+    """Features (B, *, D) less the mean of the keys: no distance changes, and none loses digits."""
+    middle = key.detach().mean(tuple(range(1, key.ndim - 1)), keepdim=True)
+    return query - middle.reshape(len(middle), *(1,) * (query.ndim - 2), key.shape[-1]), key - middle
 
 
 def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
@@ -92,8 +98,7 @@ def _sorted(query: Tensor, key: Tensor, value: Tensor, task: Task) -> Tensor:
 def _chunked(query: Tensor, key: Tensor, value: Tensor, task: Task) -> Tensor:
     """Any similarity, some queries at a time; their weights are computed again for the gradient."""
     if isinstance(task.similarity, Euclidean):
-        middle = key.detach().mean(1, keepdim=True)
-        query, key = query - middle, key - middle
+        query, key = centred(query, key)
     index = torch.arange(key.shape[1], device=key.device)
 
     def chunk(start: int, query: Tensor) -> Tensor:

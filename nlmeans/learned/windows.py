@@ -15,7 +15,7 @@ from collections.abc import Callable
 import torch
 from torch.nn.functional import pad
 
-from nlmeans.learned.whole import CHUNK, Tensor, as_product, attention, fused, recomputed, weighted
+from nlmeans.learned.whole import CHUNK, Tensor, as_product, attention, centred, fused, recomputed, weighted
 from nlmeans.similarity import Euclidean, Task
 
 _FAR = -1e30  # log weight of a place outside of the grid: 0 after the softmax, and finite times 0 is 0
@@ -40,8 +40,7 @@ def windowed(query: Tensor, key: Tensor, value: Tensor, task: Task) -> Tensor:
         pairs = 4 * (cells.seen / cells.queries) * (key.shape[-1] + value.shape[-1])
     else:
         if isinstance(task.similarity, Euclidean):
-            middle = key.detach().flatten(1, -2).mean(1).reshape(key.shape[0], *(1,) * cells.axes, -1)
-            query, key = query - middle, key - middle
+            query, key = centred(query, key)
         key, value = cells.margin(torch.cat([key, valid], -1)), cells.margin(value)
         mask = cells.reach(key.device)
         itself = cells.itself(key.device) if task.center is not None else None

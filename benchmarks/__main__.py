@@ -1,6 +1,7 @@
 """Measure speed, memory and quality against other programs, and write the tables.
 
 python -m nlmeans.benchmarks cpu [--quick] [--json FILE]     measure
+python -m nlmeans.benchmarks gpu [--quick] [--json FILE]     the same on a GPU; small without one
 python -m nlmeans.benchmarks report [--check]                tables and plot from the JSON
 python -m nlmeans.benchmarks pictures                        pictures to look at, from the JSON
 """
@@ -11,10 +12,14 @@ import argparse
 import json
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-from . import report
+from . import gpu_report, report
+from .gpu_record import PARTS as GPU_PARTS
+from .gpu_record import GpuOrder
+from .gpu_record import record as record_gpu
 from .machine import processors
 from .plan import CONTESTANTS, Choice
 from .record import PARTS, Order, record
@@ -38,6 +43,10 @@ def _parser() -> argparse.ArgumentParser:
     cpu = commands.add_parser("cpu", help="measure on the processor", description="Measure on the processor.")
     cpu.set_defaults(run=_cpu)
     _cpu_options(cpu)
+    gpu = commands.add_parser("gpu", help="measure on a GPU", description="Measure on a GPU.")
+    gpu.set_defaults(run=_gpu)
+    gpu.add_argument("--only", nargs="+", choices=GPU_PARTS, default=GPU_PARTS, metavar="PART")
+    _common_options(gpu)
     for name, run, told in (
         ("report", _report, "write tables and plot from the JSON"),
         ("pictures", _pictures, "make the pictures to look at"),
@@ -55,8 +64,6 @@ def _parser() -> argparse.ArgumentParser:
 def _cpu_options(cpu: argparse.ArgumentParser) -> None:
     whole = Choice(threads=tuple(dict.fromkeys((1, processors()))))
     rivals = tuple(dict.fromkeys(c.rival for c in CONTESTANTS))
-    cpu.add_argument("--quick", action="store_true", help="small pictures, few turns: does it all work?")
-    cpu.add_argument("--json", type=Path, metavar="FILE", help="write the result there")
     cpu.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=", ".join(PARTS))
     for name, default in (
         ("sizes", whole.sizes),
@@ -71,21 +78,27 @@ def _cpu_options(cpu: argparse.ArgumentParser) -> None:
     cpu.add_argument(
         "--rivals", nargs="+", choices=rivals, metavar="NAME", help=f"default: all of {', '.join(rivals)}"
     )
-    cpu.add_argument("--repeats", type=int, default=5, help="turns, default %(default)s")
-    cpu.add_argument(
+    _common_options(cpu)
+
+
+def _common_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--quick", action="store_true", help="small pictures, few turns: does it all work?")
+    command.add_argument("--json", type=Path, metavar="FILE", help="write the result there")
+    command.add_argument("--repeats", type=int, default=5, help="turns, default %(default)s")
+    command.add_argument(
         "--seconds",
         type=float,
         default=60.0,
         help="turns of one comparison end after this, default %(default)g",
     )
-    cpu.add_argument(
+    command.add_argument(
         "--time-limit", type=float, default=1500.0, help="seconds for the whole run, default %(default)g"
     )
-    cpu.add_argument(
+    command.add_argument(
         "--vapoursynth-python",
         metavar="PROGRAM",
-        help="a Python 3.12 in which vapoursynth, vapoursynth-nlm-ispc, vapoursynth-vszip and NumPy are "
-        f"installed; default: the variable {PYTHON_VARIABLE}",
+        help="a Python 3.12 in which vapoursynth (78), NumPy and the rivals' packages "
+        f"(vapoursynth-nlm-ispc and others) are installed; default: the variable {PYTHON_VARIABLE}",
     )
 
 
@@ -120,11 +133,26 @@ def _cpu(given: argparse.Namespace) -> int:
     for target in result.get("targets", []):
         limit = f"must {target['must']:g}: {target['verdict']}"
         print(f"{target['what']}: {target['measured']} {target['unit']}, {limit}")
-    if given.json:
-        given.json.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    else:
-        print(report.full_report(result))
+    _tell(result, given.json, report.full_report)
     return 0
+
+
+def _gpu(given: argparse.Namespace) -> int:
+    effort = Effort(repeats=given.repeats, seconds=given.seconds, python=given.vapoursynth_python)
+    if given.quick:
+        effort = Effort(repeats=2, seconds=10.0, python=given.vapoursynth_python)
+    order = GpuOrder(effort, tuple(given.only), given.quick, given.time_limit, _as_typed())
+    result = record_gpu(order, lambda line: print(line, file=sys.stderr, flush=True))
+    _tell(result, given.json, gpu_report.full_report)
+    return 0
+
+
+def _tell(result: dict[str, Any], path: Path | None, told: Callable[[dict[str, Any]], str]) -> None:
+    """As JSON in a file, or as tables."""
+    if path:
+        path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    else:
+        print(told(result))
 
 
 def _as_typed() -> str:

@@ -3,7 +3,8 @@
     python -m nlmeans.benchmarks report [--check]
 
 fills in README.md between ``<!-- cpu-table -->`` and ``<!-- /cpu-table -->`` and writes ``cpu.md`` (every
-row) and ``cpu.svg`` beside the JSON.  With --check nothing is written, and a difference is an error.
+row) and ``cpu.svg`` beside the JSON; the same for ``gpu.json`` beside it, by `gpu_report`.  With --check
+nothing is written, and a difference is an error.
 """
 
 from __future__ import annotations
@@ -11,30 +12,25 @@ from __future__ import annotations
 import json
 import re
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from . import gpu_report
 from .chart import chart
+from .tables import NOT_MEASURED, seconds, table
 
 Result = dict[str, Any]
 Row = dict[str, Any]
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = Path(__file__).resolve().parent / "results"
-NOT_MEASURED = "not measured"
 
 
 def read(path: Path) -> Result:
     """What a run wrote."""
     found: Result = json.loads(path.read_text(encoding="utf-8"))
     return found
-
-
-def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    """Markdown; the first column is text, the others are figures."""
-    rule = ["---", *["---:"] * (len(head) - 1)]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, rule, *lines))
 
 
 def filled(text: str, name: str, content: str) -> str:
@@ -48,8 +44,16 @@ def outputs(path: Path, readme: Path | None = None) -> dict[Path, str]:
     result = read(path)
     readme = readme or ROOT / "README.md"
     made = {path.with_suffix(".md"): full_report(result), path.with_suffix(".svg"): chart(result)}
-    if readme.exists():
-        made[readme] = filled(readme.read_text(encoding="utf-8"), "cpu-table", readme_tables(result))
+    text = readme.read_text(encoding="utf-8") if readme.exists() else ""
+    text = filled(text, "cpu-table", readme_tables(result))
+    on_gpu = path.with_name("gpu.json")
+    if on_gpu.exists():
+        found = read(on_gpu)
+        made[on_gpu.with_suffix(".md")] = gpu_report.full_report(found)
+        made[on_gpu.with_suffix(".svg")] = gpu_report.plots(found)
+        text = filled(text, "gpu-table", gpu_report.readme_tables(found))
+    if text:
+        made[readme] = text
     return made
 
 
@@ -86,11 +90,6 @@ def select(result: Result, group: str, **wanted: Any) -> list[Row]:
 
 def _names(rows: Iterable[Row]) -> list[str]:
     return list(dict.fromkeys(row["contestant"] for row in rows))
-
-
-def seconds(value: float) -> str:
-    """Three significant digits."""
-    return f"{value * 1000:.3g} ms" if value < 1 else f"{value:.3g} s"
 
 
 def _cell(rows: list[Row], show: Callable[[Row], str]) -> str:

@@ -23,7 +23,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -150,14 +152,32 @@ def opencv(image: Image, setting: Setting, threads: int) -> Job:
 
 def vapoursynth(image: Image, setting: Setting, threads: int) -> Job:
     """vs-nlm-ispc: a thread for each frame, so that many frames are asked for at once."""
+    missing = "its plugin is not installed: pip install vapoursynth-nlm-ispc"
+    return vapoursynth_filter("nlm_ispc", "NLMeans", "vs-nlm-ispc", missing, image, setting, threads, threads)
+
+
+def vapoursynth_filter(
+    plugin: str,
+    function: str,
+    name: str,
+    missing: str,
+    image: Image,
+    setting: Setting,
+    threads: int,
+    together: int,
+    **more: Any,
+) -> Job:
+    """A filter with KNLMeansCL's parameters, asked for so many frames at a time."""
     import vapoursynth as vs  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
     core = vs.core
-    if not hasattr(core, "nlm_ispc"):
-        raise RuntimeError("its plugin is not installed: pip install vapoursynth-nlm-ispc")
+    if not hasattr(core, plugin):
+        raise RuntimeError(missing)
     core.num_threads = threads
     planes = np.moveaxis(image, -1, 0) if image.ndim == 3 else image[None]
     kinds = {(1, "u"): vs.GRAY8, (1, "f"): vs.GRAYS, (3, "u"): vs.RGB24, (3, "f"): vs.RGBS}
+    if (len(planes), image.dtype.kind) not in kinds:
+        raise RuntimeError("grey and RGB only")
     kind = kinds[len(planes), image.dtype.kind]
     options = {
         "d": 0,
@@ -167,7 +187,7 @@ def vapoursynth(image: Image, setting: Setting, threads: int) -> Job:
         "channels": "RGB" if image.ndim == 3 else "Y",
         "wmode": 0,
         "wref": 1.0,
-    }
+    } | more
     frame = core.std.BlankClip(width=image.shape[1], height=image.shape[0], format=kind, length=1).get_frame(
         0
     )
@@ -176,21 +196,21 @@ def vapoursynth(image: Image, setting: Setting, threads: int) -> Job:
         np.copyto(np.asarray(filled[number]), plane)
     blank = core.std.BlankClip(width=image.shape[1], height=image.shape[0], format=kind, length=10**6)
     clip = core.std.ModifyFrame(blank, blank, lambda n, f: filled)
-    result = core.nlm_ispc.NLMeans(clip, **options)
-    asked = iter(range(0, 10**6, threads))  # never the same frame, which may be kept
+    result = getattr(getattr(core, plugin), function)(clip, **options)
+    asked = iter(range(0, 10**6, together))  # never the same frame, which may be kept
 
     def run() -> Image:
         first = next(asked)
-        frames = [f.result() for f in [result.get_frame_async(first + n) for n in range(threads)]]
+        frames = [f.result() for f in [result.get_frame_async(first + n) for n in range(together)]]
         return np.stack([np.asarray(frames[0][number]) for number in range(len(planes))], axis=-1)
 
-    plugin = core.nlm_ispc.version
+    version = getattr(core, plugin).version
     return Job(
-        f"core.num_threads = {threads}; core.nlm_ispc.NLMeans(clip, {_arguments(options)}) in "
-        f"{kind.name if hasattr(kind, 'name') else kind}, {threads} frame(s) at a time",
+        f"core.num_threads = {threads}; core.{plugin}.{function}(clip, {_arguments(options)}) in "
+        f"{kind.name if hasattr(kind, 'name') else kind}, {together} frame(s) at a time",
         lambda: run().reshape(image.shape),
-        versions=f"VapourSynth R{vs.__version__.release_major}, vs-nlm-ispc {plugin.major}.{plugin.minor}",
-        pictures=threads,
+        versions=f"VapourSynth R{vs.__version__.release_major}, {name} {version.major}.{version.minor}",
+        pictures=together,
     )
 
 
@@ -317,10 +337,23 @@ def _arguments(options: dict[str, Any]) -> str:
     return ", ".join(f"{n}={round(v, 6) if isinstance(v, float) else v!r}" for n, v in options.items())
 
 
+def _adapter(name: str) -> Callable[[Image, Setting, int], Job]:
+    """Of a program; those that want a GPU are in the file beside this one."""
+    if name in RIVALS:
+        return RIVALS[name]
+    if not __package__:  # run alone: a package of these two files, without the others
+        package = ModuleType("contest")
+        package.__path__ = [str(Path(__file__).parent)]
+        sys.modules["contest"] = package
+    others = import_module(".gpu_rivals", __package__ or "contest")
+    found: Callable[[Image, Setting, int], Job] = others.RIVALS[name]
+    return found
+
+
 def _answer(request: dict[str, Any], job: Job | None) -> tuple[dict[str, Any], Job | None]:
     if request["do"] == "load":
         image = np.load(request["image"])
-        job = RIVALS[request["rival"]](image, request["setting"], request["threads"])
+        job = _adapter(request["rival"])(image, request["setting"], request["threads"])
         return {"call": job.call, "versions": job.versions}, job
     assert job is not None, "load first"
     if request["do"] == "run":

@@ -26,7 +26,7 @@ from .problems import Image, Problem
 
 Log = Callable[[str], None]
 PYTHON_VARIABLE = "NLMEANS_VAPOURSYNTH_PYTHON"
-_NEEDS_OTHER_PYTHON = ("vs-nlm-ispc", "vszip")
+_NEEDS_OTHER_PYTHON = ("vs-nlm-ispc", "vszip", "vs-nlm-cuda", "vszipcu", "KNLMeansCL")
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,7 @@ class Row:
     versions: str = ""
     wall: list[float] = field(default_factory=list)  # seconds for a picture, every turn
     cpu: list[float] = field(default_factory=list)
+    device: list[float] = field(default_factory=list)  # seconds by a GPU's own events, where there are any
     peak: int | None = None  # bytes during the first call beyond those held before it, result included
     psnr: float | None = None  # dB against the clean picture, result clipped to [0, 1]
     reason: str | None = None
@@ -98,6 +99,8 @@ class Row:
             "wall_median": self.wall_seconds,
             "mpixel_per_cpu_s": self.rate,
         }
+        if self.device:
+            medians["device_median"] = statistics.median(self.device)
         return asdict(self) | {name: round(value, 6) for name, value in medians.items()}
 
 
@@ -254,6 +257,8 @@ def _take_turns(turns: list[_Turn], effort: Effort) -> None:
                 continue
             turn.row.wall.append(round(answer["wall"], 6))
             turn.row.cpu.append(round(answer["cpu"], 6))
+            if answer.get("device") is not None:
+                turn.row.device.append(round(answer["device"], 7))
 
 
 def psnr(clean: Image, result: Image) -> float:
@@ -265,4 +270,4 @@ def psnr(clean: Image, result: Image) -> float:
 def _line(row: Row) -> str:
     """What is said while measuring."""
     told = row.reason or f"{row.psnr:.2f} dB"
-    return f"{row.problem['name']:28}{row.contestant:28}{row.threads} thread(s)  {told}"
+    return f"{row.problem['name']:28} {row.contestant:28} {row.threads} thread(s)  {told}"

@@ -11,7 +11,6 @@ from nlmeans.block_settings import (
     SettingNames,
     max_pool,
     plain_name,
-    task_normalisation,
     unit,
 )
 from nlmeans.errors import InvalidTypeError, InvalidValueError
@@ -93,7 +92,7 @@ def nonlocal_block(
         key,
         value,
         similarity=chosen.similarity(query.shape[-1], weight=block.concatenation, h=h),
-        normalisation=task_normalisation(chosen),
+        normalisation=chosen.divisor,
         window=radii,
         memory_limit=memory_limit,
     )

@@ -79,8 +79,8 @@ class BlockSettings:
 
     Examples
     --------
-    >>> BlockSettings(mode="euclidean", tied=True).normalisation
-    'softmax'
+    >>> BlockSettings(mode="dot_product").divisor
+    'count'
     """
 
     mode: str = "embedded_gaussian"
@@ -100,7 +100,7 @@ class BlockSettings:
             if not isinstance(getattr(self, name), bool):
                 raise InvalidTypeError(f"{name} must be True or False, got {shown(getattr(self, name))}")
         set_ = object.__setattr__
-        set_(self, "normalisation", self._normalisation())
+        self._check_normalisation()
         set_(self, "scale", self._scale())
         set_(self, "window", _each("window", self.window, 0))
         if not isinstance(self.sub_sample, bool):
@@ -110,14 +110,18 @@ class BlockSettings:
         if self.window is not None and self.sub_sample is not False:
             raise InvalidValueError("a window needs keys on the grid of the queries; leave sub_sample out")
 
-    def _normalisation(self) -> str:
-        exponential = self.mode in EXPONENTIAL
+    def _check_normalisation(self) -> None:
         if self.normalisation is None:
-            return "softmax" if exponential else "count"
+            return
         one_of("normalisation", self.normalisation, ("softmax", "count"))
-        if self.normalisation == "softmax" and not exponential:
+        if self.normalisation == "softmax" and self.mode not in EXPONENTIAL:
             raise InvalidValueError(f'mode="{self.mode}" is no exponential: its normalisation is "count"')
-        return self.normalisation
+
+    @property
+    def divisor(self) -> Normalisation:
+        """The normalisation, also where it is left to the mode."""
+        softmax = self.mode in EXPONENTIAL and self.normalisation != "count"
+        return "softmax" if softmax else "count"
 
     def _scale(self) -> str | float:
         if not isinstance(self.scale, str):
@@ -175,11 +179,6 @@ class BlockSettings:
             raise InvalidValueError(f"block settings must be a JSON object with some of {sorted(names)}")
         values: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in read.items()}
         return cls(**values)
-
-
-def task_normalisation(settings: BlockSettings) -> Normalisation:
-    """The settings' normalisation, as the core's type."""
-    return "softmax" if settings.normalisation == "softmax" else "count"
 
 
 def unit(features: Array, xp: Any) -> Array:

@@ -11,7 +11,7 @@ import torch
 from array_api_compat import torch as xp
 from torch import nn
 
-from nlmeans.block_settings import BlockSettings, SettingNames, max_pool, plain_name, task_normalisation, unit
+from nlmeans.block_settings import BlockSettings, SettingNames, max_pool, plain_name, unit
 from nlmeans.errors import InvalidTypeError, InvalidValueError
 from nlmeans.learned.attend import MEMORY_LIMIT, attend
 from nlmeans.learned.classical import classical
@@ -193,7 +193,7 @@ class NonLocalBlock(nn.Module):  # type: ignore[misc]
             similarity = replace(similarity, sigma=self.sigma)
         return Task.of(
             similarity,
-            task_normalisation(self.settings),
+            self.settings.divisor,
             self.settings.radii(self.axes),
             self.center,
             self.max_memory,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -51,10 +52,8 @@ def load_weights(block: NonLocalBlock, weights: Path | Mapping[str, Any], *, pre
         fit, values that are not finite, and settings in the file that are not the block's.
     """
     arrays, stored = opened(weights)
-    if stored is not None and BlockSettings.from_json(stored) != block.settings:
-        raise InvalidValueError(
-            f"the file holds a block with {BlockSettings.from_json(stored)}, this one has {block.settings}"
-        )
+    if stored is not None:
+        _check_settings(BlockSettings.from_json(stored), block.settings)
     wanted = block.state_dict()
     given = {plain_name(n.removeprefix(prefix)): a for n, a in arrays.items() if n.startswith(prefix)}
     differing = sorted(set(wanted) ^ set(given))
@@ -65,6 +64,12 @@ def load_weights(block: NonLocalBlock, weights: Path | Mapping[str, Any], *, pre
         )
     tensors = {name: _fitting(name, given[name], wanted[name]) for name in wanted}
     block.load_state_dict(tensors)
+
+
+def _check_settings(stored: BlockSettings, own: BlockSettings) -> None:
+    """Refuse a file of a block that computes something else."""
+    if replace(stored, normalisation=stored.divisor) != replace(own, normalisation=own.divisor):
+        raise InvalidValueError(f"the file holds a block with {stored}, this one has {own}")
 
 
 def _fitting(name: str, array: Any, like: torch.Tensor) -> torch.Tensor:

@@ -30,7 +30,7 @@ class Strength:
     def of(cls, feature: Tensor, h: Tensor | float, sigma: Tensor | float) -> Strength:
         """From h and sigma as they came, checked."""
         both = []
-        for name, given, strict in (("h", h, True), ("sigma", sigma, False)):
+        for name, given, strict in (("sigma", sigma, False), ("h", h, True)):
             value = torch.as_tensor(given, dtype=feature.dtype, device=feature.device)
             grid = tuple(feature.shape[2:])
             if tuple(value.shape) == grid and grid:
@@ -43,7 +43,7 @@ class Strength:
             if not math.isfinite(float(value.detach().sum())) or low < 0 or (strict and low == 0):
                 raise InvalidValueError(f"{name} must be finite and {'>' if strict else '>='} 0, got {low}")
             both.append(value)
-        return cls(both[0] ** 2, 2 * both[1] ** 2)
+        return cls(both[1] ** 2, 2 * both[0] ** 2)
 
 
 def filtered(image: Tensor, feature: Tensor, strength: Strength, parameters: Parameters) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Unpack
 
 import numpy as np
@@ -53,17 +54,46 @@ def weights(image: Array, at: Sequence[int], **settings: Unpack[Settings]) -> Ar
     >>> weights(image, (1,), h=0.1, sigma=0, patch_radius=0, search_radius=5).round(3)
     array([0.333, 0.333, 0.333, 0.   , 0.   , 0.   ])
     """
-    inputs, parameters, noise = settled(image, **settings)
-    pixel = (0,) * (3 - len(inputs.grid)) + _checked(at, inputs.grid)
-    result = np.zeros(inputs.value.shape[1:])
-    if noise.changes_nothing or (inputs.vote is not None and not bool(inputs.vote[pixel])):
-        result[pixel] = 1.0
-    else:
-        geometry = Geometry.of(parameters, inputs.grid)
-        prepared = Prepared.of(inputs, noise, geometry.patch_radius, "float64")
-        window, shares = _window(prepared, geometry, pixel)
-        result[window] = shares
-    return leave(np.asarray(result.reshape(inputs.grid)), image)
+    votes = Votes(image, **settings)
+    window, shares = votes.window(at)
+    result = np.zeros(votes.grid)
+    result[window] = shares
+    return leave(result, image)
+
+
+class Votes:
+    """The weights of any number of pixels of one image, which is prepared once."""
+
+    def __init__(self, image: Array, **settings: Unpack[Settings]) -> None:
+        self._inputs, self.parameters, self._noise = settled(image, **settings)
+        self.grid = tuple(self._inputs.grid)
+        self._geometry = Geometry.of(self.parameters, self.grid)
+
+    @property
+    def search_radius(self) -> tuple[int, ...]:
+        """R for each grid axis."""
+        return self._geometry.search_radius[-len(self.grid) :]
+
+    def window(self, at: Sequence[int]) -> tuple[tuple[slice, ...], np.ndarray]:
+        """A pixel's search window, cut at the edges, and the weights in it."""
+        pixel = self._pixel(at)
+        vote = self._inputs.vote
+        if self._noise.changes_nothing or (vote is not None and not bool(vote[pixel])):
+            return tuple(slice(i, i + 1) for i in pixel[-len(self.grid) :]), np.ones((1,) * len(self.grid))
+        window, rows, _ = _window(self.prepared, self._geometry, pixel)
+        return window[-len(self.grid) :], rows.reshape(rows.shape[-len(self.grid) :])
+
+    def patches(self, at: Sequence[int]) -> np.ndarray:
+        """The patch of every pixel in the search window as a vector: (pixels, samples)."""
+        return _window(self.prepared, self._geometry, self._pixel(at))[2]
+
+    @cached_property
+    def prepared(self) -> Prepared:
+        """The image, ready to be cut."""
+        return Prepared.of(self._inputs, self._noise, self._geometry.patch_radius, "float64")
+
+    def _pixel(self, at: Sequence[int]) -> tuple[int, ...]:
+        return (0,) * (3 - len(self.grid)) + _checked(at, self.grid)
 
 
 def _checked(at: Sequence[int], grid: tuple[int, ...]) -> tuple[int, ...]:
@@ -77,8 +107,8 @@ def _checked(at: Sequence[int], grid: tuple[int, ...]) -> tuple[int, ...]:
 
 def _window(
     prepared: Prepared, geometry: Geometry, pixel: tuple[int, ...]
-) -> tuple[tuple[slice, ...], np.ndarray]:
-    """The search window of a pixel, cut at the edges, and the weights in it."""
+) -> tuple[tuple[slice, ...], np.ndarray, np.ndarray]:
+    """The search window of a pixel, cut at the edges, the weights in it, and its patches."""
     shape = prepared.value.shape[1:]
     each = list(zip(pixel, geometry.search_radius, shape, strict=True))
     window = tuple(slice(max(0, i - big), min(n, i + big + 1)) for i, big, n in each)
@@ -101,7 +131,7 @@ def _window(
         center=geometry.center,  # type: ignore[arg-type]
         vote=block.vote[inside].reshape(-1),
     )
-    return window, rows[0].reshape(counts)
+    return window, rows[0].reshape(counts), keys
 
 
 def _patches(block: Block, geometry: Geometry) -> np.ndarray:

@@ -300,3 +300,9 @@ X = np.ones((1, 1, 3, 3), np.float32)
 def test_bad_calls_without_torch_are_refused(x, weights, settings, message):
     with pytest.raises(nlmeans.NLMeansError, match=message):
         nonlocal_block(x, weights, **settings)
+
+
+def test_pooling_left_to_the_block_keeps_the_first_of_three_axes():
+    block = learned.NonLocal3d(4, sub_sample=True)
+    assert block.embedded(torch.zeros(1, 4, 4, 6, 8))[1].shape == (1, 4, 3, 4, 2)
+    assert learned.NonLocal1d(4, sub_sample=True).embedded(torch.zeros(1, 4, 7))[1].shape == (1, 3, 2)

@@ -210,16 +210,20 @@ def measure(image: Array, *, queries: int = 256, seed: int = 0, **settings: Unpa
     at = chosen_queries(votes.grid, queries, inside=radius, seed=seed)
     if not votes.parameters.h and not votes.parameters.k:
         raise InvalidValueError("h = 0 compares nothing: there is no attention to measure")
-    pixels = [tuple(int(i) for i in query) for query in at]
-    rows = np.stack([votes.window(pixel)[1].reshape(-1) for pixel in pixels])
+    keys = math.prod(2 * r + 1 for r in radius)
+    shares = {tuple(pixel): votes.window(pixel)[1].reshape(-1) for pixel in at.tolist()}
+    pixels = [pixel for pixel, row in shares.items() if len(row) == keys]  # the masked stand alone
+    if not pixels:
+        raise InvalidValueError("none of the pixels is valid: there is no attention to measure")
+    rows = np.stack([shares[pixel] for pixel in pixels])
     patches = [votes.patches(pixel) for pixel in pixels]
-    middle = rows.shape[1] // 2
+    middle = keys // 2
     inputs = np.stack([patch[middle] for patch in patches])
     outputs = np.stack([row @ patch for row, patch in zip(rows, patches, strict=True)])
     index = {pixel: n for n, pixel in enumerate(pixels)}
     return measured(
         lambda chosen: rows[[index[tuple(query)] for query in chosen.tolist()]],
-        at,
+        np.asarray(pixels, np.int64),
         inputs - inputs.mean(0),
         outputs - inputs.mean(0),
         frame="offset",

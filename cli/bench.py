@@ -36,11 +36,44 @@ Examples:
     help="Sizes of the pictures: 1080p, 4k and the like, 512 or 720x1280 (rows x columns). "
     "Default: some that suit the device.",
 )
-@click.option("--patch-radius", type=click.IntRange(0, 16), default=3, show_default=True, metavar="R")
-@click.option("--search-radius", type=click.IntRange(1, 64), default=10, show_default=True, metavar="R")
-@click.option("--channels", type=click.IntRange(1, 16), default=1, show_default=True, metavar="N")
-@click.option("--dtype", type=click.Choice(["float32", "uint8"]), default="float32", show_default=True)
-@click.option("--patch", type=click.Choice(["box", "gaussian"]), default="box", show_default=True)
+@click.option(
+    "--patch-radius",
+    help="Radius of the compared patches; 3 compares 7 x 7 pixels.",
+    type=click.IntRange(0, 16),
+    default=3,
+    show_default=True,
+    metavar="R",
+)
+@click.option(
+    "--search-radius",
+    help="Radius of the window in which like patches are sought.",
+    type=click.IntRange(1, 64),
+    default=10,
+    show_default=True,
+    metavar="R",
+)
+@click.option(
+    "--channels",
+    help="Channels of the pictures, compared jointly.",
+    type=click.IntRange(1, 16),
+    default=1,
+    show_default=True,
+    metavar="N",
+)
+@click.option(
+    "--dtype",
+    help="Type of the pixels.",
+    type=click.Choice(["float32", "uint8"]),
+    default="float32",
+    show_default=True,
+)
+@click.option(
+    "--patch",
+    help="Weights within a patch.",
+    type=click.Choice(["box", "gaussian"]),
+    default="box",
+    show_default=True,
+)
 @click.option(
     "--aggregate",
     type=click.Choice(["pixel", "patch"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any
 
 from nlmeans.errors import InvalidTypeError, InvalidValueError, shown
@@ -81,6 +82,43 @@ def enter(array: Array) -> Array:
     import cupy
 
     return cupy.from_dlpack(array)
+
+
+def where_it_is(array: object) -> AbstractContextManager[object]:
+    """Work on the array's device and, for torch, on torch's current stream; elsewhere it changes nothing."""
+    kind = library(array)
+    if kind == "cupy":
+        device: AbstractContextManager[object] = array.device  # type: ignore[attr-defined]
+        return device
+    if kind != "torch" or array.device.type != "cuda":  # type: ignore[attr-defined]
+        return nullcontext()
+    import cupy
+    import torch
+
+    stack = ExitStack()
+    stream = torch.cuda.current_stream(array.device)  # type: ignore[attr-defined]
+    stack.enter_context(cupy.cuda.Device(stream.device_index))
+    stack.enter_context(_as_cupy_stream(cupy, int(stream.cuda_stream)))
+    return stack
+
+
+class _CudaStream:
+    """A stream by its address, in the protocol that CUDA's libraries share."""
+
+    def __init__(self, address: int) -> None:
+        self._address = address
+
+    def __cuda_stream__(self) -> tuple[int, int]:
+        return 0, self._address
+
+
+def _as_cupy_stream(cupy: Any, address: int) -> Any:
+    """Another library's stream; 0 is the default one."""
+    if address == 0:
+        return cupy.cuda.Stream.null
+    if hasattr(cupy.cuda.Stream, "from_external"):
+        return cupy.cuda.Stream.from_external(_CudaStream(address))
+    return cupy.cuda.ExternalStream(address)  # before CuPy 14
 
 
 def leave(array: Array, like: Array) -> Array:

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Literal
 
-from nlmeans import backends, tiling
-from nlmeans.arrays import Array, namespace
+from nlmeans import backends
+from nlmeans.arrays import Array, where_it_is
 from nlmeans.automatic import settled
-from nlmeans.backends.contract import Backend, Run
-from nlmeans.errors import InvalidTypeError, shown
-from nlmeans.parameters import integer
-from nlmeans.planes import Geometry, filtered
+from nlmeans.execution import Progress, Running, in_tiles
+from nlmeans.planes import Geometry
 from nlmeans.preparation import Prepared
-
-Progress = Callable[[float], None]
-MEMORY_LIMIT = 3 * 2**26  # bytes of work besides input and output: a tile of about 700 x 4096 pixels
 
 
 def denoise(
@@ -90,7 +83,8 @@ def denoise(
     progress : callable, optional
         Called with the fraction done, from 0 to 1, in the calling thread.
     memory_limit : int, optional
-        Bytes for intermediate arrays; larger images are done in tiles.  Default: 192 MiB.
+        Bytes for intermediate arrays; larger images are done in tiles.  Default: 192 MiB, on a GPU
+        60 % of its free memory; there tiles become smaller by themselves when it is full.
 
     Returns
     -------
@@ -118,6 +112,10 @@ def denoise(
     backends.  Work is in float32 relative to a constant per channel (float64 images stay float64
     on the reference backend); accuracy is 1e-5 of the image's range or better.
 
+    CuPy arrays and torch tensors on a GPU stay there: work is queued on their device and on the
+    library's current stream.  NumPy arrays go up and come down in their own type, large ones in tiles
+    through pinned memory while others are worked on; ``with cupy.cuda.Device(1):`` chooses the GPU.
+
     References
     ----------
     A. Buades, B. Coll, J.-M. Morel, "Non-local means denoising", Image Processing On Line 1
@@ -133,83 +131,30 @@ def denoise(
     >>> bool(np.std(result - clean) < 0.25 * np.std(noisy - clean))
     True
     """
-    running = _Running.checked(workers, progress, memory_limit)
-    inputs, parameters, noise = settled(
-        image,
-        sigma=sigma,
-        h=h,
-        k=k,
-        patch_radius=patch_radius,
-        search_radius=search_radius,
-        channel_axis=channel_axis,
-        patch=patch,
-        center=center,
-        aggregate=aggregate,
-        guide=guide,
-        guide_sigma=guide_sigma,
-        mask=mask,
-        nan=nan,
-    )
-    engine = backends.choose(backend, inputs.request)
-    if noise.changes_nothing or inputs.nothing_valid:
-        result = inputs.value.copy()
-    else:
-        geometry = Geometry.of(parameters, inputs.grid)
-        prepared = Prepared.of(inputs, noise, geometry.patch_radius, engine.works_in(inputs.dtype))
-        result = _filtered(prepared, geometry, engine, running)
-    running.finish()
-    return inputs.restored(result)
-
-
-@dataclass
-class _Running:
-    """How to work: threads, memory, and how much is done."""
-
-    workers: int
-    memory_limit: int
-    progress: Progress | None
-    done: float = 0.0
-
-    @classmethod
-    def checked(cls, workers: object, progress: Progress | None, memory_limit: object) -> _Running:
-        if progress is not None and not callable(progress):
-            raise InvalidTypeError(f"progress must be callable with a fraction, got {shown(progress)}")
-        return cls(
-            _available_processors() if workers is None else integer("workers", workers, 1, 1024),
-            MEMORY_LIMIT if memory_limit is None else integer("memory_limit", memory_limit, 1, 2**62),
-            progress,
+    running = Running.checked(workers, progress, memory_limit)
+    with where_it_is(image):
+        inputs, parameters, noise = settled(
+            image,
+            sigma=sigma,
+            h=h,
+            k=k,
+            patch_radius=patch_radius,
+            search_radius=search_radius,
+            channel_axis=channel_axis,
+            patch=patch,
+            center=center,
+            aggregate=aggregate,
+            guide=guide,
+            guide_sigma=guide_sigma,
+            mask=mask,
+            nan=nan,
         )
-
-    def part(self, share: float) -> Run:
-        """The run of one kernel call that is this share of the whole work."""
-        return Run(self.workers, None if self.progress is None else lambda part: self._add(share * part))
-
-    def finish(self) -> None:
-        if self.progress is not None:
-            self.progress(1.0)
-
-    def _add(self, share: float) -> None:
-        self.done += share
-        if self.progress is not None and self.done < 1.0:
-            self.progress(self.done)
-
-
-def _available_processors() -> int:
-    """Those this process may use, which can be fewer than the machine has."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
-def _filtered(prepared: Prepared, geometry: Geometry, engine: Backend, running: _Running) -> Array:
-    """Tile by tile, so that the work fits the memory limit; one tile where it fits at once."""
-    shape = prepared.value.shape[1:]
-    result = namespace(prepared.value).empty_like(prepared.value)
-    for tile in tiling.plan(shape, geometry.halo, prepared.cost, running.memory_limit):
-        block = prepared.block(tile.block, engine.namespace())
-        planes = range(tile.inner[0].start, tile.inner[0].stop)
-        pixels = (tile.core[1].stop - tile.core[1].start) * (tile.core[2].stop - tile.core[2].start)
-        share = pixels / (shape[1] * shape[2]) / geometry.calls(shape[0])
-        values = filtered(block, planes, geometry, engine, running.part(share))
-        kept = values[(slice(None), slice(None), *tile.inner[1:])]
-        prepared.store(kept, result, tile.core)
-    return result
+        engine = backends.choose(backend, inputs.request)
+        if noise.changes_nothing or inputs.nothing_valid:
+            result = inputs.value.copy()
+        else:
+            geometry = Geometry.of(parameters, inputs.grid)
+            prepared = Prepared.of(inputs, noise, geometry.patch_radius, engine.works_in(inputs.dtype))
+            result = in_tiles(prepared, geometry, engine, running)
+        running.finish()
+        return inputs.restored(result)

@@ -118,7 +118,7 @@ def _pairs(block: Block, z: int, geometry: Geometry, xp: Any) -> Iterator[PlaneP
     depth = block.vote.shape[0]
     reach = geometry.search_radius
     dtype = block.value.dtype
-    down, along = (xp.asarray(taps(r, geometry.patch, dtype)) for r in geometry.patch_radius[1:])
+    down, along = (taps(r, geometry.patch, dtype) for r in geometry.patch_radius[1:])
     query = _stacked(block.feature, z, geometry, xp)
     for other in range(max(0, z - reach[0]), min(depth, z + reach[0] + 1)):
         yield PlanePair(

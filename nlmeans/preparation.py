@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from nlmeans.arrays import Array, dtype_name, library, namespace, to_numpy
+from nlmeans.backends.contract import Transfers
 from nlmeans.inputs import Inputs
 from nlmeans.planes import LOG2_E, Block
 from nlmeans.tiling import Cost
@@ -146,31 +147,38 @@ class Prepared:
         values, features = self.value.shape[0], self.feature.shape[0]
         return Cost(size * (values + features + 2), size * (3 * values + 2 * features + 8))
 
-    def store(self, values: Array, result: Array, core: Sequence[slice]) -> None:
+    def store(
+        self, values: Array, result: Array, core: Sequence[slice], moving: Transfers | None = None
+    ) -> None:
         """Write a tile's values into the result, in the image's type; invalid pixels as they were."""
-        at = (slice(None), *core)
         restored = self.value_levels.up(values, result.dtype)
-        if library(restored) == "cupy" and library(result) == "numpy":
-            restored = restored.get()
+        if moving is None:
+            self._put(restored, result, core)
+        else:
+            moving.down(restored, lambda there: self._put(there, result, core))
+
+    def _put(self, restored: Array, result: Array, core: Sequence[slice]) -> None:
+        at = (slice(None), *core)
         if self.vote is not None:
             xp = namespace(result)
             restored = xp.where(self.vote[at[1:]], restored, self.value[at])
         result[at] = restored
 
-    def block(self, region: Sequence[slice], to: Any) -> Block:
+    def block(self, region: Sequence[slice], to: Any, moving: Transfers | None = None) -> Block:
         """The block of a region, as arrays of the namespace `to`."""
         at = (slice(None), *region)
-        value = self.value_levels.down(to.ascontiguousarray(to.asarray(self.value[at])), self.dtype)
-        feature, scale, bias = self._feature(at, value, to)
+        bring = to.asarray if moving is None else moving.up
+        value = self.value_levels.down(to.ascontiguousarray(bring(self.value[at])), self.dtype)
+        feature, scale, bias = self._feature(at, value, to, bring)
         if self.vote is None:
             vote = to.ones(value.shape[1:], dtype=self.dtype)
         else:
-            vote = to.asarray(self.vote[at[1:]]).astype(self.dtype)
+            vote = bring(self.vote[at[1:]]).astype(self.dtype)
             value = to.where(vote > 0, value, 0)  # no NaN times 0
         return Block(feature, value, vote, scale, bias)
 
     def _feature(
-        self, at: tuple[slice, ...], value: Array, to: Any
+        self, at: tuple[slice, ...], value: Array, to: Any, bring: Callable[[Array], Array]
     ) -> tuple[Array, Array | None, float | Array]:
         """Features scaled to exponents of 2, the factor of the distance per pixel, and the bias."""
         levels, noise = self.feature_levels, self.noise
@@ -181,13 +189,13 @@ class Prepared:
         if self.feature is self.value:
             feature = value * factor
         else:
-            feature = levels.down(to.ascontiguousarray(to.asarray(self.feature[at])), self.dtype)
+            feature = levels.down(to.ascontiguousarray(bring(self.feature[at])), self.dtype)
             feature *= factor
         ratio = noise.corrected_ratio(each[0] * levels.unit)
         bias = min(2 * LOG2_E * ratio * ratio, _GREATEST_BIAS[self.dtype])
         if not noise.is_map:
             return feature, None, bias
-        sigma = to.asarray(noise.sigma[at[1:]]).astype(np.float64)
+        sigma = bring(noise.sigma[at[1:]]).astype(np.float64)
         share = to.maximum(sigma / noise.largest, max(least / each[0], 1e-18))
         scale = share**-2
         if noise.correction is not None:  # the same correction everywhere, in units of a varying h
@@ -199,7 +207,11 @@ def _extremes(channels: Array, vote: Array | None) -> tuple[list[float], list[fl
     """Smallest and largest valid value of each channel, one by one: many times faster on interleaved ones."""
     if vote is not None:
         channels = channels[:, vote]
-    return [float(c.min()) for c in channels], [float(c.max()) for c in channels]
+    found = [c.min() for c in channels] + [c.max() for c in channels]
+    if library(channels) == "cupy":  # one transfer, not one for each
+        found = to_numpy(namespace(channels).stack(found))
+    values = [float(v) for v in found]
+    return values[: len(channels)], values[len(channels) :]
 
 
 def filled(channels: Array, vote: Array, patch_radius: tuple[int, ...]) -> Array:

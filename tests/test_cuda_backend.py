@@ -6,19 +6,17 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from nlmeans.backends import cuda, cuda_plan
-from nlmeans.backends.contract import PlanePair, Request, Run
-from nlmeans.backends.cuda_plan import Launch
+from nlmeans.backends.contract import PlanePair, Request, Run, Sums
 from nlmeans.backends.cuda_shape import Device, Problem, Shape
 from nlmeans.errors import InvalidTypeError, MemoryLimitError
 
-from .cuda_emulator.emulator import COMPILER, Emulator
+from .cuda_emulator.emulator import COMPILER
 from .cuda_emulator.problems import (
     Case,
     exact_accumulate,
@@ -28,6 +26,7 @@ from .cuda_emulator.problems import (
     weight_error,
     weights_of_centre,
 )
+from .cupy_stand_in import Array, FakeCuPy, forget, install
 
 REQUEST = Request(array_library="numpy", dtype="float32", pixels=64, channels=1)
 
@@ -44,106 +43,11 @@ assert not {"cupy", "torch", "nvidia"} & set(sys.modules), sorted(sys.modules)
 # --- reasons ---------------------------------------------------------------------------------
 
 
-class _Array(np.ndarray):
-    """A NumPy array that says it is CuPy's."""
-
-    @property
-    def device(self) -> Any:
-        return SimpleNamespace(id=0)
-
-
-_Array.__module__ = "cupy"
-
-
-class _Kernel:
-    """What RawModule gives for a name."""
-
-    max_dynamic_shared_size_bytes = 48 * 1024
-
-    def __init__(self, cupy: FakeCuPy, source: str, options: tuple[str, ...], name: str) -> None:
-        self.cupy, self.source, self.options, self.name = cupy, source, options, name
-
-    def __call__(self, grid: Any, block: Any, arguments: tuple[Any, ...], *, shared_mem: int) -> None:
-        assert shared_mem <= self.max_dynamic_shared_size_bytes
-        assert self.options[0] == "-std=c++17"
-        launch = Launch(self.name, self.source, self.options[1:], grid, block, shared_mem, ())
-        self.cupy.emulator.launch(launch, list(arguments))
-
-
-class FakeCuPy(ModuleType):
-    """As much of CuPy as the backend touches."""
-
-    def __init__(self, capability: int = 90, devices: int = 1, failing_allocations: int = 0) -> None:
-        super().__init__("cupy")
-        self.emulator = Emulator()
-        self.failing_allocations = failing_allocations
-        self.pools_freed = 0
-        attributes = {
-            "MultiProcessorCount": 1,
-            "MaxSharedMemoryPerBlockOptin": 227 * 1024,
-            "MaxSharedMemoryPerMultiprocessor": 228 * 1024,
-            "ComputeCapabilityMajor": capability // 10,
-            "ComputeCapabilityMinor": capability % 10,
-        }
-
-        class OnDevice:
-            def __init__(self, number: int) -> None:
-                self.attributes = attributes
-
-            def __enter__(self) -> None: ...
-
-            def __exit__(self, *raised: object) -> None: ...
-
-        class OutOfMemoryError(MemoryError):
-            pass
-
-        self.out_of_memory = OutOfMemoryError
-        self.cuda = SimpleNamespace(
-            Device=OnDevice,
-            runtime=SimpleNamespace(getDeviceCount=lambda: devices),
-            memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
-        )
-
-    def _allocate(self) -> None:
-        if self.failing_allocations:
-            self.failing_allocations -= 1
-            raise self.out_of_memory("no memory")
-
-    def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
-        self._allocate()
-        return self.emulator.empty(shape).view(_Array)
-
-    def ascontiguousarray(self, numbers: Any, dtype: Any) -> Any:
-        return np.ascontiguousarray(numbers, dtype).view(_Array)
-
-    def get_default_memory_pool(self) -> Any:
-        def free() -> None:
-            self.pools_freed += 1
-
-        return SimpleNamespace(free_all_blocks=free)
-
-    def RawModule(self, *, code: str, options: tuple[str, ...], backend: str) -> Any:
-        names = {
-            cuda_plan.source(n): n for n in ("accumulate.cu", "aggregate.cu", "readable.cu", "reduce.cu")
-        }
-        return SimpleNamespace(get_function=lambda name: _Kernel(self, names[code], options, name))
-
-
 @pytest.fixture(autouse=True)
 def _fresh() -> Iterator[None]:
-    """No answer of one test is kept for the next."""
-    caches = (cuda._missing, cuda._describe, cuda._kernel)
-    for cached in caches:
-        cached.cache_clear()
+    forget()
     yield
-    for cached in caches:
-        cached.cache_clear()
-
-
-def install(monkeypatch: pytest.MonkeyPatch, fake: FakeCuPy) -> FakeCuPy:
-    monkeypatch.setitem(sys.modules, "cupy", fake)
-    monkeypatch.setattr(cuda, "find_spec", lambda name: object())
-    return fake
+    forget()
 
 
 def test_without_cupy_the_reason_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,14 +97,19 @@ def test_a_new_gpu_can_run(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def on_device(pair: PlanePair) -> PlanePair:
-    query = pair.query.view(_Array)
+    query = Array(pair.query)
     return replace(
         pair,
         query=query,
-        key=query if pair.own else pair.key.view(_Array),
-        value=pair.value.view(_Array),
-        vote=pair.vote.view(_Array),
+        key=query if pair.own else Array(pair.key),
+        value=Array(pair.value),
+        vote=Array(pair.vote),
     )
+
+
+def down(sums: Sums) -> Sums:
+    found = (sums.numerator, sums.denominator, sums.peak, sums.squares)
+    return Sums(*(None if values is None else values.get() for values in found))
 
 
 @pytest.mark.skipif(COMPILER is None, reason="the emulator needs g++ on the PATH")
@@ -208,8 +117,8 @@ def test_both_entries_through_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = install(monkeypatch, FakeCuPy())
     case, done = Case(9, 30, squares=True), []
     pair, run = on_device(pair_of(case)), Run(tick=done.append)
-    first = cuda.accumulate(pair, run, peak=True, squares=True)
-    second = cuda.aggregate(pair, run, *weights_of_centre(case))
+    first = down(cuda.accumulate(pair, run, peak=True, squares=True))
+    second = down(cuda.aggregate(pair, run, *(Array(plane) for plane in weights_of_centre(case))))
     assert picture_error(case, first, exact_accumulate(case)) < 2e-6
     assert weight_error(first, exact_accumulate(case)) < 2e-5
     assert picture_error(case, second, exact_aggregate(case)) < 2e-6
@@ -246,6 +155,16 @@ def test_other_errors_are_not_taken_for_memory(monkeypatch: pytest.MonkeyPatch) 
     fake.empty = illegal  # type: ignore[assignment, method-assign]
     with pytest.raises(RuntimeError, match="illegal memory access"):
         cuda.accumulate(on_device(pair_of(Case(3, 4))), Run())
+
+
+@pytest.mark.skipif(COMPILER is None, reason="the emulator needs g++ on the PATH")
+def test_weights_alone_can_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, FakeCuPy())
+    case = Case(5, 7)
+    pair = on_device(pair_of(case))
+    sums = cuda.accumulate(replace(pair, value=pair.value[:0]), Run(), peak=True)
+    assert sums.numerator.shape == (0, 5, 7)
+    assert weight_error(down(sums), exact_accumulate(case)) < 2e-5
 
 
 # --- plans -----------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from nlmeans import (
     MemoryLimitError,
     Parameters,
     denoise,
-    denoising,
+    execution,
     tiling,
     weights,
 )
@@ -408,7 +408,7 @@ def test_the_shares_of_the_work_make_the_whole(
     shape: tuple[int, ...], aggregate: str, monkeypatch: pytest.MonkeyPatch, backend: str
 ) -> None:
     shares: list[float] = []
-    monkeypatch.setattr(denoising._Running, "_add", lambda self, share: shares.append(share))
+    monkeypatch.setattr(execution.Running, "_add", lambda self, share: shares.append(share))
     image = noisy(shape).astype(np.float32)
     options = {**FIXED, "aggregate": aggregate, "backend": backend, "search_radius": 1}
     for limit in (None, 2**18):

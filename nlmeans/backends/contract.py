@@ -29,10 +29,10 @@ class PlanePair:
 
     query: Array  # (C, H, W) features of the pixels to denoise, scaled: S is an exponent of 2
     key: Array  # (C, H, W) features of the candidates; the same object as `query` within a plane
-    value: Array  # (V, H, W) what is averaged, of the key plane
+    value: Array  # (V, H, W) what is averaged, of the key plane; V = 0 where only weights are asked for
     vote: Array  # (H, W) 1 where a candidate may be averaged, else 0, of the key plane
     radius: tuple[int, int]  # search radius (Ry, Rx), each >= 0, any size
-    taps: tuple[Array, Array]  # (2 ry + 1,), (2 rx + 1,): weights of the patch per axis, sum 1
+    taps: tuple[Array, Array]  # (2 ry + 1,), (2 rx + 1,): weights of the patch per axis, sum 1; NumPy
     bias: float | Array  # >= 0, exponents this small count as 0; a number or (H, W) per query
     scale: float | Array  # >= 0, multiplies S; a number or (H, W) per query
     own: bool  # True within one plane: the shift (0, 0) is skipped by `accumulate`
@@ -83,6 +83,39 @@ class Backend(Protocol):
         ``B_s(x) = sum_o a(o) p(x - o, s)`` over patch centres inside the plane;
         numerator and denominator are the sums over s of ``B_s(x) vote(x + s)`` times the value and 1.
         """
+
+
+class Transfers(Protocol):
+    """Tiles on their way to a device and back, while it works on others.
+
+    A context: when it ends well everything is down and was put; else all that moves is waited for.
+    """
+
+    def __enter__(self) -> Transfers: ...
+
+    def __exit__(self, *raised: object) -> None: ...
+
+    def up(self, part: Array) -> Array:
+        """The NumPy array's values on the device, for work that is queued from now on."""
+
+    def down(self, result: Array, put: Callable[[Array], None]) -> None:
+        """Hand the result to `put` as a NumPy array, now or later; what `up` brought for it may go then."""
+
+
+class DeviceMemory(Protocol):
+    """What a backend with memory of its own also has: its function ``memory()`` gives this."""
+
+    def limit(self) -> int:
+        """Bytes that work may take now."""
+
+    def ran_out(self, error: BaseException) -> bool:
+        """Whether this error means that the memory is full, and nothing else."""
+
+    def release(self) -> None:
+        """Give back what is kept for later."""
+
+    def transfers(self) -> Transfers:
+        """A new set, for one image."""
 
 
 @dataclass(frozen=True)

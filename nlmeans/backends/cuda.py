@@ -19,9 +19,10 @@ import numpy as np
 
 from nlmeans.backends import cuda_plan
 from nlmeans.backends.contract import Array, PlanePair, Request, Run, Sums
+from nlmeans.backends.cuda_memory import CudaMemory, DeviceFullError
 from nlmeans.backends.cuda_plan import Launch, Plan
 from nlmeans.backends.cuda_shape import MOST_VALUES, Device, Problem
-from nlmeans.errors import InvalidTypeError, MemoryLimitError
+from nlmeans.errors import InvalidTypeError
 
 OLDEST = 75  # compute capability 7.5, Turing: the oldest that the compilers of CUDA 13 know
 _T = TypeVar("_T")
@@ -54,6 +55,11 @@ def aggregate(pair: PlanePair, run: Run, normaliser: Array, centre: Array | None
         return aggregate_on(executor, pair, run, normaliser, centre)
 
 
+def memory() -> CudaMemory:
+    """Of the current device; see the contract."""
+    return CudaMemory()
+
+
 def memory_needed(pair: PlanePair, *, aggregates: bool, device: Device | None = None) -> int:
     """Bytes that a call allocates: results and scratch."""
     problem = Problem.of(pair, _taps(pair), peak=True)
@@ -83,14 +89,18 @@ def accumulate_on(
     executor: Executor, pair: PlanePair, run: Run, *, peak: bool = False, squares: bool = False
 ) -> Sums:
     """`accumulate` on a given executor."""
+    if False:  # weights alone; the kernels average something in any case
+        sums = accumulate_on(executor, replace(pair, value=pair.query[:1]), run, peak=peak, squares=squares)
+        return replace(sums, numerator=sums.numerator[:0])
     plane = pair.vote.shape
     sums = Sums(executor.empty(pair.value.shape), executor.empty(plane))
     sums.peak = executor.empty(plane) if peak else None
     sums.squares = executor.empty(plane) if squares else None
     results = {"denominator": sums.denominator, "peak": sums.peak, "squares": sums.squares}
+    taps = _taps(pair)
     for part, buffers in _parts(executor, pair, sums.numerator):
-        problem = Problem.of(part, _taps(part), peak=peak, squares=squares)
-        _execute(executor, cuda_plan.accumulate(problem, executor.device), buffers | results)
+        problem = Problem.of(part, taps, peak=peak, squares=squares)
+        _execute(executor, cuda_plan.accumulate(problem, executor.device), buffers | results, taps)
     if run.tick is not None:
         run.tick(1.0)
     return sums
@@ -106,9 +116,10 @@ def aggregate_on(
         "normaliser": executor.floats(normaliser),
         "centre": None if centre is None else executor.floats(centre),
     }
+    taps = _taps(pair)
     for part, buffers in _parts(executor, pair, sums.numerator):
-        problem = Problem.of(part, _taps(part))
-        _execute(executor, cuda_plan.aggregate(problem, executor.device), buffers | results)
+        problem = Problem.of(part, taps)
+        _execute(executor, cuda_plan.aggregate(problem, executor.device), buffers | results, taps)
     if run.tick is not None:
         run.tick(1.0)
     return sums
@@ -123,28 +134,31 @@ def _parts(
         "query": query,
         "key": query if pair.key is pair.query else executor.floats(pair.key),
         "vote": executor.floats(pair.vote),
-        "taps_y": executor.floats(_taps(pair)[0]),
-        "taps_x": executor.floats(_taps(pair)[1]),
     }
     for name, given in (("bias", pair.bias), ("scale", pair.scale)):
         buffers[name] = executor.floats(given) if getattr(given, "ndim", 0) else None
-    for first in range(0, pair.value.shape[0], MOST_VALUES):
+    values = pair.value.shape[0]
+    if values == 0:  # a kernel has one value at least: the votes, whose sums nobody reads
+        pair, values = replace(pair, value=pair.vote[None]), 1
+        numerator = executor.empty(pair.value.shape)
+    for first in range(0, values, MOST_VALUES):
         some = slice(first, first + MOST_VALUES)
-        part = replace(pair, value=pair.value[some])
+        part = pair if values <= MOST_VALUES else replace(pair, value=pair.value[some])
         yield part, buffers | {"value": executor.floats(part.value), "numerator": numerator[some]}
 
 
-def _execute(executor: Executor, plan: Plan, buffers: dict[str, Any]) -> None:
-    """Every launch of a plan, with scratch for the time of it."""
+def _execute(executor: Executor, plan: Plan, buffers: dict[str, Any], taps: tuple[Any, Any]) -> None:
+    """Every launch of a plan, with scratch for the time of it; few need the taps as arrays."""
     named = buffers | {name: executor.empty(shape) for name, shape in plan.scratch.items()}
+    if plan.needs_taps:
+        named |= {"taps_y": executor.floats(taps[0]), "taps_x": executor.floats(taps[1])}
     for launch in plan.launches:
         executor.launch(launch, [named[a] if isinstance(a, str) else a for a in launch.arguments])
 
 
 def _taps(pair: PlanePair) -> tuple[Any, Any]:
-    """The taps as NumPy float64: they are numbers of the plan."""
-    down, along = (np.asarray(taps.get() if hasattr(taps, "get") else taps, np.float64) for taps in pair.taps)
-    return down, along
+    """The taps as float64: they are numbers of the plan."""
+    return np.asarray(pair.taps[0], np.float64), np.asarray(pair.taps[1], np.float64)
 
 
 # --- CuPy ------------------------------------------------------------------------------------
@@ -204,14 +218,16 @@ class _OnDevice:
         return self._allocating(lambda: self.cupy.empty(shape, np.float32))
 
     def floats(self, numbers: Array) -> Array:
+        if isinstance(numbers, np.ndarray):  # which CuPy's `ascontiguousarray` refuses
+            return self._allocating(lambda: self.cupy.asarray(numbers, np.float32))
+        if numbers.dtype == np.float32 and numbers.flags.c_contiguous:
+            return numbers
         return self._allocating(lambda: self.cupy.ascontiguousarray(numbers, np.float32))
 
     def launch(self, launch: Launch, arguments: list[Any]) -> None:
-        kernel = _kernel(self.number, launch.source, launch.options, launch.kernel)
-        if launch.shared_bytes > 48 * 1024:
-            kernel.max_dynamic_shared_size_bytes = launch.shared_bytes
-            kernel.preferred_shared_memory_carveout = 100  # per cent: as many blocks as were planned
-        kernel(launch.grid, launch.block, tuple(arguments), shared_mem=launch.shared_bytes)
+        loaded = _kernel(self.number, launch.source, launch.options, launch.kernel)
+        loaded.allow(launch.shared_bytes)
+        loaded.kernel(launch.grid, launch.block, tuple(arguments), shared_mem=launch.shared_bytes)
 
     def _allocating(self, allocate: Callable[[], _T]) -> _T:
         """Once more with the pool's unused blocks given back, when memory runs out."""
@@ -223,7 +239,7 @@ class _OnDevice:
         try:
             return allocate()
         except out_of_memory as error:
-            raise MemoryLimitError(
+            raise DeviceFullError(
                 f"the GPU has too little free memory ({error}); use smaller tiles"
             ) from error
 
@@ -246,10 +262,25 @@ def _describe(number: int) -> Device:
     )
 
 
+class _Loaded:
+    """A compiled kernel, and the shared memory it may use so far."""
+
+    def __init__(self, kernel: Any) -> None:
+        self.kernel = kernel
+        self._allowed = 48 * 1024
+
+    def allow(self, shared_bytes: int) -> None:
+        """As much shared memory, asked of the driver once."""
+        if shared_bytes > self._allowed:
+            self.kernel.max_dynamic_shared_size_bytes = shared_bytes
+            self.kernel.preferred_shared_memory_carveout = 100  # per cent: as many blocks as were planned
+            self._allowed = shared_bytes
+
+
 @cache
-def _kernel(number: int, source: str, options: tuple[str, ...], name: str) -> Any:
+def _kernel(number: int, source: str, options: tuple[str, ...], name: str) -> _Loaded:
     """A compiled kernel; CuPy keeps the machine code on disk by text, options and architecture."""
     module = import_module("cupy").RawModule(
         code=cuda_plan.source(source), options=("-std=c++17", *options), backend="nvrtc"
     )
-    return module.get_function(name)
+    return _Loaded(module.get_function(name))

@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property, lru_cache
 from importlib.resources import files
 from typing import Any
 
@@ -21,6 +21,7 @@ from nlmeans.backends.cuda_shape import LANES, LARGEST_PATCH, Device, Problem, S
 
 _TAPS = 2 * LARGEST_PATCH + 1
 _READABLE_BLOCK = (32, 4, 1)
+_PLANS = 64  # that are kept: the frames of a film and the tiles of a picture have the same
 _BATCH_BYTES = 2**26  # of weight planes in the readable aggregation
 
 #: struct Window of kernels/cuda/window.cuh
@@ -53,6 +54,11 @@ class Plan:
     launches: tuple[Launch, ...]
     scratch: dict[str, tuple[int, ...]]
 
+    @cached_property
+    def needs_taps(self) -> bool:
+        """Whether a launch takes the taps as arrays."""
+        return any(isinstance(a, str) and a == "taps_y" for launch in self.launches for a in launch.arguments)
+
     @property
     def scratch_bytes(self) -> int:
         return sum(4 * math.prod(shape) for shape in self.scratch.values())
@@ -81,6 +87,7 @@ _INCLUDE = re.compile(r'^#include "(\w+\.cuh)"$', re.MULTILINE)
 # --- the two entries -------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=_PLANS)
 def accumulate(problem: Problem, device: Device) -> Plan:
     """Launches of one `accumulate`: the register kernel where it can, else the readable one."""
     shape = Shape.best("accumulate", problem, device)
@@ -92,6 +99,7 @@ def accumulate(problem: Problem, device: Device) -> Plan:
     return _in_slices(problem, shape, device, options, (), results)
 
 
+@lru_cache(maxsize=_PLANS)
 def aggregate(problem: Problem, device: Device) -> Plan:
     """Launches of one `aggregate`: the same choice; the pixel's own patch comes after the register kernel."""
     shape = Shape.best("aggregate", problem, device)

@@ -6,6 +6,7 @@ The sizes are those of ``kernels/cuda``; the two must be changed together.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,19 @@ class Problem:
         return Problem(
             height, width, channels, values, pair.radius, taps, pair.own, bias, scale, peak, squares
         )
+
+    @cached_property
+    def _key(self) -> tuple[Any, ...]:
+        """Equal for equal calls."""
+        sizes = (self.height, self.width, self.channels, self.values, self.radius)
+        taps = (self.taps[0].tobytes(), self.taps[1].tobytes())
+        return (*sizes, *taps, self.own, self.bias, self.scale, self.peak, self.squares)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Problem) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
 
     @property
     def patch(self) -> tuple[int, int]:

@@ -130,5 +130,6 @@ def weight_error(got: Sums, expected: Sums) -> float:
         mine, theirs = getattr(got, name), getattr(expected, name)
         assert (mine is None) == (theirs is None), f"{name} was not as asked"
         if theirs is not None:
-            worst = max(worst, float(np.max(np.abs(mine - theirs) / (theirs + CENTRE_FLOOR))))
+            error = np.max(np.abs(mine - theirs) / (theirs + CENTRE_FLOOR))
+            worst = float(np.maximum(worst, error))  # a NaN stays one, which `max` would not see
     return worst

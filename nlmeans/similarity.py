@@ -330,10 +330,9 @@ def normalised(
     """f of every candidate and the sum (or count) it is divided by, along `axis`."""
     if not task.softmax:
         f = xp.exp(logits) if task.similarity.exponential else logits
-        count = xp.ones_like(logits)
-        if votes is not None:
-            f, count = xp.where(votes, f, xp.zeros_like(f)), xp.where(votes, count, xp.zeros_like(count))
-        return f, xp.sum(count, axis=axis)
+        if votes is None:
+            return f, xp.sum(xp.ones_like(logits), axis=axis)
+        return xp.where(votes, f, xp.zeros_like(f)), xp.sum(xp.astype(votes, logits.dtype), axis=axis)
     if votes is not None:
         logits = xp.where(votes, logits, xp.full_like(logits, -math.inf))
     if itself is not None:

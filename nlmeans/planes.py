@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -86,12 +86,16 @@ def filtered(block: Block, planes: range, geometry: Geometry, backend: Backend, 
 
 def _plane(block: Block, z: int, geometry: Geometry, backend: Backend, run: Run, xp: Any) -> Array:
     """One plane: sums over the window, the centre rule, then one division."""
+    spreads = geometry.aggregate == "patch"  # then the values are averaged in a second pass only
     own = _sums(
-        backend.accumulate(p, run, peak=geometry.center == "max") for p in _pairs(block, z, geometry, xp)
+        backend.accumulate(
+            replace(p, value=p.value[:0]) if spreads else p, run, peak=geometry.center == "max"
+        )
+        for p in _pairs(block, z, geometry, xp)
     )
     centre = _centre(own, geometry.center, xp)
     total = own.denominator + centre
-    if geometry.aggregate == "pixel":
+    if not spreads:
         result = own.numerator
         result += centre * block.value[:, z]
         result /= total

@@ -30,16 +30,18 @@ def facts(cupy: Any) -> dict[str, Any]:
     about = cupy.cuda.runtime.getDeviceProperties(number)
     name = about["name"].decode() if isinstance(about["name"], bytes) else str(about["name"])
     attributes = cupy.cuda.Device(number).attributes
+    told = management(number)
+    kilohertz = attributes.get("ClockRate") or 1e3 * float(told.get("clocks.max.sm", "nan").split()[0])
     return {
         "name": name,
         "capability": 10 * attributes["ComputeCapabilityMajor"] + attributes["ComputeCapabilityMinor"],
         "multiprocessors": attributes["MultiProcessorCount"],
-        "gigahertz": round(attributes["ClockRate"] / 1e6, 3),
+        "gigahertz": round(kilohertz / 1e6, 3),
         "memory_bytes": int(about["totalGlobalMem"]),
         "driver_cuda": cupy.cuda.runtime.driverGetVersion(),
         "runtime_cuda": cupy.cuda.runtime.runtimeGetVersion(),
         "cupy": cupy.__version__,
-        "as_found": management(number),
+        "as_found": told,
     }
 
 

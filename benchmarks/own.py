@@ -6,7 +6,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib import import_module
 from typing import Any
 
@@ -20,7 +20,7 @@ from nlmeans.planes import LOG2_E, taps
 
 from .ceilings import device_of, exponential_seconds, plans_of, problem_of, seconds_at_least
 from .count_instructions import Gpu
-from .device import DeviceClock, HostClock, repeated, spread
+from .device import DeviceClock, HostClock, clock_under_load, repeated, spread
 from .machine import processors
 from .problems import Image, Problem
 from .run import psnr
@@ -81,6 +81,7 @@ class Measured:
     device: list[float] = field(default_factory=list)  # the call on arrays of the device
     whole: list[float] = field(default_factory=list)  # the call on NumPy arrays, transfers included
     overhead: float | None = None  # of the host for one kernel call on a tiny picture
+    clock: str | None = None  # of the GPU while it worked on the kernel
     first: float | None = None  # of the first call in this process
     psnr: float | None = None  # dB against the clean picture
     difference: float | None = None  # largest from the float64 reference on a crop, of the span
@@ -148,7 +149,10 @@ def _measure(row: Measured, setting: Setting, backend: str, seconds: float, tell
     if missing:
         raise BackendUnavailableError(missing)
     pictures = _pictures(setting.problem)
-    options = setting.options() | {"backend": backend}
+    options = setting.options()
+    if setting.corrected:  # the strength of the whole picture, for the crop of the reference too
+        options["k"] = nlmeans.suggest(pictures[0], **_choosing(options)).k
+    options |= {"backend": backend}
     row.call = (
         f"nlmeans.denoise(image, {', '.join(f'{n}={v!r}' for n, v in options.items() if v is not None)})"
     )
@@ -159,7 +163,7 @@ def _measure(row: Measured, setting: Setting, backend: str, seconds: float, tell
     began = time.perf_counter()
     result = whole(pictures[0])()
     row.first = round(time.perf_counter() - began, 4)
-    row.psnr, row.difference = _checked(setting, result)
+    row.psnr, row.difference = _checked(setting, result, options)
     on_gpu = engine.namespace() is not np
     parts = ["kernel", "device", "whole"] if on_gpu else ["kernel", "whole"]
     for number, part in enumerate(parts):
@@ -174,6 +178,8 @@ def _measure(row: Measured, setting: Setting, backend: str, seconds: float, tell
         for share, spent in repeated(calls, clock, seconds):
             setattr(row, part, spent)
             tell(f"{row.picture} {setting.aggregate}: {part}", (number + share) / len(parts))
+        if on_gpu and part == "kernel":
+            row.clock = clock_under_load(engine.namespace(), calls[0], min(row.kernel))
     if on_gpu:
         row.overhead = _overhead(setting, engine)
 
@@ -192,12 +198,13 @@ def kernel_call(
     run = Run(workers)
     if not setting.corrected:
         return lambda: engine.accumulate(pair, run, peak=peak)
-    sums = engine.accumulate(pair, run, peak=True)
+    weights = replace(pair, value=pair.value[:0])  # values are averaged in the second pass only
+    sums = engine.accumulate(weights, run, peak=True)
     normaliser = 1 / (sums.denominator + sums.peak)
     centre = sums.peak
 
     def both() -> Any:
-        engine.accumulate(pair, run, peak=True)
+        engine.accumulate(weights, run, peak=True)
         return engine.aggregate(pair, run, normaliser, centre)
 
     return both
@@ -244,7 +251,13 @@ def _overhead(setting: Setting, engine: Backend) -> float:
     return round(statistics.median(HostClock().each([call] * 200)), 7)
 
 
-def _checked(setting: Setting, result: Image) -> tuple[float, float]:
+def _choosing(options: dict[str, Any]) -> dict[str, Any]:
+    """What `suggest` is told of a call."""
+    names = ("sigma", "patch_radius", "search_radius", "patch", "aggregate", "channel_axis")
+    return {name: options[name] for name in names}
+
+
+def _checked(setting: Setting, result: Image, options: dict[str, Any]) -> tuple[float, float]:
     """PSNR, and the largest difference from the reference in the middle, where tiles would meet."""
     problem = setting.problem
     unit = 255.0 if problem.dtype == "uint8" else 1.0
@@ -256,7 +269,7 @@ def _checked(setting: Setting, result: Image) -> tuple[float, float]:
         for n, a, b in zip(problem.shape, low, high, strict=True)
     )
     image = problem.noisy()[seen].astype(np.float64)
-    exact = nlmeans.denoise(image, **setting.options(), backend="reference")
+    exact = nlmeans.denoise(image, **options | {"backend": "reference"})
     inner = tuple(slice(a - s.start, b - s.start) for a, b, s in zip(low, high, seen, strict=True))
     core = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
     worst = np.abs(exact[inner] - np.asarray(result, np.float64)[core]).max()

@@ -129,6 +129,24 @@ def test_a_wrong_kernel_is_shown_as_wrong(monkeypatch: pytest.MonkeyPatch) -> No
     assert "WRONG" in ran.out
 
 
+def test_the_crop_of_the_reference_gets_the_strength_of_the_whole_picture(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    called: list[tuple[Any, dict[str, Any]]] = []
+    denoise = own.nlmeans.denoise
+
+    def noted(image: Any, **options: Any) -> Any:
+        called.append((image.shape, options))
+        return denoise(image, **options)
+
+    monkeypatch.setattr(own.nlmeans, "denoise", noted)
+    problem = Problem("x", (80, 80), patch_radius=1, search_radius=2)
+    row = own.measure(Setting(problem, "patch"), "reference", 0, lambda *_: None)
+    assert not row.wrong
+    assert {shape for shape, _ in called} == {(80, 80), (56, 56)}
+    assert len({options["k"] for _, options in called}) == 1
+
+
 def test_rounding_to_eight_bits_is_not_wrong_and_a_level_is() -> None:
     row = Measured("x", "cpu", 1, Problem("x", (32, 32), dtype="uint8").to_dict())
     row.difference = 0.5 / 255 / 0.6
@@ -219,6 +237,31 @@ def test_shares_are_of_the_counted_time() -> None:
     assert "25 %" in told
     assert "12 %" in told
     assert "1755 MHz as found" in told
+
+
+def test_the_device_is_described_by_what_it_says_of_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    attributes = {"ComputeCapabilityMajor": 9, "ComputeCapabilityMinor": 0, "MultiProcessorCount": 132}
+    runtime = SimpleNamespace(
+        getDevice=lambda: 1,
+        getDeviceProperties=lambda number: {"name": b"H100", "totalGlobalMem": 8},
+        driverGetVersion=lambda: 13000,
+        runtimeGetVersion=lambda: 13000,
+    )
+    cuda = SimpleNamespace(runtime=runtime, Device=lambda number: SimpleNamespace(attributes=attributes))
+    answer = "580.1, 345 MHz, 1980 MHz, 2619 MHz, 700.00 W, 31"
+    monkeypatch.setattr(device.shutil, "which", lambda name: name)
+    monkeypatch.setattr(
+        device.subprocess,
+        "run",
+        lambda words, **_: SimpleNamespace(stdout=answer if "--id=1" in words else ""),
+    )
+    found = device.facts(SimpleNamespace(cuda=cuda, __version__="14.2"))
+    assert found["gigahertz"] == 1.98  # which newer drivers do not tell as an attribute
+    assert found["as_found"]["driver_version"] == "580.1"
+    assert found["as_found"]["clocks.sm"] == "345 MHz"
+    attributes["ClockRate"] = 1_755_000
+    gpu = device.gpu(device.facts(SimpleNamespace(cuda=cuda, __version__="14.2")))
+    assert (gpu.architecture, gpu.multiprocessors, gpu.gigahertz) == ("sm_90", 132, 1.755)
 
 
 # --- clocks -------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 python -m nlmeans.benchmarks cpu [--quick] [--json FILE]     measure
 python -m nlmeans.benchmarks gpu [--quick] [--json FILE]     the same on a GPU; small without one
+python -m nlmeans.benchmarks attention [--quick]             what non-local blocks attend to (needs torch)
 python -m nlmeans.benchmarks report [--check]                tables and plot from the JSON
 python -m nlmeans.benchmarks pictures                        pictures to look at, from the JSON
 """
@@ -16,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import gpu_report, report
+from . import attention_report, gpu_report, report
 from .gpu_record import PARTS as GPU_PARTS
 from .gpu_record import GpuOrder
 from .gpu_record import record as record_gpu
@@ -47,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     gpu.set_defaults(run=_gpu)
     gpu.add_argument("--only", nargs="+", choices=GPU_PARTS, default=GPU_PARTS, metavar="PART")
     _common_options(gpu)
+    _attention_options(commands.add_parser("attention", help="train blocks, measure what they attend to"))
     for name, run, told in (
         ("report", _report, "write tables and plot from the JSON"),
         ("pictures", _pictures, "make the pictures to look at"),
@@ -100,6 +102,49 @@ def _common_options(command: argparse.ArgumentParser) -> None:
         help="a Python 3.12 in which vapoursynth (78), NumPy and the rivals' packages "
         f"(vapoursynth-nlm-ispc and others) are installed; default: the variable {PYTHON_VARIABLE}",
     )
+
+
+def _attention_options(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(run=_attention)
+    for name, told in (("train", "trained on"), ("test", "tested on")):
+        command.add_argument(
+            f"--{name}",
+            type=Path,
+            metavar="FOLDER",
+            help=f"pictures the networks are {told}; default: scikit-image's",
+        )
+    command.add_argument("--checkpoints", type=Path, metavar="FOLDER", help="keep trained networks there")
+    command.add_argument("--seeds", type=int, default=3, help="of the main variants, default %(default)s")
+    command.add_argument("--quick", action="store_true", help="tiny networks: does it all work?")
+    command.add_argument("--json", type=Path, metavar="FILE", help="write the result there, maps beside it")
+    command.add_argument(
+        "--time-limit",
+        type=float,
+        default=2100.0,
+        help="no training starts after so many seconds of processor time, default %(default)g",
+    )
+
+
+def _attention(given: argparse.Namespace) -> int:
+    try:
+        from . import attention
+    except ImportError as error:
+        print(f"error: the study needs PyTorch and safetensors: {error}", file=sys.stderr)
+        return 1
+    order = attention.order_of(
+        given.train,
+        given.test,
+        quick=given.quick,
+        seeds=given.seeds,
+        time_limit=given.time_limit,
+        checkpoints=given.checkpoints,
+        command=_as_typed(),
+    )
+    result = attention.record(order, lambda line: print(line, file=sys.stderr, flush=True))
+    _tell(result, given.json, attention_report.full_report)
+    if given.json:
+        attention.draw(order, given.json.with_suffix(".png"))
+    return 0
 
 
 def _cpu(given: argparse.Namespace) -> int:
@@ -156,11 +201,13 @@ def _tell(result: dict[str, Any], path: Path | None, told: Callable[[dict[str, A
 
 
 def _as_typed() -> str:
-    """The command, without the path of an interpreter, which says nothing elsewhere."""
+    """The command, without paths of this machine, which say nothing elsewhere."""
     words = sys.argv[1:]
-    if "--vapoursynth-python" in words:
-        place = words.index("--vapoursynth-python")
-        words = [*words[: place + 1], "PYTHON", *words[place + 2 :]]
+    places = {"--vapoursynth-python": "PYTHON", "--train": "FOLDER", "--test": "FOLDER"}
+    for option, name in (places | {"--checkpoints": "FOLDER"}).items():
+        if option in words:
+            place = words.index(option)
+            words = [*words[: place + 1], name, *words[place + 2 :]]
     return shlex.join(["python", "-m", "nlmeans.benchmarks", *words])
 
 

@@ -37,24 +37,25 @@ def chart(result: dict[str, Any]) -> str:
     return "\n".join(parts) + "\n"
 
 
-def _text(x: float, y: float, words: str, anchor: str = "start", colour: str = "#222") -> str:
+def text(x: float, y: float, words: str, anchor: str = "start", colour: str = "#222") -> str:
+    """Words at a place."""
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}">{escape(words)}</text>'
 
 
 def _bars(rows: list[dict[str, Any]]) -> list[str]:
     if not rows:
-        return [_text(20, 20, "speed: not measured")]
+        return [text(20, 20, "speed: not measured")]
     side = rows[0]["problem"]["shape"][0]
     title = f"Million pixels a second of one thread, {side} x {side} grey, patches 7 x 7, window 21 x 21"
     largest = max(r["mpixel_per_cpu_s"] for r in rows)
-    parts = [_text(20, 20, title)]
+    parts = [text(20, 20, title)]
     for number, row in enumerate(sorted(rows, key=lambda r: -r["mpixel_per_cpu_s"])):
         y = 34 + _LINE * number
         width = (_WIDTH - _LEFT - 80) * row["mpixel_per_cpu_s"] / largest
         colour = _COLOURS.get(row["rival"], "#444")
-        parts.append(_text(_LEFT - 8, y + 14, row["contestant"], "end"))
+        parts.append(text(_LEFT - 8, y + 14, row["contestant"], "end"))
         parts.append(f'<rect x="{_LEFT}" y="{y}" width="{width:.1f}" height="{_LINE - 6}" fill="{colour}"/>')
-        parts.append(_text(_LEFT + width + 6, y + 14, f"{row['mpixel_per_cpu_s']:.2f}"))
+        parts.append(text(_LEFT + width + 6, y + 14, f"{row['mpixel_per_cpu_s']:.2f}"))
     return parts
 
 
@@ -74,12 +75,12 @@ def _lines(rows: list[dict[str, Any]], top: float, bottom: float) -> list[str]:
     def up(value: float) -> float:
         return bottom - (math.log10(value) - low) / max(high - low, 1) * (bottom - top - 20)
 
-    parts = [_text(20, top, "Processor time for a picture, one thread, seconds, against its size")]
+    parts = [text(20, top, "Processor time for a picture, one thread, seconds, against its size")]
     for power in range(low, high + 1):
         y = up(10.0**power)
         parts.append(f'<line x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}" stroke="#ddd"/>')
-        parts.append(_text(left - 6, y + 4, f"{10.0**power:g}", "end"))
-    parts += [_text(across(side), bottom + 18, f"{side}²", "middle") for side in sides]
+        parts.append(text(left - 6, y + 4, f"{10.0**power:g}", "end"))
+    parts += [text(across(side), bottom + 18, f"{side}²", "middle") for side in sides]
     ends = []
     for name in dict.fromkeys(r["contestant"] for r in rows):
         mine = sorted((r for r in rows if r["contestant"] == name), key=lambda r: r["problem"]["shape"][0])
@@ -97,7 +98,7 @@ def _labels(ends: list[tuple[float, float, str, str]]) -> list[str]:
     parts, last = [], -math.inf
     for y, x, name, colour in sorted(ends):
         last = max(y, last + 14)
-        parts.append(_text(x + 6, last + 4, name, colour=colour))
+        parts.append(text(x + 6, last + 4, name, colour=colour))
     return parts
 
 
@@ -129,18 +130,18 @@ def panel(
     """The elements of one log-log panel between two heights."""
     points = [point for line in lines.values() for point in line if point[0] > 0 and point[1] > 0]
     if not points:
-        return [_text(20, top, f"{title}: not measured")]
+        return [text(20, top, f"{title}: not measured")]
     left, right = 80.0, float(_WIDTH - 250)
     horizontal = _scale([x for x, _ in points], left, right)
     vertical = _scale([y for _, y in points], bottom, top + 24)
-    parts = [_text(20, top, title), _text((left + right) / 2, bottom + 34, across, "middle")]
-    parts += [_text(20, top + 16, up, colour="#666")]
+    parts = [text(20, top, title), text((left + right) / 2, bottom + 34, across, "middle")]
+    parts += [text(20, top + 16, up, colour="#666")]
     for value in _ticks([y for _, y in points]):
         y = vertical(value)
         parts.append(f'<line x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}" stroke="#ddd"/>')
-        parts.append(_text(left - 6, y + 4, f"{value:g}", "end"))
+        parts.append(text(left - 6, y + 4, f"{value:g}", "end"))
     parts += [
-        _text(horizontal(value), bottom + 18, f"{value:g}", "middle")
+        text(horizontal(value), bottom + 18, f"{value:g}", "middle")
         for value in _ticks([x for x, _ in points])
     ]
     ends = []

@@ -3,7 +3,8 @@
     python -m nlmeans.benchmarks report [--check]
 
 fills in README.md between ``<!-- cpu-table -->`` and ``<!-- /cpu-table -->`` and writes ``cpu.md`` (every
-row) and ``cpu.svg`` beside the JSON; the same for ``gpu.json`` beside it, by `gpu_report`.  With --check
+row) and ``cpu.svg`` beside the JSON; the same for ``gpu.json`` and
+``attention.json`` beside it, by `gpu_report` and `attention_report`.  With --check
 nothing is written, and a difference is an error.
 """
 
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from . import gpu_report
+from . import attention_chart, attention_report, gpu_report
 from .chart import chart
 from .tables import NOT_MEASURED, seconds, table
 
@@ -52,6 +53,11 @@ def outputs(path: Path, readme: Path | None = None) -> dict[Path, str]:
         made[on_gpu.with_suffix(".md")] = gpu_report.full_report(found)
         made[on_gpu.with_suffix(".svg")] = gpu_report.plots(found)
         text = filled(text, "gpu-table", gpu_report.readme_tables(found))
+    study = path.with_name("attention.json")
+    if study.exists():
+        found = read(study)
+        made[study.with_suffix(".md")] = attention_report.full_report(found)
+        made[study.with_suffix(".svg")] = attention_chart.plot(found)
     if text:
         made[readme] = text
     return made

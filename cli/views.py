@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from .picture import Array, Layout
 
 GAP = 8  # pixels between pictures that stand side by side
+_LEAST_FRAME = 5  # pixels a side
 _BAND = 24  # pixels above them for their names
 _VISIBLE = 3.0  # the removed noise spans black to white over this many times its deviation, each way
 
@@ -84,30 +86,92 @@ def voters(picture: Array, share: Array, at: tuple[int, int], size: int = 480) -
     `picture` is 8-bit (H, W) or (H, W, 3), `share` the weights (H, W), `at` is (y, x).  A weight
     is shown by its square root, from black over red and yellow to white, so that small ones are seen.
     """
+    window = surroundings([share], [at])
+    around = _rgb(picture[window])
+    factor = max(1, size // max(around.shape[:2]))
+    here = (at[0] - window[0].start, at[1] - window[1].start)
+    parts = [_framed(_enlarged(p, factor), [here], factor) for p in (around, heat(share[window]))]
+    return in_a_row(parts)
+
+
+def attention_maps(
+    picture: Array, maps: Sequence[Array], at: Sequence[tuple[int, int]], size: int = 480
+) -> Array:
+    """The picture with its queries framed, and beside it each query's map over the darkened picture.
+
+    `picture` is 8-bit (H, W) or (H, W, 3), `at` its pixels (y, x).  A map has the picture's size or
+    is coarser; what no map reaches is cut off.
+    """
+    full = [spread(share, picture.shape[:2]) for share in maps]
+    window = surroundings(full, at)
+    around = _rgb(picture[window])
+    factor = max(1, size // max(around.shape[:2]))
+    here = [(y - window[0].start, x - window[1].start) for y, x in at]
+    parts = [_framed(_enlarged(around, factor), here, factor)]
+    for share, query in zip(full, here, strict=False):
+        lit = 255 - (255 - 0.5 * around) * (255.0 - heat(share[window])) / 255  # black adds nothing
+        parts.append(_framed(_enlarged(eight_bits(lit), factor), [query], factor))
+    return in_a_row(parts)
+
+
+def spread(share: Array, shape: tuple[int, ...]) -> Array:
+    """A map of a coarser grid, at the size of the picture."""
     import numpy as np
 
-    ys, xs = np.nonzero(share)
-    margin = 4
-    window = tuple(
-        slice(max(0, min(int(i.min()), a) - margin), min(n, max(int(i.max()), a) + margin + 1))
-        for i, a, n in zip((ys, xs), at, share.shape, strict=True)
+    if share.shape == shape:
+        return share
+    y, x = (np.arange(n) * m // n for n, m in zip(shape, share.shape, strict=True))
+    return share[y[:, None], x[None, :]]
+
+
+def heat(share: Array) -> Array:
+    """Weights by their square roots, the largest white, as 8-bit RGB."""
+    import numpy as np
+
+    return eight_bits(
+        coloured(np.sqrt(np.clip(share, 0, None) / max(share.max(), 1e-300)).astype(np.float32))
     )
-    around = picture[window] if picture.ndim == 3 else picture[window][..., None].repeat(3, axis=-1)
-    heat = eight_bits(coloured(np.sqrt(share[window] / max(share.max(), 1e-300)).astype(np.float32)))
-    factor = max(1, size // max(around.shape[:2]))
-    parts = [_enlarged(p, factor, at[0] - window[0].start, at[1] - window[1].start) for p in (around, heat)]
+
+
+def surroundings(shares: Sequence[Array], at: Sequence[tuple[int, int]]) -> tuple[slice, ...]:
+    """The rows and columns in which any weight is, with a margin."""
+    import numpy as np
+
+    margin = 4
+    found = [np.nonzero(share) for share in shares]
+    window = []
+    for axis, n in enumerate(shares[0].shape):
+        places = np.concatenate([*(f[axis] for f in found), [a[axis] for a in at]])
+        window.append(slice(max(0, int(places.min()) - margin), min(n, int(places.max()) + margin + 1)))
+    return tuple(window)
+
+
+def in_a_row(parts: Sequence[Array]) -> Array:
+    """Pictures of one height with gaps between them."""
+    import numpy as np
+
     gap = np.full((parts[0].shape[0], GAP, 3), 255, np.uint8)
-    return np.concatenate([parts[0], gap, parts[1]], axis=1)
+    return np.concatenate([p for part in parts for p in (gap, part)][1:], axis=1)
 
 
-def _enlarged(page: Array, factor: int, y: int, x: int) -> Array:
-    """Every pixel as a square, and a frame around one."""
-    large = page.repeat(factor, axis=0).repeat(factor, axis=1)
-    edge = max(1, factor // 8)
-    whole = large[y * factor : (y + 1) * factor, x * factor : (x + 1) * factor]
-    inside = whole[edge : factor - edge, edge : factor - edge].copy()
-    whole[...] = (0, 200, 255)
-    whole[edge : factor - edge, edge : factor - edge] = inside
+def _rgb(picture: Array) -> Array:
+    return picture if picture.ndim == 3 else picture[..., None].repeat(3, axis=-1)
+
+
+def _enlarged(page: Array, factor: int) -> Array:
+    """Every pixel as a square."""
+    return page.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def _framed(large: Array, at: Sequence[tuple[int, int]], factor: int) -> Array:
+    """Frames around some of the pixels, drawn in place; at least so large that they are seen."""
+    edge, more = max(1, factor // 8), max(0, (_LEAST_FRAME - factor + 1) // 2)
+    for y, x in at:
+        rows, columns = (slice(max(0, i * factor - more), (i + 1) * factor + more) for i in (y, x))
+        whole = large[rows, columns]
+        inside = whole[edge : len(whole) - edge, edge : whole.shape[1] - edge].copy()
+        whole[...] = (0, 200, 255)
+        whole[edge : len(whole) - edge, edge : whole.shape[1] - edge] = inside
     return large
 
 

@@ -24,6 +24,7 @@ COMMANDS = {
     "estimate": "Tell how noisy pictures are, and what denoise would do.",
     "compare": "Tell how far a picture is from a clean one.",
     "weights": "Show which pixels vote for one pixel.",
+    "attention": "Show what pixels look at, and whether all look at the same.",
     "report": "Make a page to look at: before and after, what was removed, and why.",
     "bench": "Measure speed and quality on this machine.",
     "info": "List what can compute here, and why the rest cannot.",

@@ -45,7 +45,7 @@ def command(environment: Environment, /, **options: Any) -> None:
     from .views import shown, shown_range, voters
 
     limits = taken_limits(options)
-    x, y = _position(options["at"])
+    x, y = position(options["at"])
     job = Job.of(options, limits, environment.binary_in)
     task = naming.Task(
         options["name"], options["output"] or naming.beside(options["name"], ".weights.png"), ""
@@ -89,7 +89,8 @@ def save(target: Path, format_name: str, page: Array, *, overwrite: bool) -> Non
         writer(file, iter([page]), Picture("", [layout], lambda _: page), Saving())
 
 
-def _position(text: str) -> tuple[int, int]:
+def position(text: str) -> tuple[int, int]:
+    """Column and row, as they are typed."""
     try:
         x, y = (int(part) for part in text.split(","))
     except ValueError:

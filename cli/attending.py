@@ -99,10 +99,8 @@ def of_block(
             raise UsageError(
                 f"--{name.replace('_', '-')} is of NL-means: leave it out with --weights, or --weights out"
             )
-    import torch
-
     from nlmeans.errors import InvalidValueError
-    from nlmeans.learned.attention import attention_rows, measure_block, read_block
+    from nlmeans.learned.attention import attention_rows, measure_block, read_block  # says it if torch lacks
 
     block = read_block(options["weights"], prefix=options["prefix"])
     if block.axes != 2:
@@ -122,9 +120,8 @@ def of_block(
     if radius is not None:
         radius = tuple(min(r, n - 1) for r, n in zip(radius, grid, strict=True))
     settings = block.settings
-    details = {"similarity": settings.mode, "block": str(settings), "torch": torch.__version__}
-    with torch.no_grad():
-        rows = attention_rows(block, x, queries)[0]
+    details = {"similarity": settings.mode, "block": str(settings)}
+    rows = attention_rows(block, x, queries)[0]
     kind = f"{settings.mode.replace('_', ' ')} block on {x.shape[2]} x {x.shape[3]} positions"
     return Attention(rows, queries, grid, radius, kind, details, independence, reason)
 

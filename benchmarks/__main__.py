@@ -13,6 +13,7 @@ import argparse
 import json
 import shlex
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -131,19 +132,20 @@ def _attention(given: argparse.Namespace) -> int:
     except ImportError as error:
         print(f"error: the study needs PyTorch and safetensors: {error}", file=sys.stderr)
         return 1
-    order = attention.order_of(
-        given.train,
-        given.test,
-        quick=given.quick,
-        seeds=given.seeds,
-        time_limit=given.time_limit,
-        checkpoints=given.checkpoints,
-        command=_as_typed(),
-    )
-    result = attention.record(order, lambda line: print(line, file=sys.stderr, flush=True))
-    _tell(result, given.json, attention_report.full_report)
-    if given.json:
-        attention.draw(order, given.json.with_suffix(".png"))
+    with tempfile.TemporaryDirectory() as folder:
+        order = attention.order_of(
+            given.train,
+            given.test,
+            quick=given.quick,
+            seeds=given.seeds,
+            time_limit=given.time_limit,
+            checkpoints=given.checkpoints or Path(folder),
+            command=_as_typed(),
+        )
+        result = attention.record(order, lambda line: print(line, file=sys.stderr, flush=True))
+        _tell(result, given.json, attention_report.full_report)
+        if given.json:
+            attention.draw(order, given.json.with_suffix(".png"))
     return 0
 
 

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 
 import nlmeans
 
-from .attention_measuring import attended, central, classical, tested
+from .attention_measuring import attended, central, classical, quality
 from .attention_training import Network, Pictures, Schedule, Variant, built, train
 from .machine import circumstances, machine
 
@@ -128,7 +128,7 @@ def _row(order: Order, name: str, seed: int, tell: Tell) -> dict[str, Any]:
         "variant": asdict(VARIANTS[name]),
         "parameters": sum(p.numel() for p in network.parameters()),
         **course,
-        **tested(network, pictures, order.schedule),
+        **quality(network, pictures, order.schedule),
         "blocks": attended(network, pictures, order.schedule),
     }
 

@@ -19,7 +19,7 @@ WINDOW = 10  # positions, at half the resolution: 21 x 21 keys, about as many as
 _CROP = 64  # pixels of the crops in which attention is measured: 32 x 32 positions
 
 
-def tested(network: Network, pictures: Pictures, schedule: Schedule) -> dict[str, Any]:
+def quality(network: Network, pictures: Pictures, schedule: Schedule) -> dict[str, Any]:
     """PSNR of each picture; and with every row made uniform, and with the blocks left out."""
     result: dict[str, Any] = {"psnr": _psnrs(network, pictures, schedule)}
     if network.blocks:

@@ -86,7 +86,7 @@ def measured(
     frame: str = "position",
     own: Callable[[Floats, Queries], Floats] | None = None,
     keys: int | None = None,
-    pairs: int = 4096,
+    pairs: int = 2048,
     seed: int = 0,
 ) -> Independence:
     """GCNet's measurement for any rows, which are asked for in chunks.

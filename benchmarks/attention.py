@@ -38,7 +38,8 @@ APART = {
     "tied, sharp": Variant(tied=True, sharp=True),
     "unit length, sharp": Variant(unit=True, sharp=True),
 }
-VARIANTS = MAIN | APART
+FURTHER = {"squared distance, tied, sharp": Variant(tied=True, sharp=True, distance=True)}
+VARIANTS = MAIN | APART | FURTHER
 _TRAINING = ("astronaut", "chelsea", "coffee", "rocket", "gravel", "grass", "coins", "moon")
 _TEST = ("camera", "brick")
 _AT = [(30, 52), (16, 84), (48, 87)]  # rows and columns of the drawn queries: hair, sky, an edge
@@ -62,7 +63,7 @@ class Order:
     def runs(self) -> list[tuple[str, int]]:
         """Name and seed in the order of their importance."""
         first = [(name, seed) for seed in range(self.seeds) for name in MAIN]
-        return first + [(name, seed) for seed in range(self.apart_seeds) for name in APART]
+        return first + [(name, seed) for seed in range(self.apart_seeds) for name in APART | FURTHER]
 
 
 def trained(order: Order, name: str, seed: int, tell: Tell) -> tuple[Network, dict[str, Any]]:

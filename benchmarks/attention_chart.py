@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from .attention_report import NONE, Result, gains, measure, names_of
 from .chart import sheet, text
 
-_LINE, _LEFT, _WIDTH = 22, 170, 860
+_LINE, _LEFT, _WIDTH = 22, 215, 860
 _MEASURES = {"input": "#999999", "attention": "#0072b2", "output": "#d55e00"}
 
 
@@ -18,7 +18,7 @@ def plot(result: Result) -> str:
     top = 40 + _LINE * len(names) + 50
     parts = [text(20, 20, "Gain over the network without a block, dB; dots are seeds")]
     every = [gain for name in names for gain in gains(result, name)] or [1.0]
-    low, high = min(0.0, *every), max(*every, min(every) + 0.01)
+    low, high = min(0.0, *every), max(0.01, *every)
     parts += _bars(result, names, lambda g: _LEFT + (g - low) / (high - low) * (_WIDTH - _LEFT - 90))
     parts.append(text(20, top - 10, "Mean cosine distance of pairs of queries:"))
     for number, (name, colour) in enumerate(_MEASURES.items()):

@@ -12,7 +12,6 @@ Result = dict[str, Any]
 Row = dict[str, Any]
 NONE, PLAIN, CLASSICAL = "no block", "embedded Gaussian", "NL-means similarity"
 FACTORS = ("tied", "unit", "sharp")
-_SAID = {"tied": "tying", "unit": "unit length", "sharp": "sharp start"}
 _COLLAPSED = 0.1  # of the input's distance: a block whose output and rows are both below has collapsed
 
 
@@ -26,19 +25,14 @@ def gains(result: Result, name: str) -> list[float]:
     return [statistics.fmean(row["psnr"]) - base[row["seed"]] for row in rows]
 
 
-def effects(result: Result) -> dict[str, float]:
-    """What each factor adds, in dB: the mean over the cells with it less that over those without."""
-    cells = [
-        (row["variant"], statistics.fmean(gains(result, name)))
-        for name in names_of(result)
-        if name != NONE and gains(result, name)
-        for row in [next(r for r in result["rows"] if r["name"] == name)]
-    ]
-    found = {}
-    for factor in FACTORS:
-        sides = [[g for v, g in cells if v[factor] is on] for on in (True, False)]
-        if all(sides):
-            found[factor] = statistics.fmean(sides[0]) - statistics.fmean(sides[1])
+def apart(result: Result) -> dict[int, dict[str, list[float]]]:
+    """Gains of the variants of the product with so many of the three things, by name."""
+    found: dict[int, dict[str, list[float]]] = {}
+    for row in result["rows"]:
+        variant = row["variant"]
+        if variant["blocks"] and not variant["distance"] and gains(result, row["name"]):
+            count = sum(variant[factor] for factor in FACTORS)
+            found.setdefault(count, {})[row["name"]] = gains(result, row["name"])
     return found
 
 
@@ -132,7 +126,8 @@ def _setting(result: Result) -> str:
         f"{255 * plan['sigma']:.0f}/255, Adam, peak rate {plan['peak_rate']:g}. Blocks attend to the whole "
         f"crop in training and to 21 x 21 positions in the test, on {len(result['test_pictures'])} pictures "
         f"({', '.join(sides)}). Sharp: at the start, logits spread as those of a tied cosine times 20 do; "
-        "else as those of the plain block. Of unit length: a cosine with a learned factor, else a product."
+        "else as those of the plain block. Of unit length: a cosine with a learned factor, else a product "
+        "without one."
     )
 
 
@@ -150,20 +145,27 @@ def _words(result: Result) -> list[str]:
             f"{_figure(attention)}, what it sees of {_figure(seen)}. It is worth {_spread(each)} dB; with "
             f"rows made uniform the network {_change(result, name, 'psnr_uniform')} dB."
         )
-    found = effects(result)
-    if found:
-        told = ", ".join(f"{_SAID[factor]} {gain:+.2f} dB" for factor, gain in found.items())
-        lines.append(f"Apart, averaged over the settings of the other two: {told}.")
-        best = max(
-            (n for n in names_of(result) if n != NONE), key=lambda n: statistics.fmean(gains(result, n))
-        )
-        lines.append(f"The best of the eight is **{best}**, {_spread(gains(result, best))} dB.")
+    for count, cells in sorted(apart(result).items()):
+        told = ", ".join(f"{name} {_spread(each)} dB" for name, each in cells.items())
+        lines.append(f"With {('none', 'one', 'two', 'all')[count]} of the three: {told}.")
+    lines += _factors(result)
     alive = [n for n in names_of(result) if n != NONE and not collapsed(result, n)]
     lines.append(
         f"Query-dependent in the end (rows or outputs at {_COLLAPSED:g} of the input's distance, or more): "
         f"{', '.join(alive) or 'none'}."
     )
     return lines
+
+
+def _factors(result: Result) -> list[str]:
+    """Where the learned factors of the cosines went, from their starts."""
+    told = []
+    for name in names_of(result):
+        rows = [row for row in result["rows"] if row["name"] == name]
+        found = [b["factor"] for row in rows for b in row["blocks"] if b["factor"] is not None]
+        if found and rows[0]["variant"]["unit"]:
+            told.append(f"{name} {min(found):.1f} to {max(found):.1f}")
+    return [f"Learned factors of the cosine in the end: {', '.join(told)}."] if told else []
 
 
 def _change(result: Result, name: str, kind: str) -> str:

@@ -148,13 +148,12 @@ def test_maps_are_drawn_beside_the_json(made):
 
 
 def test_runs_come_in_the_order_of_their_importance():
+    later = attention.APART | attention.FURTHER
     order = attention.Order(PICTURES, {}, seeds=2, apart_seeds=1)
-    assert order.runs() == [(n, s) for s in (0, 1) for n in attention.MAIN] + [
-        (n, 0) for n in attention.APART
-    ]
+    assert order.runs() == [(n, s) for s in (0, 1) for n in attention.MAIN] + [(n, 0) for n in later]
 
 
-def test_gains_are_against_the_same_seed_and_effects_against_the_other_cells(result):
+def test_gains_are_against_the_same_seed_and_told_by_how_much_a_block_has(result):
     changed = copy.deepcopy(result)
     for row in changed["rows"]:
         v = row["variant"]
@@ -162,9 +161,10 @@ def test_gains_are_against_the_same_seed_and_effects_against_the_other_cells(res
         row["psnr"] = [20.0 + row["seed"] + gain] * 2
     assert attention_report.gains(changed, "NL-means similarity") == pytest.approx([0.42])
     assert attention_report.gains(changed, "tied") == pytest.approx([0.1])
-    expected = {"tied": 0.1, "unit": 0.02, "sharp": 0.3}
-    assert attention_report.effects(changed) == pytest.approx(expected)
-    assert "The best of the eight is **NL-means similarity**, +0.42" in attention_report.full_report(changed)
+    cells = attention_report.apart(changed)
+    assert {count: len(each) for count, each in cells.items()} == {0: 1, 1: 3, 2: 3, 3: 1}
+    assert cells[2]["tied, sharp"] == pytest.approx([0.4])
+    assert "With all of the three: NL-means similarity +0.42 dB." in attention_report.full_report(changed)
 
 
 def test_collapse_is_said_of_small_rows_and_outputs_only(result):

@@ -12,6 +12,14 @@ Result = dict[str, Any]
 Row = dict[str, Any]
 NONE, PLAIN, CLASSICAL = "no block", "embedded Gaussian", "NL-means similarity"
 FACTORS = ("tied", "unit", "sharp")
+_LIMITS = (
+    "Training is short: the network without a block has not converged, and gains may shrink where it has.",
+    "A learned factor moves by at most the rate a step: flat starts had no time to become sharp. Whether "
+    "they would is not answered here.",
+    "The products have no learned factor of their own; their embeddings can grow instead.",
+    "Crops of training are seen whole, pictures of the test through windows of about as many positions.",
+    "Means over a few seeds; the smaller differences are within their range.",
+)
 _COLLAPSED = 0.1  # of the input's distance: a block whose output and rows are both below has collapsed
 
 
@@ -79,6 +87,11 @@ def full_report(result: Result) -> str:
             "",
             "![Gain over the network without a block, and query-independence](attention.svg)",
             "",
+            "![Maps of three queries, without and with the similarity of NL-means](attention.png)",
+            "",
+            "The second block's maps of three queries of a noisy photograph (hair, sky, an edge), white "
+            "most, black not at all; above, of the embedded Gaussian; below, of the similarity of NL-means.",
+            "",
             "## Quality",
             "",
             _quality(result),
@@ -104,6 +117,10 @@ def full_report(result: Result) -> str:
             "offset; a stencil is constant by offset and not by position.",
             "",
             _null(result),
+            "",
+            "## Limits",
+            "",
+            *(f"* {line}" for line in _LIMITS),
             "",
             "## Every run",
             "",
@@ -146,14 +163,18 @@ def _words(result: Result) -> list[str]:
             f"rows made uniform the network {_change(result, name, 'psnr_uniform')} dB."
         )
     for count, cells in sorted(apart(result).items()):
-        told = ", ".join(f"{name} {_spread(each)} dB" for name, each in cells.items())
+        told = "; ".join(f"{name} {_spread(each)} dB" for name, each in cells.items())
         lines.append(f"With {('none', 'one', 'two', 'all')[count]} of the three: {told}.")
     lines += _factors(result)
     alive = [n for n in names_of(result) if n != NONE and not collapsed(result, n)]
+    told = "; ".join(f"{name} {_spread(gains(result, name))} dB" for name in alive)
     lines.append(
-        f"Query-dependent in the end (rows or outputs at {_COLLAPSED:g} of the input's distance, or more): "
-        f"{', '.join(alive) or 'none'}."
+        f"Query-dependent in the end (rows or outputs at {_COLLAPSED:g} of the input's distance, or more), "
+        f"and what they are worth: {told or 'none'}."
     )
+    worth = [statistics.fmean(gains(result, name)) for name in alive if gains(result, name)]
+    if worth and min(worth) < max(worth) / 4:
+        lines[-1] += " To depend on the query is not enough."
     return lines
 
 
@@ -165,7 +186,7 @@ def _factors(result: Result) -> list[str]:
         found = [b["factor"] for row in rows for b in row["blocks"] if b["factor"] is not None]
         if found and rows[0]["variant"]["unit"]:
             told.append(f"{name} {min(found):.1f} to {max(found):.1f}")
-    return [f"Learned factors of the cosine in the end: {', '.join(told)}."] if told else []
+    return [f"Learned factors of the cosine in the end: {'; '.join(told)}."] if told else []
 
 
 def _change(result: Result, name: str, kind: str) -> str:

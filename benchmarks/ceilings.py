@@ -14,6 +14,7 @@ import math
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -135,7 +136,7 @@ def problem_of(
 
 def plans_of(problem: Problem, device: Device, *, aggregates: bool) -> list[Plan]:
     """The kernels' part of a call: one pass, or with every patch voting two."""
-    first = cuda_plan.accumulate(problem, device)
+    first = cuda_plan.accumulate(replace(problem, values=0) if aggregates else problem, device)
     return [first, cuda_plan.aggregate(problem, device)] if aggregates else [first]
 
 
@@ -156,7 +157,10 @@ def _wanted() -> Iterator[Problem]:
 def _rows(capability: int) -> Iterator[dict[str, Any]]:
     done = set()
     for problem in _wanted():
-        for plan in plans_of(problem, device_of(capability), aggregates=problem.peak):
+        plans = plans_of(problem, device_of(capability), aggregates=False)
+        if problem.peak:
+            plans += plans_of(problem, device_of(capability), aggregates=True)
+        for plan in plans:
             launch = plan.launches[0]
             key = (launch.kernel, _key(launch.options))
             if key in done or launch.source == "readable.cu":

@@ -195,10 +195,11 @@ def cases() -> Iterator[tuple[str, str, Problem]]:
         return Problem(2048, 2048, radius=(10, 10), taps=(weights, weights), **sizes)
 
     yield "bare: no bias, no peak", "accumulate", problem(bias=0.0)
-    yield "default, first pass: bias and peak", "accumulate", problem(peak=True)
+    yield "bias and peak, one pass", "accumulate", problem(peak=True)
+    yield "default, first pass: bias and peak, no values", "accumulate", problem(peak=True, values=0)
     yield "default, second pass: every patch votes", "aggregate", problem()
     for patch in (1, 2, 4):
-        yield f"first pass, patch radius {patch}", "accumulate", problem(patch, peak=True)
+        yield f"first pass, patch radius {patch}", "accumulate", problem(patch, peak=True, values=0)
         yield f"second pass, patch radius {patch}", "aggregate", problem(patch)
     others: dict[str, dict[str, Any]] = {
         "Gaussian taps": {"taps": "gaussian"},
@@ -207,7 +208,7 @@ def cases() -> Iterator[tuple[str, str, Problem]]:
         "sigma map": {"bias": None, "scale": None},
     }
     for name, kinds in others.items():
-        yield f"first pass, {name}", "accumulate", problem(peak=True, **kinds)
+        yield f"first pass, {name}", "accumulate", problem(peak=True, **(kinds | {"values": 0}))
         yield f"second pass, {name}", "aggregate", problem(**kinds)
 
 
@@ -216,7 +217,7 @@ def launches(device: Device) -> Iterator[tuple[str, Launch]]:
     for name, kernel, problem in cases():
         launch = getattr(cuda_plan, kernel)(problem, device).launches[0]
         yield name, launch
-        if kernel == "accumulate" and name.startswith(("bare", "default")):
+        if kernel == "accumulate" and name.startswith(("bare", "bias", "default")):
             # More rows a thread: fewer instructions a pair, but 8 warps on a multiprocessor and not 12.
             changed = {"-DROWS": "-DROWS=6", "-DBLOCKS": "-DBLOCKS=2"}
             options = tuple(changed.get(o.partition("=")[0], o) for o in launch.options)

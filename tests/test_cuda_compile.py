@@ -62,6 +62,7 @@ def every_key(architecture: str) -> Iterator[tuple[Launch, str]]:
             for planes in (1, 3):
                 sizes = {"patch": patch, "radius": radius, "channels": planes, "values": planes}
                 yield launch_of("accumulate", architecture, peak=True, **sizes)
+                yield launch_of("accumulate", architecture, peak=True, **(sizes | {"values": 0}))
                 yield launch_of("aggregate", architecture, **sizes)
     others: tuple[dict[str, Any], ...] = (
         {"bias": 0.0},
@@ -84,6 +85,7 @@ def some_keys() -> list[tuple[Launch, str]]:
         return list(keys.values())
     return [
         *(launch_of("accumulate", a, peak=True) for a in ("sm_75", "sm_80", "sm_90", "sm_120")),
+        *(launch_of("accumulate", "sm_90", peak=True, values=0, patch=patch) for patch in (2, 3)),
         *(launch_of("accumulate", a, peak=True, patch=1, radius=(7, 7)) for a in ("sm_86", "sm_100")),
         *(launch_of("aggregate", a) for a in ("sm_75", "sm_90")),
         launch_of("accumulate", "sm_90", peak=True, channels=3, values=3),
@@ -111,7 +113,7 @@ def test_register_kernels_compile_and_keep_to_their_registers(launch: Launch, ar
     assert -(-code.registers // 8) * 8 * threads * blocks <= 65536
 
 
-@pytest.mark.parametrize("what", ["bare: no bias, no peak", "default, first pass: bias and peak"])
+@pytest.mark.parametrize("what", ["bare: no bias, no peak", "default, first pass: bias and peak, no values"])
 def test_issue_slots_of_the_default_setting_stay_within_the_goal(what: str) -> None:
     kernel, asked = next((kernel, p) for name, kernel, p in counter.cases() if name == what)
     counted = counter.count(getattr(cuda_plan, kernel)(asked, Device()).launches[0], "sm_90")

@@ -153,6 +153,23 @@ def test_only_the_planes_asked_for_come_back(peak: bool, squares: bool) -> None:
     check("accumulate", Case(peak=peak, squares=squares), Emulator(ONE_WAVE), "accumulate")
 
 
+@pytest.mark.parametrize("device", [ONE_WAVE, Device()], ids=["one slice", "slices"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case(**INNER, values=0),
+        Case(values=0, channels=3, votes="some"),
+        Case(values=0, patch=(2, 2), bias="plane", squares=True),
+        Case(11, 13, values=0, patch=(5, 5)),
+    ],
+    ids=str,
+)
+def test_weights_alone_can_be_asked_for(case: Case, device: Device) -> None:
+    got = run("accumulate", case, Emulator(device))
+    assert got.numerator.shape == (0, case.height, case.width)
+    assert weight_error(got, exact_accumulate(case)) < WEIGHTS
+
+
 READABLE = {"accumulate": "accumulate_readable", "aggregate": "weigh"}
 
 

@@ -1,13 +1,14 @@
 // Weighted sums over the search window, everything between the tile and the result in registers.
 //
 // formula:  window.cuh; numerator_v = sum_s w v_j, denominator = sum_s w, peak = max_s w, squares = sum_s w^2
-// pointers: query, key (CHANNELS, H, W); value (VALUES, H, W); vote, bias, scale (H, W);
+// pointers: query, key (CHANNELS, H, W); value (VALUES, H, W), VALUES >= 0; vote, bias, scale (H, W);
 //           numerator (slices, VALUES, H, W); denominator, peak, squares (slices, H, W)
 // thread:   4 adjacent columns x ROWS rows, GROUP shifts along the row at a time
 // shared:   query (ROWS WARPS + 2 ry rows of 128), key, value and vote of one chunk of shifts
 // numbers:  sm_90, r = 3, R = 10, bias and peak: 164 registers, 0 spills, 59 KiB, 12 warps on a multiprocessor,
-//           17.4 issue slots a useful pair (15.3 bare), at most 3.9 Gpixel/s on an H100: counted 2026-11-23 in
-//           the code of NVRTC 13.5; speed not measured (all settings: kernels/README.md)
+//           17.4 issue slots a useful pair (14.6 bare; 15.5 without values, as the default call's first pass), at
+//           most 3.9 Gpixel/s on an H100 (4.1; 4.3): counted 2026-11-24 in the code of NVRTC 13.5; speed not
+//           measured (all settings: kernels/README.md)
 // tested:   tests/test_cuda_emulator.py against nlmeans.backends.reference; test_cuda_compile.py
 #include "strip.cuh"
 
@@ -27,13 +28,14 @@
 #define BLOCKS 3  // wanted on a multiprocessor at a time: sets the registers a thread may have
 #endif
 
+constexpr int STORED = VALUES > 0 ? VALUES : 1;  // no array has length 0
 constexpr int BLOCK_ROWS = ROWS * WARPS;
 constexpr int QUERY_ROWS = BLOCK_ROWS + 2 * PATCH_Y;
 constexpr int HALO = PATCH_X > 0 ? 1 : 0;
 
 // A thread's pixels of the result.
 struct Totals {
-    float numerator[VALUES][ROWS][COLUMNS];
+    float numerator[STORED][ROWS][COLUMNS];
     float denominator[ROWS][COLUMNS], peak[ROWS][COLUMNS], squares[ROWS][COLUMNS];
     float bias[ROWS][COLUMNS], scale[ROWS][COLUMNS];  // of the query pixels, for BIAS == 2
 };
@@ -43,7 +45,7 @@ template <int N, bool VOTES>
 __device__ __forceinline__ void add_row(Totals &totals, const float (&column)[N][COLUMNS], const Corner &at,
                                         int row, const Window &window)
 {
-    float value[VALUES][COLUMNS + N - 1], vote[COLUMNS + N - 1];
+    float value[STORED][COLUMNS + N - 1], vote[COLUMNS + N - 1];
 #pragma unroll
     for (int v = 0; v < VALUES; ++v) read<N == 1>(value[v], at.value + v * at.value_plane + row * at.pitch);
     if (VOTES) read<N == 1>(vote, at.vote + row * at.pitch);

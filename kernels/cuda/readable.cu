@@ -81,7 +81,7 @@ extern "C" __global__ void accumulate_readable(
     const INDEX plane = (INDEX)window.height * window.width;
     const INDEX i = offset(pixel.y, pixel.x, window);
 
-    float sum[VALUES] = {};
+    float sum[VALUES > 0 ? VALUES : 1] = {};
     float total = 0, highest = 0, total_squares = 0;
     for (int dy = -window.radius_y; dy <= window.radius_y; ++dy) {
         for (int dx = -window.radius_x; dx <= window.radius_x; ++dx) {
@@ -139,7 +139,7 @@ extern "C" __global__ void spread(
     const INDEX plane = (INDEX)window.height * window.width;
     const INDEX i = offset(pixel.y, pixel.x, window);
 
-    float sum[VALUES] = {};
+    float sum[VALUES > 0 ? VALUES : 1] = {};
     float total = 0;
     for (int n = 0; n < window.count; ++n) {
         const int dy = (window.first + n) / (2 * window.radius_x + 1) - window.radius_y;

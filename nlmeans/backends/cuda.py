@@ -138,10 +138,7 @@ def _parts(
     for name, given in (("bias", pair.bias), ("scale", pair.scale)):
         buffers[name] = executor.floats(given) if getattr(given, "ndim", 0) else None
     values = pair.value.shape[0]
-    if values == 0:  # a kernel has one value at least: the votes, whose sums nobody reads
-        pair, values = replace(pair, value=pair.vote[None]), 1
-        numerator = executor.empty(pair.value.shape)
-    for first in range(0, values, MOST_VALUES):
+    for first in range(0, max(values, 1), MOST_VALUES):
         some = slice(first, first + MOST_VALUES)
         part = pair if values <= MOST_VALUES else replace(pair, value=pair.value[some])
         yield part, buffers | {"value": executor.floats(part.value), "numerator": numerator[some]}

@@ -145,7 +145,8 @@ def _in_slices(
         shared_bytes=shape.shared_bytes,
         arguments=arguments,
     )
-    reductions = [_reduce(problem, names[name], name, slices) for name in names if slices > 1]
+    summed = [name for name in names if slices > 1 and (problem.values or name != "numerator")]
+    reductions = [_reduce(problem, names[name], name, slices) for name in summed]
     return Plan((launch, *reductions), scratch)
 
 

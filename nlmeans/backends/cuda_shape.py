@@ -24,6 +24,7 @@ _WIDEST_CHUNK = 64  # shifts along the row whose tile is loaded at a time
 _SHIFTS_IN_A_SUM = 2**16  # beyond, float32 sums lose digits: the window is cut in slices
 _RESERVED = 1024  # bytes of shared memory that CUDA keeps for itself in each block
 _BLACKWELL = 100  # from this compute capability on, the compiler needs more registers
+_HOPPER = 90
 _LONGEST_SIDE = 2**30  # the kernels' coordinates have 32 bits, with room for a tile
 
 
@@ -207,11 +208,13 @@ def _rows(kernel: str, problem: Problem, device: Device) -> tuple[int, int]:
 
     Found with ptxas for sm_75 to sm_120: as many rows as do not spill (2 ry + 2 at most).
     """
-    one_plane = problem.channels == 1 and problem.values == 1
+    one_plane = problem.channels == 1 and problem.values <= 1
     old = device.capability < _BLACKWELL
     if kernel == "accumulate":
         plain = one_plane and problem.box and not (problem.per_query or problem.squares)
-        return 4 if one_plane or old else 3, 12 if plain and old else 8
+        few = plain and (problem.values == 0 or (not problem.peak and problem.patch[0] > 2))
+        five = few and device.capability == _HOPPER and problem.patch[0] > 1
+        return 5 if five else 4 if one_plane or old else 3, 12 if plain and old else 8
     most = {2: 6, 3: 8, 4: 6} if old else {2: 6, 3: 6, 4: 5}
     return most.get(problem.patch[0], 4) if one_plane else 4, 8
 

@@ -379,3 +379,17 @@ def test_what_is_no_block_and_an_empty_batch_are_refused():
         measure_block(torch.nn.Identity(), torch.randn(1, 1, 3, 3))
     with pytest.raises(InvalidValueError, match="at least one image"):
         measure_block(learned.NonLocal2d(2), torch.randn(0, 2, 3, 3))
+
+
+@pytest.mark.parametrize("center", ["max", "one", "zero"])
+def test_the_rows_of_the_filter_as_a_block_are_its_weights(center):
+    parameters = nlmeans.Parameters(
+        patch_radius=1, search_radius=3, sigma=0.5, h=1.0, center=center, aggregate="pixel"
+    )
+    block = learned.NonLocal2d.from_parameters(parameters).double()
+    image = RANDOM.normal(size=(12, 11))
+    at = [(0, 0), (6, 5), (11, 3)]
+    rows = attention_rows(block, torch.from_numpy(image)[None, None], at)[0]
+    for row, query in zip(rows, at, strict=True):
+        expected = nlmeans.weights(image, query, **parameters.to_dict())
+        np.testing.assert_allclose(row, expected, atol=1e-12)

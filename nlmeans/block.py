@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, Unpack
 
@@ -85,7 +86,7 @@ def nonlocal_block(
     query, key, value = _embedded(features, block, chosen, axes, xp)
     radii = chosen.radii(axes)
     if radii is None:
-        query, key, value = (xp.reshape(a, (a.shape[0], -1, a.shape[-1])) for a in (query, key, value))
+        query, key, value = (_in_one_axis(a, xp) for a in (query, key, value))
     h = 1.0 if block.log_h is None else xp.exp(block.log_h)
     mean = nonlocal_mean(
         query,
@@ -96,7 +97,7 @@ def nonlocal_block(
         window=radii,
         memory_limit=memory_limit,
     )
-    result = block.out(xp.reshape(mean, (*features.shape[:-1], -1)))
+    result = block.out(xp.reshape(mean, (*features.shape[:-1], mean.shape[-1])))
     if chosen.residual:
         result = features + result
     if dtype_name(x) == "float16":
@@ -117,6 +118,12 @@ def _embedded(
     if chosen.unit_length:
         query, key = unit(query, xp), unit(key, xp)
     return query, key, value
+
+
+def _in_one_axis(features: Array, xp: Any) -> Array:
+    """(B, *grid, D) to (B, N, D), also for an empty batch."""
+    batch, *grid, width = features.shape
+    return xp.reshape(features, (batch, math.prod(grid), width))
 
 
 def _check_features(x: Array) -> None:

@@ -268,6 +268,8 @@ def _batched(query: Array, key: Array, value: Array, vote: Array | None, task: T
     if query.ndim == task.grid_axes + 1:
         mean = _whole if task.window is None else _windowed
         return mean(query, key, value, vote, task, xp)
+    if not query.shape[0]:  # an empty batch, of which nothing can be stacked
+        return xp.zeros((*query.shape[:-1], value.shape[-1]), dtype=value.dtype, device=value.device)
     return xp.stack(
         [
             _batched(
@@ -299,7 +301,7 @@ def _whole(query: Array, key: Array, value: Array, vote: Array | None, task: Tas
 def _windowed(query: Array, key: Array, value: Array, vote: Array | None, task: Task, xp: Any) -> Array:
     """Candidates are the positions at most a radius away, cut at the edges of the grid."""
     grid = query.shape[:-1]
-    radius = task.window or ()
+    radius = tuple(min(r, max(n - 1, 0)) for r, n in zip(task.window or (), grid, strict=True))
     if vote is None:
         vote = xp.ones_like(query[..., 0])
     key, value = _margin(key, radius, xp), _margin(value, radius, xp)

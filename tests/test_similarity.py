@@ -137,6 +137,22 @@ def test_leading_axes_are_a_batch():
         np.testing.assert_array_equal(got[b], nonlocal_mean(x[b], x[b], x[b], window=(1, 1), vote=vote[b]))
 
 
+@pytest.mark.parametrize("xp_name", LIBRARIES)
+@pytest.mark.parametrize("window", [None, (1,)])
+def test_an_empty_batch_gives_an_empty_result(xp_name, window):
+    xp = library(xp_name)
+    x, v = xp.zeros((2, 0, 5, 3), dtype=xp.float32), xp.zeros((2, 0, 5, 2), dtype=xp.float32)
+    got = nonlocal_mean(x, x, v, window=window)
+    assert tuple(got.shape) == (2, 0, 5, 2)
+    assert got.dtype == xp.float32
+
+
+def test_a_window_beyond_the_grid_makes_no_shift_that_reaches_nothing():
+    x = RNG.normal(size=(3, 2, 2))
+    beyond = nonlocal_mean(x, x, x, window=(10**6, 10**6))  # as shifts, more than memory holds
+    np.testing.assert_array_equal(beyond, nonlocal_mean(x, x, x, window=(2, 1)))
+
+
 def test_softmax_is_stable_for_large_logits():
     x = np.array([[1e4, 0.0], [0.0, 1e4]], dtype=np.float32)
     np.testing.assert_array_equal(nonlocal_mean(x, x, x, similarity="gaussian"), x)

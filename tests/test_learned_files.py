@@ -277,6 +277,33 @@ def test_a_file_of_another_mode_is_refused(tmp_path):
         learned.load_weights(learned.NonLocal2d(4), path)
 
 
+@pytest.mark.parametrize(
+    ("kind", "weight", "message"),
+    [
+        ("float32", torch.full((2, 4, 1, 1), 1e300, dtype=torch.float64), "not finite in torch.float32"),
+        ("float16", torch.full((2, 4, 1, 1), 7e4), "not finite in torch.float16"),
+        ("float32", torch.ones(2, 4, 1, 1, dtype=torch.complex64), "must be real"),
+        ("float32", np.ones((2, 4, 1, 1)).astype(np.dtype(float).newbyteorder()), "must be an array"),
+        ("float32", None, "must be an array of numbers"),
+    ],
+)
+def test_weights_that_the_block_cannot_hold_are_refused_and_none_is_loaded(kind, weight, message):
+    block = learned.NonLocal2d(4, zero_init=False).to(getattr(torch, kind))
+    before = {n: w.clone() for n, w in block.state_dict().items()}
+    state = {n: torch.zeros_like(w) for n, w in before.items()}
+    with pytest.raises(nlmeans.NLMeansError, match=message):
+        learned.load_weights(block, {**state, "phi.conv.weight": weight})
+    assert all(torch.equal(w, before[n]) for n, w in block.state_dict().items())
+
+
+@pytest.mark.parametrize("settings", [{}, {"window": 1}, {"sub_sample": True}])
+def test_an_empty_batch_gives_an_empty_one_with_and_without_torch(settings):
+    block = learned.NonLocal2d(4, **settings)
+    state = {n: w.numpy() for n, w in block.state_dict().items()}
+    got = nonlocal_block(np.zeros((0, 4, 5, 6), np.float32), state, **settings)
+    assert got.shape == block(torch.zeros(0, 4, 5, 6)).shape == (0, 4, 5, 6)
+
+
 W = {f"{n}.conv.weight": np.ones((1, 1, 1, 1), np.float32) for n in ("g", "theta", "phi", "conv_out")}
 X = np.ones((1, 1, 3, 3), np.float32)
 

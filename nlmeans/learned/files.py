@@ -73,11 +73,18 @@ def _check_settings(stored: BlockSettings, own: BlockSettings) -> None:
 
 
 def _fitting(name: str, array: Any, like: torch.Tensor) -> torch.Tensor:
-    tensor = torch.as_tensor(array)
+    """The array as the weight it becomes: a number can be finite and yet too large for its type."""
+    try:
+        tensor = torch.as_tensor(array)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InvalidTypeError(f'weight "{name}" must be an array of numbers: {error}') from None
+    if tensor.is_complex():
+        raise InvalidTypeError(f'weight "{name}" must be real, got {tensor.dtype}')
     if tensor.shape != like.shape:
         raise InvalidValueError(
             f'weight "{name}" must have shape {tuple(like.shape)}, got {tuple(tensor.shape)}'
         )
+    tensor = tensor.to(like.dtype)
     if not bool(torch.isfinite(tensor).all()):
-        raise InvalidValueError(f'weight "{name}" holds values that are not finite')
+        raise InvalidValueError(f'weight "{name}" holds values that are not finite in {like.dtype}')
     return tensor

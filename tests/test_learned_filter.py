@@ -137,6 +137,7 @@ USUAL = Parameters(1, 2, sigma=0.1, k=0.5)
     [
         ((X.int(),), {}, "float32 or float64 tensor"),
         ((X.half(),), {}, "float32 or float64 tensor"),
+        ((X.numpy(),), {}, "got ndarray"),
         ((X[0, 0],), {}, "one to three grid axes"),
         ((X[:0],), {}, "none empty"),
         ((X.log(), X / 0), {}, "guide holds 60 values that are not finite"),
@@ -144,6 +145,9 @@ USUAL = Parameters(1, 2, sigma=0.1, k=0.5)
         ((X,), {"h": 0.0}, "h must be finite and > 0"),
         ((X,), {"sigma": -1.0}, "sigma must be finite and >= 0"),
         ((X,), {"sigma": torch.ones(4, 6)}, "a map of the grid"),
+        ((X,), {"h": 1e-30}, r"h\^2 and sigma\^2 / h\^2 must be in the range of torch.float32"),
+        ((X,), {"h": 1e30}, "must be in the range"),
+        ((X,), {"h": 1e-20, "sigma": 1.0}, "must be in the range"),
     ],
 )
 def test_bad_calls_of_the_layer_are_refused(arguments, named, message):
@@ -158,6 +162,7 @@ def test_bad_calls_of_the_layer_are_refused(arguments, named, message):
         (Parameters(1, 2, k=0.5, aggregate="pixel"), "needs one sigma"),
         (Parameters(1, 2, sigma=0.1, h=0.0, aggregate="pixel"), "h > 0"),
         (Parameters(1, 2, sigma=(0.1, 0.2, 0.3), k=0.5, aggregate="pixel"), "3 values for 2 channels"),
+        (Parameters(1, 2, sigma=(0.1, 0.0), k=0.5, aggregate="pixel"), "> 0 in every channel"),
         ({"sigma": 0.1}, "must be nlmeans.Parameters"),
     ],
 )
@@ -167,6 +172,14 @@ def test_filters_that_are_no_block_are_refused(parameters, message):
     if parameters is not USUAL and not getattr(parameters, "strength", 1):
         with pytest.raises(nlmeans.NLMeansError, match=r"strength must be > 0|needs"):
             learned.NLMeans(Parameters(1, 2, sigma=0.1, h=0.0))
+
+
+def test_a_channel_without_noise_is_refused_by_the_layer_as_by_the_filter():
+    parameters = Parameters(1, 2, sigma=(0.1, 0.0), k=0.5)
+    with pytest.raises(nlmeans.InvalidValueError, match="> 0 in every channel"):
+        learned.NLMeans(parameters)
+    with pytest.raises(nlmeans.InvalidValueError, match="> 0 in every channel"):
+        denoise(X[0].numpy(), channel_axis=0, **parameters.to_dict())
 
 
 def test_the_examples_hold():

@@ -37,6 +37,8 @@ def classical(block_class: Any, parameters: Parameters, channels: int) -> Any:
     each = p.sigma if isinstance(p.sigma, tuple) else (1.0,)
     if len(each) not in (1, channels):
         raise InvalidValueError(f"sigma has {len(each)} values for {channels} channels")
+    if 0 in each:
+        raise InvalidValueError(f"sigma per channel must be > 0 in every channel, got {each}")
     block = block_class(
         channels,
         mode="euclidean",

@@ -43,7 +43,14 @@ class Strength:
             if not math.isfinite(float(value.detach().sum())) or low < 0 or (strict and low == 0):
                 raise InvalidValueError(f"{name} must be finite and {'>' if strict else '>='} 0, got {low}")
             both.append(value)
-        return cls(both[1] ** 2, 2 * both[0] ** 2)
+        square, bias = both[1] ** 2, 2 * both[0] ** 2
+        in_range = (square > 0).all() and torch.isfinite(square).all() and torch.isfinite(bias / square).all()
+        if not bool(in_range):
+            raise InvalidValueError(
+                f"h^2 and sigma^2 / h^2 must be in the range of {feature.dtype}, got h^2 = "
+                f"{float(square.detach().min())}; multiply image, h and sigma by one number, or use float64"
+            )
+        return cls(square, bias)
 
 
 def filtered(image: Tensor, feature: Tensor, strength: Strength, parameters: Parameters) -> Tensor:

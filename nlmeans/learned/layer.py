@@ -31,7 +31,8 @@ class NLMeans(nn.Module):  # type: ignore[misc]
     Raises
     ------
     InvalidValueError, InvalidTypeError
-        For h = 0, and in a call for inputs that do not fit each other or are not finite.
+        For h = 0 or a channel's sigma = 0, and in a call for inputs that do not fit each other, are not
+        finite, or whose h^2 leaves the range of their type.
 
     Notes
     -----
@@ -65,6 +66,8 @@ class NLMeans(nn.Module):  # type: ignore[misc]
             raise InvalidValueError("the strength must be > 0: h = 0 returns the image and has no gradient")
         if learn_sigma and parameters.sigma is None:
             raise InvalidValueError("a sigma map comes with the image, so it cannot be learned here")
+        if isinstance(parameters.sigma, tuple) and 0 in parameters.sigma:  # channels are divided by it
+            raise InvalidValueError(f"sigma per channel must be > 0 in every channel, got {parameters.sigma}")
         self.log_h = nn.Parameter(torch.tensor(math.log(start), dtype=torch.float64), requires_grad=learn_h)
         sigma = None if parameters.sigma is None else torch.tensor(parameters.sigma, dtype=torch.float64)
         self.sigma: Any = None if sigma is None else nn.Parameter(sigma, requires_grad=learn_sigma)
@@ -127,9 +130,9 @@ class NLMeans(nn.Module):  # type: ignore[misc]
 
     def _check(self, x: Tensor, name: str) -> None:
         if not isinstance(x, torch.Tensor) or x.dtype not in (torch.float32, torch.float64):
-            got = getattr(x, "dtype", type(x).__name__)
+            got = x.dtype if isinstance(x, torch.Tensor) else type(x).__name__
             raise InvalidTypeError(
-                f"{name} must be a float32 or float64 tensor, got {got}; use {name}.float()"
+                f"{name} must be a float32 or float64 tensor, got {got}; convert it, as by torch.as_tensor"
             )
         if not 3 <= x.ndim <= 5 or 0 in x.shape:
             raise InvalidValueError(

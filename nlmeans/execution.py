@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 
 from nlmeans import tiling
@@ -106,7 +106,8 @@ def _tile_by_tile(
     moving = own.transfers() if own is not None and library(prepared.value) == "numpy" else None
     tiles = tiling.plan(shape, geometry.halo, prepared.cost, limit)
     if moving is not None and len(tiles) == 1 and _worth_overlap(prepared, geometry):
-        tiles = tiling.plan(shape, geometry.halo, prepared.cost, prepared.cost.of(shape) // 3)
+        with suppress(MemoryLimitError):  # there is room for the whole: a halo too wide to cut is no error
+            tiles = tiling.plan(shape, geometry.halo, prepared.cost, prepared.cost.of(shape) // 3)
     rest = 1.0 - running.done
     with moving or nullcontext():
         for tile in tiles:
@@ -122,6 +123,8 @@ def _tile_by_tile(
 
 def _worth_overlap(prepared: Prepared, geometry: Geometry) -> bool:
     """Whether a large picture should be cut, so that its parts move while others are worked on."""
-    _, rows, _ = shape = prepared.value.shape[1:]
+    shape = prepared.value.shape[1:]
+    cut = 1 if shape[1] > tiling.SMALLEST else 2  # the axis that a plan cuts: a signal has one row
     flat = shape[0] == 1 and geometry.halo[0] == 0
-    return flat and prepared.value.nbytes >= WORTH_OVERLAP and rows >= _ROWS_A_HALO * geometry.halo[1]
+    wide = shape[cut] >= _ROWS_A_HALO * geometry.halo[cut]
+    return flat and prepared.value.nbytes >= WORTH_OVERLAP and wide

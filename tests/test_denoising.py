@@ -567,3 +567,68 @@ def test_the_front_door_can_be_called_from_many_threads(backend: str) -> None:
     with ThreadPoolExecutor(4) as pool:
         for image, result in zip(images, pool.map(call, images), strict=True):
             np.testing.assert_array_equal(result, call(image))
+
+
+class Apart:
+    """A device's memory, in the processor's own: large enough for everything; it counts the tiles."""
+
+    def __init__(self) -> None:
+        self.tiles = 0
+
+    def limit(self) -> int:
+        return 2**40
+
+    def ran_out(self, error: BaseException) -> bool:
+        return False
+
+    def transfers(self) -> Apart:
+        return self
+
+    def __enter__(self) -> Apart:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        pass
+
+    def up(self, part: np.ndarray) -> np.ndarray:
+        return part.copy()
+
+    def down(self, result: np.ndarray, put: Callable[[np.ndarray], None]) -> None:
+        self.tiles += 1
+        put(result)
+
+
+@pytest.mark.parametrize(
+    ("shape", "search_radius", "tiles"),
+    [
+        ((600,), "image", 1),  # a signal has one row: how far it can be cut is said by its columns
+        ((600,), 250, 1),
+        ((9000,), 10, 4),
+        ((32, 60), (0, 40), 1),
+        ((70, 60), (0, 40), 1),  # in two between rows, and no further
+        ((300, 60), (0, 40), 4),
+        ((300, 90), 4, 1),
+    ],
+)
+def test_what_goes_to_a_device_in_parts_is_only_what_parts_at_little_cost(
+    shape: tuple[int, ...], search_radius: Any, tiles: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nlmeans import execution
+    from nlmeans.backends import reference
+
+    flat = isinstance(search_radius, tuple)
+    options = {
+        "sigma": 0.1,
+        "k": 0.7,
+        "patch_radius": (0, 1) if flat else 1,
+        "search_radius": search_radius,
+        "aggregate": "pixel",
+        "backend": "reference",
+    }
+    image = noisy(shape)
+    exact = denoise(image, **options)
+    device = Apart()
+    monkeypatch.setattr(reference, "memory", lambda: device, raising=False)
+    monkeypatch.setattr(execution, "WORTH_OVERLAP", 1)
+    np.testing.assert_allclose(denoise(image, **options), exact, atol=1e-9)
+    assert device.tiles == tiles

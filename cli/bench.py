@@ -157,7 +157,10 @@ def _files(options: dict[str, Any]) -> dict[str, Path]:
     found = {kind: Path(options[f"{kind}_file"]) for kind in ("json", "plot") if options[f"{kind}_file"]}
     if "plot" in found and found["plot"].suffix.lower() != ".svg":
         raise UsageError(f"the plot {printable(str(found['plot']))} must end in .svg")
-    if len(set(found.values())) < len(found):
+    for kind, path in found.items():
+        if str(path) == "-":
+            raise UsageError(f"--{kind} takes the name of a file: standard output has the table")
+    if len({path.resolve() for path in found.values()}) < len(found):
         raise UsageError("--json and --plot must be different files")
     for path in found.values():
         writing.check_target(path, overwrite=options["overwrite"])

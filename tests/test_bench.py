@@ -82,6 +82,8 @@ def test_a_gpu_that_was_asked_for_and_is_not_there_is_an_error() -> None:
         (["--size", "1080p,huge"], "'huge' is no size"),
         (["--plot", "speed.png"], "must end in .svg"),
         (["--json", "a.svg", "--plot", "a.svg"], "different files"),
+        (["--json", "a.svg", "--plot", "b/../a.svg"], "different files"),
+        (["--json", "-"], "standard output has the table"),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anything_is_measured(options: list[str], words: str) -> None:

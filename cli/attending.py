@@ -109,7 +109,7 @@ def of_block(
         )
     x = _features(options, split, layout, block.in_channels)
     sizes = tuple(zip(x.shape[2:], layout.shape[:2], strict=True))
-    queries = [tuple(i * n // m for i, (n, m) in zip(query, sizes, strict=True)) for query in at]
+    queries = [tuple(_position(i, n, m, options) for i, (n, m) in zip(q, sizes, strict=True)) for q in at]
     independence, reason = None, ""
     try:
         independence = measure_block(block, x, queries=count) if count else None
@@ -126,6 +126,13 @@ def of_block(
     return Attention(rows, queries, grid, radius, kind, details, independence, reason)
 
 
+def _position(pixel: int, positions: int, pixels: int, options: dict[str, Any]) -> int:
+    """Of a pixel among the block's positions: in proportion, or the nearest whole square of pixels."""
+    if options["features"] is not None:
+        return pixel * positions // pixels
+    return min(pixel // (pixels // positions), positions - 1)
+
+
 def _features(options: dict[str, Any], split: Any, layout: Layout, channels: int) -> Any:
     """What the block sees, (1, C, rows, columns): a file's features, or the picture's pixels in squares."""
     import numpy as np
@@ -136,7 +143,7 @@ def _features(options: dict[str, Any], split: Any, layout: Layout, channels: int
         array = _read_features(options["features"])
         if array.shape[0] != channels:
             raise UsageError(f"the block takes {channels} channels, --features has {array.shape[0]}")
-        return torch.from_numpy(np.ascontiguousarray(array, np.float32))[None]
+        return torch.from_numpy(np.array(array, np.float32))[None]
     pixels = split.colour if split.channel_axis is not None else split.colour[..., None]
     step = math.isqrt(max(1, channels // pixels.shape[-1]))
     if step * step * pixels.shape[-1] != channels:
@@ -157,10 +164,13 @@ def _read_features(name: str) -> Array:
     """(C, rows, columns) from a .npy file; nothing in it is run."""
     import numpy as np
 
+    with Path(name).open("rb") as file:
+        if file.read(6) != b"\x93NUMPY":
+            raise UnreadableError(f"{printable(name)} is no .npy file")
     try:
-        array = np.load(Path(name), allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise UnreadableError(f"{printable(name)} is no .npy file of numbers: {error}") from None
+        array = np.load(Path(name), mmap_mode="r", allow_pickle=False)  # a header cannot ask for memory
+    except (ValueError, EOFError, OverflowError) as error:
+        raise UnreadableError(f"{printable(name)} is no whole .npy file of numbers: {error}") from None
     if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or array.ndim != 3 or 0 in array.shape:
         got = getattr(array, "shape", type(array).__name__), getattr(array, "dtype", "")
         raise UsageError(f"--features must hold floats (channels, rows, columns), got {got[0]} {got[1]}")

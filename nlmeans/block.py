@@ -8,6 +8,7 @@ from typing import Any, Unpack
 
 from nlmeans.arrays import Array, dtype_name, library, namespace
 from nlmeans.block_settings import (
+    LEAST_LOG_BANDWIDTH,
     BlockSettings,
     SettingNames,
     max_pool,
@@ -87,7 +88,7 @@ def nonlocal_block(
     radii = chosen.radii(axes)
     if radii is None:
         query, key, value = (_in_one_axis(a, xp) for a in (query, key, value))
-    h = 1.0 if block.log_h is None else xp.exp(block.log_h)
+    h = 1.0 if block.log_h is None else xp.exp(xp.maximum(block.log_h, LEAST_LOG_BANDWIDTH))
     mean = nonlocal_mean(
         query,
         key,

@@ -28,6 +28,7 @@ MODES = ("gaussian", "embedded_gaussian", "dot_product", "concatenation", "eucli
 SCALED = ("gaussian", "embedded_gaussian", "dot_product")  # modes with a factor before q . k
 EXPONENTIAL = ("gaussian", "embedded_gaussian", "euclidean")
 UNIT_BANDWIDTH = math.sqrt(0.1)  # exp(-|q - k|^2 / h^2) = exp(20 (cos - 1)) on the sphere: starts sharp
+LEAST_LOG_BANDWIDTH = math.log(1e-15)  # below, distances over h^2 leave the range of float32
 _LEAST_SQUARE = 1e-12  # under the root of a length: a feature of zeros has a gradient too
 
 

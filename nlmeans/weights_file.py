@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,8 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], str | None]:
         Where there is no such file.
     """
     safetensors = _library()
+    if os.path.isdir(path):
+        raise InvalidValueError(f"{shown(os.fspath(path))} is a folder, not a safetensors file")
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             names = list(file.keys())
@@ -56,11 +59,19 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], str | None]:
 def write(path: Path, arrays: Mapping[str, np.ndarray], settings: str) -> None:
     """Write arrays and block settings as a safetensors file."""
     _library()
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
-    save_file(
-        {n: np.asarray(a, order="C") for n, a in arrays.items()}, path, metadata={SETTINGS_KEY: settings}
-    )
+    whole = save({n: np.asarray(a, order="C") for n, a in arrays.items()}, metadata={SETTINGS_KEY: settings})
+    target = os.fspath(path)
+    temporary = f"{target}.{os.getpid()}.part"  # the old file stays until the new one is whole
+    try:
+        with open(temporary, "xb") as file:
+            file.write(whole)
+        os.replace(temporary, target)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
 
 
 def opened(weights: object) -> tuple[dict[str, Any], str | None]:

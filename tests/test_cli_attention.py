@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nlmeans.cli import views
+from nlmeans.cli import attending, views
 
 import nlmeans
 from nlmeans.independence import measure
@@ -196,7 +196,21 @@ def test_a_block_sees_given_features_instead(noisy: Path, block: Path) -> None:
     assert "4 channels, --features has 3" in ran.err
 
 
-@pytest.mark.parametrize("content", [b"", b"no numpy", b"\x80\x04.", np.zeros(3), np.zeros((1, 2, 3), int)])
+@pytest.mark.parametrize(("pixels", "positions"), [(37, 18), (25, 12), (8, 4), (11, 3)])
+def test_a_pixel_is_found_in_its_own_square(pixels: int, positions: int) -> None:
+    step = pixels // positions
+    for pixel in range(positions * step):
+        assert attending._position(pixel, positions, pixels, {"features": None}) == pixel // step
+    assert attending._position(pixels - 1, positions, pixels, {"features": None}) == positions - 1
+
+
+LYING = np.lib.format.magic(1, 0) + b"\x76\x00"
+LYING += b"{'descr': '<f4', 'fortran_order': False, 'shape': (8, 1000000, 1000000), }".ljust(117) + b"\n"
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"no numpy", b"\x80\x04.", LYING, np.zeros(3), np.zeros((1, 2, 3), int)]
+)
 def test_features_that_are_none_are_refused(content: object, noisy: Path, block: Path) -> None:
     features = noisy.with_name("features.npy")
     if isinstance(content, bytes):
@@ -207,6 +221,8 @@ def test_features_that_are_none_are_refused(content: object, noisy: Path, block:
     assert ran.code in (1, 2)
     assert "features" in ran.err
     assert "Traceback" not in ran.err
+    assert "allow_pickle" not in ran.err
+    assert "allocate" not in ran.err
     assert not noisy.with_name("noisy.attention.png").exists()
 
 

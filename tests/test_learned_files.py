@@ -333,3 +333,35 @@ def test_pooling_left_to_the_block_keeps_the_first_of_three_axes():
     block = learned.NonLocal3d(4, sub_sample=True)
     assert block.embedded(torch.zeros(1, 4, 4, 6, 8))[1].shape == (1, 4, 3, 4, 2)
     assert learned.NonLocal1d(4, sub_sample=True).embedded(torch.zeros(1, 4, 7))[1].shape == (1, 3, 2)
+
+
+def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "block.safetensors"
+    learned.save_weights(learned.NonLocal2d(4), path)
+    before = path.read_bytes()
+
+    def full(source, target):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(OSError, match="No space"):
+        learned.save_weights(learned.NonLocal2d(6), path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(FileNotFoundError):
+        learned.save_weights(learned.NonLocal2d(4), tmp_path / "none" / "block.safetensors")
+
+
+def test_a_folder_is_no_weights_file(tmp_path):
+    with pytest.raises(nlmeans.InvalidValueError, match="is a folder"):
+        learned.load_weights(learned.NonLocal2d(4), tmp_path)
+
+
+@pytest.mark.parametrize("window", [None, 1])
+def test_a_bandwidth_near_zero_stays_finite_with_torch_and_without(tmp_path, window):
+    block = learned.NonLocal2d(4, mode="euclidean", bandwidth=1e-30, window=window, zero_init=False)
+    x = torch.randn(1, 4, 5, 5)
+    result = block(x).detach().numpy()
+    assert np.isfinite(result).all()
+    learned.save_weights(block, tmp_path / "block.safetensors")
+    np.testing.assert_allclose(nonlocal_block(x.numpy(), tmp_path / "block.safetensors"), result, atol=1e-5)

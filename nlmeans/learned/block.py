@@ -11,7 +11,14 @@ import torch
 from array_api_compat import torch as xp
 from torch import nn
 
-from nlmeans.block_settings import BlockSettings, SettingNames, max_pool, plain_name, unit
+from nlmeans.block_settings import (
+    LEAST_LOG_BANDWIDTH,
+    BlockSettings,
+    SettingNames,
+    max_pool,
+    plain_name,
+    unit,
+)
 from nlmeans.errors import InvalidTypeError, InvalidValueError
 from nlmeans.learned.attend import MEMORY_LIMIT, attend
 from nlmeans.learned.classical import classical
@@ -187,7 +194,7 @@ class NonLocalBlock(nn.Module):  # type: ignore[misc]
         weight = None
         if self.concat_project is not None:
             weight = self.concat_project.conv.weight.flatten().to(query.dtype)
-        h = 1.0 if self.log_h is None else self.log_h.to(query.dtype).exp()
+        h = 1.0 if self.log_h is None else self.log_h.to(query.dtype).clamp(min=LEAST_LOG_BANDWIDTH).exp()
         similarity = self.settings.similarity(query.shape[-1], weight=weight, h=h)
         if isinstance(similarity, Euclidean):
             similarity = replace(similarity, sigma=self.sigma)

@@ -107,9 +107,9 @@ def of_block(
         raise UsageError(
             f"the block in {printable(options['weights'])} is for {block.axes} grid axes, not two"
         )
-    x = _features(options, split, layout, block.in_channels)
+    x, side = _features(options, split, layout, block.in_channels)
     sizes = tuple(zip(x.shape[2:], layout.shape[:2], strict=True))
-    queries = [tuple(_position(i, n, m, options) for i, (n, m) in zip(q, sizes, strict=True)) for q in at]
+    queries = [(_position(q[0], *sizes[0], side), _position(q[1], *sizes[1], side)) for q in at]
     independence, reason = None, ""
     try:
         independence = measure_block(block, x, queries=count) if count else None
@@ -126,15 +126,13 @@ def of_block(
     return Attention(rows, queries, grid, radius, kind, details, independence, reason)
 
 
-def _position(pixel: int, positions: int, pixels: int, options: dict[str, Any]) -> int:
-    """Of a pixel among the block's positions: in proportion, or the nearest whole square of pixels."""
-    if options["features"] is not None:
-        return pixel * positions // pixels
-    return min(pixel // (pixels // positions), positions - 1)
+def _position(pixel: int, positions: int, pixels: int, side: int | None) -> int:
+    """Of a pixel among the block's positions: the nearest whole square of pixels, or in proportion."""
+    return pixel * positions // pixels if side is None else min(pixel // side, positions - 1)
 
 
-def _features(options: dict[str, Any], split: Any, layout: Layout, channels: int) -> Any:
-    """What the block sees, (1, C, rows, columns): a file's features, or the picture's pixels in squares."""
+def _features(options: dict[str, Any], split: Any, layout: Layout, channels: int) -> tuple[Any, int | None]:
+    """What the block sees, (1, C, rows, columns): a file's, or the picture's pixels in squares of a side."""
     import numpy as np
     import torch
     from torch.nn.functional import pixel_unshuffle
@@ -143,7 +141,7 @@ def _features(options: dict[str, Any], split: Any, layout: Layout, channels: int
         array = _read_features(options["features"])
         if array.shape[0] != channels:
             raise UsageError(f"the block takes {channels} channels, --features has {array.shape[0]}")
-        return torch.from_numpy(np.array(array, np.float32))[None]
+        return torch.from_numpy(np.array(array, np.float32))[None], None
     pixels = split.colour if split.channel_axis is not None else split.colour[..., None]
     step = math.isqrt(max(1, channels // pixels.shape[-1]))
     if step * step * pixels.shape[-1] != channels:
@@ -157,7 +155,7 @@ def _features(options: dict[str, Any], split: Any, layout: Layout, channels: int
         raise UsageError(f"the picture is smaller than the squares of {step} x {step} that the block takes")
     full = 1.0 if layout.dtype[1] == "f" else float(np.iinfo(np.dtype(layout.dtype)).max)
     scaled = np.ascontiguousarray(np.moveaxis(pixels[:rows, :columns], -1, 0) / full, np.float32)
-    return pixel_unshuffle(torch.from_numpy(scaled)[None], step)
+    return pixel_unshuffle(torch.from_numpy(scaled)[None], step), step
 
 
 def _read_features(name: str) -> Array:

@@ -196,12 +196,13 @@ def test_a_block_sees_given_features_instead(noisy: Path, block: Path) -> None:
     assert "4 channels, --features has 3" in ran.err
 
 
-@pytest.mark.parametrize(("pixels", "positions"), [(37, 18), (25, 12), (8, 4), (11, 3)])
-def test_a_pixel_is_found_in_its_own_square(pixels: int, positions: int) -> None:
-    step = pixels // positions
-    for pixel in range(positions * step):
-        assert attending._position(pixel, positions, pixels, {"features": None}) == pixel // step
-    assert attending._position(pixels - 1, positions, pixels, {"features": None}) == positions - 1
+@pytest.mark.parametrize(("pixels", "side"), [(37, 2), (25, 2), (8, 3), (11, 3), (5, 3)])
+def test_a_pixel_is_found_in_its_own_square(pixels: int, side: int) -> None:
+    positions = pixels // side
+    for pixel in range(positions * side):
+        assert attending._position(pixel, positions, pixels, side) == pixel // side
+    assert attending._position(pixels - 1, positions, pixels, side) == positions - 1
+    assert attending._position(pixels - 1, 3, pixels, None) == 2
 
 
 LYING = np.lib.format.magic(1, 0) + b"\x76\x00"

@@ -9,6 +9,7 @@ import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -344,6 +345,15 @@ def test_stopping_has_codes_of_its_own(error: type[BaseException], code: int, no
     assert "Traceback" not in ran.err
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Ctrl-C is heard, also where the tests run in a shell's background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize(("kind", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
 def test_a_signal_that_a_library_hides_still_stops_the_run(kind: str, code: int, noisy: Path) -> None:
     """As Python does with one that comes while a class is made."""
@@ -362,6 +372,7 @@ def test_a_signal_that_a_library_hides_still_stops_the_run(kind: str, code: int,
     assert sorted(p.name for p in noisy.parent.iterdir()) == ["b.npy", "noisy.png"]
 
 
+@pytest.mark.usefixtures("heard")
 def test_a_second_signal_does_not_disturb_the_cleaning_up(noisy: Path) -> None:
     def impatient() -> None:
         try:

@@ -26,15 +26,7 @@ def chart(result: dict[str, Any]) -> str:
     bars = [r for r in rows if r["problem"]["shape"][0] == sides[0]] if sides else []
     top = 40 + _LINE * len(bars)
     height = top + 300
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}" '
-        f'viewBox="0 0 {_WIDTH} {height}" font-family="sans-serif" font-size="13">',
-        f'<rect width="{_WIDTH}" height="{height}" fill="white"/>',
-        *_bars(bars),
-        *_lines(rows, top + 20, height - 40),
-        "</svg>",
-    ]
-    return "\n".join(parts) + "\n"
+    return sheet([*_bars(bars), *_lines(rows, top + 20, height - 40)], height)
 
 
 def text(x: float, y: float, words: str, anchor: str = "start", colour: str = "#222") -> str:

@@ -12,7 +12,7 @@ import click
 
 from . import naming, writing
 from .environment import Environment, printable
-from .options import SectionedCommand
+from .options import SectionedCommand, few_message_options
 from .status import UsageError
 
 EPILOG = """\b
@@ -91,8 +91,7 @@ Examples:
 @click.option("--plot", "plot_file", metavar="FILE", help="Draw rate against size there, as SVG.")
 @click.option("--overwrite", is_flag=True, help="Replace these files if they exist.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but the table, warnings and errors.")
-@click.option("--no-color", is_flag=True, help="No colours in messages.")
-@click.option("--traceback", "show_traceback", is_flag=True, help="Show where in the program an error arose.")
+@few_message_options
 @click.pass_obj
 def command(environment: Environment, /, **options: Any) -> int:
     """Measure speed and quality on this machine.

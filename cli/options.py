@@ -243,6 +243,13 @@ running_options = _stacked(
     ),
 )
 
+_traceback = click.option(
+    "--traceback", "show_traceback", is_flag=True, help="Show where in the program an error arose."
+)
+#: Of commands that say little.
+few_message_options = _stacked(
+    click.option("--no-color", is_flag=True, help="No colours in messages."), _traceback
+)
 message_options = _stacked(
     click.option(
         "--json",
@@ -253,12 +260,7 @@ message_options = _stacked(
     click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors."),
     click.option("-v", "--verbose", is_flag=True, help="Say what was chosen, and why."),
     click.option("--no-color", is_flag=True, help="No colours, as with NO_COLOR or TERM=dumb."),
-    click.option(
-        "--traceback",
-        "show_traceback",
-        is_flag=True,
-        help="Show where in the program an error arose.",
-    ),
+    _traceback,
 )
 
 limit_options = _stacked(

@@ -11,6 +11,7 @@ from . import naming, writing
 from .environment import Environment, printable
 from .options import (
     SectionedCommand,
+    few_message_options,
     limit_options,
     parameter_options,
     picture_options,
@@ -35,8 +36,7 @@ Example:
 @running_options
 @limit_options
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors.")
-@click.option("--no-color", is_flag=True, help="No colours in messages.")
-@click.option("--traceback", "show_traceback", is_flag=True, help="Show where in the program an error arose.")
+@few_message_options
 @click.pass_obj
 def command(environment: Environment, /, **options: Any) -> None:
     """Make a page to look at: before and after, what was removed, and why.

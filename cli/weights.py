@@ -9,7 +9,14 @@ import click
 
 from . import naming, writing
 from .environment import Environment, printable
-from .options import SectionedCommand, limit_options, parameter_options, picture_options, taken_limits
+from .options import (
+    SectionedCommand,
+    few_message_options,
+    limit_options,
+    parameter_options,
+    picture_options,
+    taken_limits,
+)
 from .picture import Array, Layout, Picture, Saving
 from .status import UsageError
 
@@ -31,8 +38,7 @@ Examples:
 @parameter_options
 @picture_options
 @limit_options
-@click.option("--no-color", is_flag=True, help="No colours in messages.")
-@click.option("--traceback", "show_traceback", is_flag=True, help="Show where in the program an error arose.")
+@few_message_options
 @click.pass_obj
 def command(environment: Environment, /, **options: Any) -> None:
     """Show which pixels vote for one pixel, and how much.

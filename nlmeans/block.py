@@ -12,7 +12,7 @@ from nlmeans.block_settings import (
     BlockSettings,
     SettingNames,
     max_pool,
-    plain_name,
+    plain_names,
     unit,
 )
 from nlmeans.errors import InvalidTypeError, InvalidValueError
@@ -209,7 +209,7 @@ class _State:
 
     def __init__(self, arrays: dict[str, Array], prefix: str, xp: Any, dtype: Any) -> None:
         self.xp, self.dtype, self.prefix = xp, dtype, prefix
-        self.left = {plain_name(n.removeprefix(prefix)): a for n, a in arrays.items() if n.startswith(prefix)}
+        self.left = plain_names(arrays, prefix)
 
     def inner_channels(self) -> int:
         weight = self.left.get("g.conv.weight")

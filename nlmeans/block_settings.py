@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, TypedDict
 
@@ -209,6 +210,11 @@ def plain_name(name: str) -> str:
         if name.startswith(f"{module}.0."):
             return name.replace(".0.", ".", 1)
     return name
+
+
+def plain_names(arrays: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """The weights below a prefix, by their plain names."""
+    return {plain_name(n.removeprefix(prefix)): a for n, a in arrays.items() if n.startswith(prefix)}
 
 
 def per_grid_axis(name: str, value: int | tuple[int, ...], axes: int) -> tuple[int, ...]:

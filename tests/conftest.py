@@ -73,6 +73,17 @@ def _no_network() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def one_torch_thread() -> Iterator[None]:
+    """Torch in one thread, from one seed."""
+    torch = pytest.importorskip("torch")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    yield
+    torch.set_num_threads(threads)
+
+
 def span_of(image: np.ndarray) -> float:
     """Max - min of the finite pixels."""
     finite = np.asarray(image, dtype=np.float64)

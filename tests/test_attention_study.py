@@ -25,17 +25,10 @@ from nlmeans.benchmarks.attention_training import (  # noqa: E402
     train,
 )
 
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 SMALL = Schedule(steps=3, batch=2, crop=12, channels=6, units=5, width=3)
 PICTURES = [np.random.default_rng(n).random((20, 24)).astype(np.float32) for n in range(3)]
 COMMITTED = Path(__file__).parent.parent / "benchmarks" / "results" / "attention.json"
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

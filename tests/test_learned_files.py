@@ -14,20 +14,12 @@ import pytest
 import nlmeans
 from nlmeans import nonlocal_block
 
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 torch = pytest.importorskip("torch")
 learned = pytest.importorskip("nlmeans.learned")
 safetensors = pytest.importorskip("safetensors.torch")
 BLOCKS = {1: learned.NonLocal1d, 2: learned.NonLocal2d, 3: learned.NonLocal3d}
 MODES = ("gaussian", "embedded_gaussian", "dot_product", "concatenation", "euclidean")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(threads)
 
 
 def as_in_mmcv(state, mode, x, sub_sample, scaled):

@@ -8,18 +8,11 @@ import pytest
 import nlmeans
 from nlmeans import Parameters, denoise
 
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 torch = pytest.importorskip("torch")
 learned = pytest.importorskip("nlmeans.learned")
 BLOCKS = {1: learned.NonLocal1d, 2: learned.NonLocal2d, 3: learned.NonLocal3d}
 RNG = np.random.default_rng(7)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def filtered(image, parameters, **more):

@@ -10,6 +10,7 @@ import pytest
 from nlmeans import nonlocal_mean
 from nlmeans.similarity import Concatenation, DotProduct, Euclidean, Gaussian, Task
 
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 torch = pytest.importorskip("torch")
 learned = pytest.importorskip("nlmeans.learned")
 attend = pytest.importorskip("nlmeans.learned.attend").attend
@@ -27,15 +28,6 @@ ROUTES = {
     "concatenation": (Concatenation(torch.linspace(-1, 1, 6, dtype=torch.double)), "count", None),
 }
 GRIDS = {(40,): (3,), (11, 13): (2, 3), (10, 9): (0, 4), (6, 5): (9, 1), (5, 4, 6): (1, 2, 3)}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(params=[2**26, 50_000], ids=["at once", "in pieces"])

@@ -31,15 +31,29 @@ INLINE void shares_of(const struct work *w, const vec *restrict sums, vec *restr
     }
 }
 
+/* [2][ROWS][..] shares of shift number g before this step, n of them in a row of so many: all where two steps have them,
+ * else those that were kept. */
+INLINE index_t share_stride(index_t n) { return n <= COLUMNS ? COLUMNS : n; }
+
+static vec *shares_now(const struct work *w, const struct place *s, index_t g)
+{
+    return w->shares + (2 * g + s->turn) * 2 * STEP;
+}
+
+static vec *shares_before(const struct work *w, const struct place *s, index_t g)
+{
+    const index_t n = w->nx;
+    return n <= COLUMNS ? w->shares + (2 * g + !s->turn) * 2 * STEP + COLUMNS - n : w->share_margins + g * 2 * ROWS * n;
+}
+
 /* Shares of one step and shift number g of the sweep; there are none in rows without candidates and past the lanes. */
 static void share(const struct work *w, const struct place *s, index_t g, index_t t)
 {
     const index_t n = w->nx, from = s->from, to = s->to, count = most(0, least(COLUMNS, w->block.k - t));
     const struct spot spot = {s->top + from, s->dy, t, s->d + g};
-    const index_t stride = n <= COLUMNS ? COLUMNS : n;
-    vec *shares = w->shares + (2 * g + s->turn) * 2 * STEP;
-    const vec *last = n <= COLUMNS ? w->shares + (2 * g + !s->turn) * 2 * STEP + COLUMNS - 1
-                                   : w->share_margins + g * 2 * ROWS * n + n - 1;
+    const index_t stride = share_stride(n);
+    vec *shares = shares_now(w, s, g);
+    const vec *last = shares_before(w, s, g) + n - 1;
 #define SHARES(biased, planes, voted, running)                                                                        \
     shares_of(w, w->weights + from * COLUMNS, shares + from * COLUMNS, shares + STEP + from * COLUMNS,          \
               last + from * stride, last + (ROWS + from) * stride, stride, to - from, spot, biased, planes, voted,    \
@@ -66,7 +80,7 @@ static void share(const struct work *w, const struct place *s, index_t g, index_
 /* Shares of one column -> sums along x, of n vectors, for ROWS rows. */
 INLINE void share_lines(const vec *before, const vec *now, const vec *taps, index_t n, int t, vec *restrict terms)
 {
-    UNROLL for (int row = 0; row < ROWS; row++, before += n <= COLUMNS ? COLUMNS : n, now += COLUMNS)
+    UNROLL for (int row = 0; row < ROWS; row++, before += share_stride(n), now += COLUMNS)
         if (taps) {
             vec sum = taps[n / 2] * term(before, now, n, t + 1 + n / 2);
             for (index_t o = 0; o < n / 2; o++)
@@ -129,11 +143,9 @@ static void sweep_patches(const struct work *w, index_t top, index_t from, index
                 if (t < k)
                     sum_patches(w, &s, first + g, w->weights);
                 share(w, &s, first + g, t);
-                vec *now = w->shares + (2 * (first + g) + s.turn) * 2 * STEP;
-                vec *before = n <= COLUMNS ? w->shares + (2 * (first + g) + !s.turn) * 2 * STEP + COLUMNS - n
-                                           : w->share_margins + (first + g) * 2 * ROWS * n;
+                vec *now = shares_now(w, &s, first + g), *before = shares_before(w, &s, first + g);
                 for (int side = 0; side <= w->half; side++)
-                    spread(w, before + side * ROWS * (n <= COLUMNS ? COLUMNS : n), now + side * STEP,
+                    spread(w, before + side * ROWS * share_stride(n), now + side * STEP,
                            w->spread + side * w->spread_size + g * STEP);
             }
             for (int side = 0; side <= w->half; side++)

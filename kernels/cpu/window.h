@@ -52,18 +52,17 @@ static void pick_key(const struct work *w, index_t top)
     }
 }
 
-static void load_candidates(const struct work *w, index_t feature_rows, index_t rows)
+static void load_candidates(const struct work *w, index_t rows)
 {
     const struct pair *p = w->p;
     index_t count = w->wide + w->nx - 1;
     map_columns(w->block, p->W, w->dx0 - p->rx, count, 1, w->map);
-    for (index_t r = 0; r < feature_rows; r++)
+    for (index_t r = 0; r < rows; r++)
         for (index_t c = 0; c < p->C; c++) {
             index_t y = reflect(w->first + w->dy0 - p->ry + r, p->H);
             load_row(p->key + (c * p->H + y) * p->W, w->map, count, w->gain,
                      w->features + r * count * p->C + c, p->C);
         }
-    (void)rows;
 }
 
 /* value * vote, vote and normaliser of some rows; 0 outside the plane */
@@ -208,7 +207,7 @@ static void run_rectangle(const struct work *w)
         w->taps_y[o] = splat(p->taps_y[o]);
     for (index_t o = 0; o < w->nx; o++)
         w->taps_x[o] = splat(p->taps_x[o]);
-    load_candidates(w, rows + w->ny - 1 + ROWS, rows);
+    load_candidates(w, rows + w->ny - 1 + ROWS);
     load_values(w, &w->values, w->values.row);
     if (w->own_values.first != w->values.first)
         load_values(w, &w->own_values, w->own_values.row);

@@ -89,9 +89,6 @@ def accumulate_on(
     executor: Executor, pair: PlanePair, run: Run, *, peak: bool = False, squares: bool = False
 ) -> Sums:
     """`accumulate` on a given executor."""
-    if False:  # weights alone; the kernels average something in any case
-        sums = accumulate_on(executor, replace(pair, value=pair.query[:1]), run, peak=peak, squares=squares)
-        return replace(sums, numerator=sums.numerator[:0])
     plane = pair.vote.shape
     sums = Sums(executor.empty(pair.value.shape), executor.empty(plane))
     sums.peak = executor.empty(plane) if peak else None

@@ -15,7 +15,7 @@ import torch
 
 from nlmeans.attention import Floats, relative
 from nlmeans.attention import self_weight as own_weight
-from nlmeans.block_settings import BlockSettings, plain_name
+from nlmeans.block_settings import BlockSettings, plain_names
 from nlmeans.errors import InvalidTypeError, InvalidValueError
 from nlmeans.independence import Independence, Queries, chosen_queries, measured
 from nlmeans.learned.block import NonLocal1d, NonLocal2d, NonLocal3d, NonLocalBlock
@@ -222,7 +222,7 @@ def read_block(path: Path, *, prefix: str = "") -> NonLocalBlock:
         For a file that holds no block; nothing in it is run.
     """
     arrays, stored = opened(path)
-    names = {plain_name(n.removeprefix(prefix)): a for n, a in arrays.items() if n.startswith(prefix)}
+    names = plain_names(arrays, prefix)
     weight = names.get("g.conv.weight")
     if weight is None or weight.ndim - 2 not in _BLOCKS or 0 in weight.shape:
         raise InvalidValueError(
@@ -236,10 +236,7 @@ def read_block(path: Path, *, prefix: str = "") -> NonLocalBlock:
         norm="batch" if "conv_out.bn.running_var" in names else None,
         **asdict(settings),
     )
-    if stored is None:
-        load_weights(block, arrays, prefix=prefix)
-    else:
-        load_weights(block, path, prefix=prefix)
+    load_weights(block, arrays, prefix=prefix)
     block.eval()
     return block
 

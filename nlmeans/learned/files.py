@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from nlmeans.block_settings import BlockSettings, plain_name
+from nlmeans.block_settings import BlockSettings, plain_names
 from nlmeans.errors import InvalidTypeError, InvalidValueError
 from nlmeans.learned.block import NonLocalBlock
 from nlmeans.weights_file import Path, opened, write
@@ -55,7 +55,7 @@ def load_weights(block: NonLocalBlock, weights: Path | Mapping[str, Any], *, pre
     if stored is not None:
         _check_settings(BlockSettings.from_json(stored), block.settings)
     wanted = block.state_dict()
-    given = {plain_name(n.removeprefix(prefix)): a for n, a in arrays.items() if n.startswith(prefix)}
+    given = plain_names(arrays, prefix)
     differing = sorted(set(wanted) ^ set(given))
     if differing:
         raise InvalidValueError(

@@ -10,6 +10,7 @@ from typing import Any
 from .environment import printable
 from .picture import Array, Layout
 from .status import UnreadableError, UsageError
+from .weights import noise_words
 
 _OF_THE_FILTER = ("sigma", "h", "k", "patch_radius", "search_radius", "guide", "sigma_map", "mask")
 
@@ -86,7 +87,7 @@ def of_filter(job: Any, split: Any, layout: Layout, at: list[tuple[int, int]], c
         reason = str(error)
     details = {"similarity": "NL-means", "parameters": chosen.to_dict()}
     radius = tuple(min(r, n - 1) for r, n in zip(votes.search_radius, votes.grid, strict=True))
-    kind = f"NL-means, sigma {chosen.sigma}"
+    kind = f"NL-means, {noise_words(chosen.sigma)}"
     return Attention(maps, at, votes.grid, radius, kind, details, independence, reason)
 
 

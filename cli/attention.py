@@ -146,7 +146,7 @@ def _lines(
             parts.append(f"{row['keys_of_90_percent']} of {row['keys']} positions hold 90 %")
             parts.append(f"perplexity {row['perplexity']:.1f}")
         if row["self_weight"] is not None:
-            parts.append(f"itself {100 * row['self_weight']:.2g} %")
+            parts.append(f"itself {100 * row['self_weight']:.3g} %")
         lines.append(f"({x}, {y}): {', '.join(parts) or 'no shares: weights of any sign'}")
     if between is not None:
         lines.append(f"these maps, by {between['frame']}: {_distances(between, ('attention',))}")

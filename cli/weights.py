@@ -114,6 +114,13 @@ def page_of(picture: Picture, number: int) -> tuple[Layout, Array]:
     return layout, picture.decode(number - 1)
 
 
+def noise_words(sigma: float | tuple[float, ...] | None) -> str:
+    """The noise that was told or estimated; of channels, or in a map."""
+    if sigma is None:
+        return "sigma from a map"
+    return f"sigma {', '.join(f'{s:.3g}' for s in (sigma if isinstance(sigma, tuple) else (sigma,)))}"
+
+
 def _words(share: Array, at: tuple[int, int], chosen: Any) -> str:
     import numpy as np
 
@@ -122,5 +129,5 @@ def _words(share: Array, at: tuple[int, int], chosen: Any) -> str:
     own = share[at[1], at[0]]
     return (
         f"{most} of {np.count_nonzero(share)} pixels hold 90 % of the vote for ({at[0]}, {at[1]}), "
-        f"which itself has {100 * own:.2g} %; sigma {chosen.sigma}"
+        f"which itself has {100 * own:.3g} %; {noise_words(chosen.sigma)}"
     )

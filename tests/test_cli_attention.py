@@ -159,6 +159,14 @@ def test_without_torch_a_block_is_refused_with_what_to_install(noisy: Path) -> N
     assert "Traceback" not in done.stderr
 
 
+def test_figures_are_told_as_a_reader_writes_them(noisy: Path) -> None:
+    ran = Ran("attention", noisy, "--at", "5,7", "--sigma", "25.123456", "--k", "0", "--search-radius", "2")
+    assert "NL-means, sigma 25.1\n" in ran.err
+    assert "itself 100 %" in ran.err
+    ran = Ran("weights", noisy, "--at", "5,7", "--sigma", "25.123456", "--k", "0", "--search-radius", "2")
+    assert "itself has 100 %; sigma 25.1\n" in ran.err
+
+
 # --- learned blocks ------------------------------------------------------------------------------
 
 

@@ -25,6 +25,10 @@ def band(
     peak: Any,
     squares: Any,
     spill: Any,
+    scratch: bytearray,
     /,
 ) -> None:
-    """The sums of the contract for the query pixels of some rows, into the last five arrays."""
+    """The sums of the contract for the query pixels of some rows, into the five arrays from numerator on.
+
+    `scratch` is a bytearray to work in, made larger when it is too small.
+    """

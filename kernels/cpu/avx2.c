@@ -7,7 +7,7 @@
 #pragma GCC target("avx2,fma")
 #endif
 #define LANES 8
-#define NLM_BAND nlm_band_avx2
+#define NLM(name) name##_avx2
 #include "window.h"
 #if defined(__clang__)
 #pragma clang attribute pop

@@ -7,7 +7,7 @@
 #pragma GCC target("avx512f,avx512dq,avx512vl,avx512bw,avx2,fma,prefer-vector-width=512")
 #endif
 #define LANES 16
-#define NLM_BAND nlm_band_avx512
+#define NLM(name) name##_avx512
 #include "window.h"
 #if defined(__clang__)
 #pragma clang attribute pop

@@ -6,5 +6,5 @@
 #else
 #define LANES 1
 #endif
-#define NLM_BAND nlm_band_baseline
+#define NLM(name) name##_baseline
 #include "window.h"

@@ -50,23 +50,23 @@ INLINE vec most_of(vec a, vec b) { return a > b ? a : b; }
 #define HOLD(x) (void)(x)
 #endif
 
-/* 2^-s for s >= 0, relative error <= 2e-7; exactly 1 at s = 0; 0 or tiny where s > 126.
- * Minimax polynomials of degree 5 for 2^f, their constant term rounded to 1. */
+/* 2^-s for s >= 0, relative error <= 3e-6; exactly 1 at s = 0; 0 or tiny where s > 126.
+ * Minimax polynomials of degree 4 for 2^f, their constant term rounded to 1. */
 struct exponential {
-    vec limit, magic, c[6];
+    vec limit, magic, c[5];
 };
 
 INLINE struct exponential exponential(void)
 {
 #if LANES == 16 /* for f in [0, 1) */
-    const float c[] = {1, 6.931530732e-1f, 2.401536170e-1f, 5.582631823e-2f, 8.989339877e-3f, 1.877576766e-3f};
+    const float c[] = {1, 6.930447225e-1f, 2.412806438e-1f, 5.224204855e-2f, 1.342681139e-2f};
 #else /* for f in [-1/2, 1/2] */
-    const float c[] = {1, 6.931469671e-1f, 2.402211972e-1f, 5.550713272e-2f, 9.675541343e-3f, 1.327647263e-3f};
+    const float c[] = {1, 6.931241843e-1f, 2.402403817e-1f, 5.590662826e-2f, 9.585382389e-3f};
 #endif
     struct exponential e = {.limit = splat(126), .magic = splat(12582912)}; /* 1.5 * 2^23: adding it rounds to an integer */
     HOLD(e.limit);
     HOLD(e.magic);
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < 5; i++) {
         e.c[i] = splat(c[i]);
         HOLD(e.c[i]);
     }
@@ -84,8 +84,7 @@ INLINE vec exp2_of_minus(const struct exponential *e, vec s)
 #else
     vec x = least_of(s, e->limit), z = e->magic - x, f = (e->magic - z) - x;
 #endif
-    vec p = e->c[4] + f * e->c[5];
-    p = e->c[3] + f * p;
+    vec p = e->c[3] + f * e->c[4];
     p = e->c[2] + f * p;
     p = e->c[1] + f * p;
     p = e->c[0] + f * p;

@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-enum { MAX_BUFFERS = 18 };
+enum { MAX_BUFFERS = 19 };
 
 struct buffers {
     Py_buffer held[MAX_BUFFERS];
@@ -101,8 +101,9 @@ static int isa_of(const char *name)
 
 PyDoc_STRVAR(band_doc,
              "band(rows, isa, stop, query, key, value, vote, radius, taps, bias, scale, own, normaliser, centre,\n"
-             "     numerator, denominator, peak, squares, spill)\n\n"
-             "The sums of the contract for the query pixels of some rows, into the last five arrays.");
+             "     numerator, denominator, peak, squares, spill, scratch)\n\n"
+             "The sums of the contract for the query pixels of some rows, into the five arrays from numerator on.\n"
+             "scratch is a bytearray to work in, made larger when it is too small.");
 
 static PyObject *band(PyObject *module, PyObject *args)
 {
@@ -111,11 +112,11 @@ static PyObject *band(PyObject *module, PyObject *args)
     index_t first, last, C, H, W;
     const char *isa;
     PyObject *stop, *query, *key, *value, *vote, *down, *along, *bias, *scale, *normaliser, *centre;
-    PyObject *numerator, *denominator, *peak, *squares, *spill, *answer = NULL;
+    PyObject *numerator, *denominator, *peak, *squares, *spill, *scratch, *answer = NULL;
     (void)module;
-    if (!PyArg_ParseTuple(args, "(nn)sOOOOO(nn)(OO)OOpOOOOOOO:band", &first, &last, &isa, &stop, &query, &key, &value,
+    if (!PyArg_ParseTuple(args, "(nn)sOOOOO(nn)(OO)OOpOOOOOOOO:band", &first, &last, &isa, &stop, &query, &key, &value,
                           &vote, &p.Ry, &p.Rx, &down, &along, &bias, &scale, &p.own, &normaliser, &centre, &numerator,
-                          &denominator, &peak, &squares, &spill))
+                          &denominator, &peak, &squares, &spill, &scratch))
         return NULL;
     if ((p.isa = isa_of(isa)) < 0)
         return NULL;
@@ -150,14 +151,24 @@ static PyObject *band(PyObject *module, PyObject *args)
         PyErr_SetString(PyExc_ValueError, "centre is needed within one plane.");
         goto done;
     }
+    p.Ry = p.Ry < p.H ? p.Ry : p.H - 1, p.Rx = p.Rx < p.W ? p.Rx : p.W - 1;
     nlm_spill(&p, first, last);
     if (!(p.spill = floats(&b, spill, "spill", sums * (p.above + p.below) * p.W, 1)))
         goto done;
-    int failed;
+    const Py_ssize_t size = (Py_ssize_t)nlm_scratch(&p, first, last);
+    if (!PyByteArray_Check(scratch)) {
+        PyErr_SetString(PyExc_TypeError, "scratch must be a bytearray.");
+        goto done;
+    }
+    if (PyByteArray_Size(scratch) < size && PyByteArray_Resize(scratch, size) < 0)
+        goto done;
+    Py_buffer *room = take(&b, scratch, "scratch", 'B', -1, 1); /* held, so that nobody resizes it meanwhile */
+    if (!room)
+        goto done;
     Py_BEGIN_ALLOW_THREADS
-    failed = nlm_band(&p, first, last);
+    nlm_band(&p, first, last, room->buf);
     Py_END_ALLOW_THREADS
-    answer = failed ? PyErr_NoMemory() : Py_NewRef(Py_None);
+    answer = Py_NewRef(Py_None);
     goto done;
 mismatch:
     if (!PyErr_Occurred())

@@ -9,7 +9,7 @@ typedef ptrdiff_t index_t;
 /* One pair of planes (nlmeans/backends/contract.py) and where its sums go; all arrays C-contiguous. */
 struct pair {
     index_t C, V, H, W;
-    index_t Ry, Rx;       /* search radius */
+    index_t Ry, Rx;       /* search radius, less than H and W */
     index_t ry, rx;       /* patch radius */
     const float *query;   /* (C, H, W) */
     const float *key;     /* (C, H, W), == query within one plane */
@@ -36,8 +36,11 @@ struct pair {
 /* Sets above and below. */
 void nlm_spill(struct pair *p, index_t first, index_t last);
 
-/* Sums for the rows first..last-1 of the plane (and into spill); 0, or -1 without memory. */
-int nlm_band(const struct pair *p, index_t first, index_t last);
+/* Bytes of scratch memory that a band needs. */
+size_t nlm_scratch(const struct pair *p, index_t first, index_t last);
+
+/* Sums for the rows first..last-1 of the plane (and into spill). */
+void nlm_band(const struct pair *p, index_t first, index_t last, char *scratch);
 
 /* Names of the instruction sets of this build, best first, and whether this processor has them. */
 extern const char *const nlm_isa_names[];

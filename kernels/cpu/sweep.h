@@ -1,11 +1,11 @@
 /* accumulate along x: ROWS rows and up to SHIFTS shifts (dy, d), (dy, d + 1), .. of COLUMNS vectors a step. */
 
 INLINE void columns_of(const struct work *w, const vec *a, const vec *b, index_t channels, index_t n, int outputs,
-                       int tapped, index_t count, index_t rows, vec *restrict sums, index_t stride)
+                       int tapped, index_t count, vec *restrict sums, index_t stride)
 {
     vec few[ROWS + MOST_FIXED - 1], *terms = n <= MOST_FIXED ? few : w->rows;
     for (index_t t = 0; t < count; t++, a += w->deep_query * channels, b += w->deep_key * channels)
-        for (index_t i = 0; i < rows; i += outputs) {
+        for (index_t i = 0; i < ROWS; i += outputs) {
             const vec *u = a + i * channels, *v = b + i * channels;
             if (tapped)
                 tap_column(u, v, channels, w->taps_y, n, outputs, terms, sums + i * stride + t, stride);
@@ -15,12 +15,11 @@ INLINE void columns_of(const struct work *w, const vec *a, const vec *b, index_t
 }
 
 /* Sums along y of `count` columns: a, b at the top of the first. */
-static void sum_columns(const struct work *w, const vec *a, const vec *b, index_t count, index_t rows, vec *sums,
-                        index_t stride)
+INLINE void sum_columns(const struct work *w, const vec *a, const vec *b, index_t count, vec *sums, index_t stride)
 {
     const index_t n = w->ny, C = w->channels;
 #define COLUMNS_OF(channels, n, outputs, tapped) \
-    columns_of(w, a, b, channels, n, outputs, tapped, count, rows, sums, stride)
+    columns_of(w, a, b, channels, n, outputs, tapped, count, sums, stride)
 #define COLUMNS_IN(channels)                                                                     \
     (n == 1            ? COLUMNS_OF(channels, 1, 2, 0)                                           \
      : !w->tapped_y    ? n < 7 ? COLUMNS_OF(channels, n, 4, 0) : COLUMNS_OF(channels, n, 8, 0)   \
@@ -35,6 +34,17 @@ static void sum_columns(const struct work *w, const vec *a, const vec *b, index_
         COLUMNS_IN(3);
     else
         COLUMNS_IN(C);
+}
+
+/* The columns left of a sweep, and those of one step: apart, because fixed numbers make the second 1.4 times faster. */
+static void sum_margin(const struct work *w, const vec *a, const vec *b, vec *margin)
+{
+    sum_columns(w, a, b, w->nx - 1, margin, w->nx - 1);
+}
+
+static void sum_step(const struct work *w, const vec *a, const vec *b)
+{
+    sum_columns(w, a, b, COLUMNS, w->columns, COLUMNS);
 }
 
 /* Sums along y -> sums along x, of some rows. */
@@ -105,7 +115,7 @@ static struct place first_step(const struct work *w, index_t top, index_t from, 
     const index_t margin = w->nx - 1, deep = w->deep_key * w->channels;
     struct place s = {top, from, to, dy, d, w->query, w->key + (d - w->dx0) * deep + (dy - w->dy0) * w->channels};
     for (index_t g = 0; g < shifts; g++)
-        sum_columns(w, s.query, s.key + g * deep, margin, to, w->margins + g * ROWS * margin, margin);
+        sum_margin(w, s.query, s.key + g * deep, w->margins + g * ROWS * margin);
     s.query += margin * w->deep_query * w->channels, s.key += margin * deep;
     return s;
 }
@@ -120,7 +130,7 @@ static void next_step(const struct work *w, struct place *s)
 static void sum_patches(const struct work *w, const struct place *s, index_t g, vec *sums)
 {
     const index_t margin = w->nx - 1;
-    sum_columns(w, s->query, s->key + g * w->deep_key * w->channels, COLUMNS, s->to, w->columns, COLUMNS);
+    sum_step(w, s->query, s->key + g * w->deep_key * w->channels);
     sum_lines(w, w->margins + (g * ROWS + s->from) * margin, w->columns + s->from * COLUMNS,
               sums + s->from * COLUMNS, s->to - s->from);
 }

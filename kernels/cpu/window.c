@@ -2,9 +2,12 @@
 #include "nlm.h"
 #include "target.h"
 
-int nlm_band_baseline(const struct pair *, index_t, index_t);
-int nlm_band_avx2(const struct pair *, index_t, index_t);
-int nlm_band_avx512(const struct pair *, index_t, index_t);
+#define FOR(isa)                                                        \
+    size_t nlm_scratch_##isa(const struct pair *, index_t, index_t);    \
+    void nlm_band_##isa(const struct pair *, index_t, index_t, char *);
+FOR(baseline)
+FOR(avx2)
+FOR(avx512)
 
 void nlm_spill(struct pair *p, index_t first, index_t last)
 {
@@ -27,17 +30,22 @@ int nlm_isa_runs(int isa)
     return isa == 1 ? avx2 : 1;
 }
 
-int nlm_band(const struct pair *p, index_t first, index_t last)
+size_t nlm_scratch(const struct pair *p, index_t first, index_t last)
+{
+    return (p->isa == 0 ? nlm_scratch_avx512 : p->isa == 1 ? nlm_scratch_avx2 : nlm_scratch_baseline)(p, first, last);
+}
+
+void nlm_band(const struct pair *p, index_t first, index_t last, char *scratch)
 {
     unsigned mode = _mm_getcsr();
     _mm_setcsr(mode | 0x8040); /* flush to zero, denormals are zero: tiny weights would cost 15 % */
-    int failed = (p->isa == 0 ? nlm_band_avx512 : p->isa == 1 ? nlm_band_avx2 : nlm_band_baseline)(p, first, last);
+    (p->isa == 0 ? nlm_band_avx512 : p->isa == 1 ? nlm_band_avx2 : nlm_band_baseline)(p, first, last, scratch);
     _mm_setcsr(mode);
-    return failed;
 }
 #else
 const char *const nlm_isa_names[] = {"baseline"};
 const int nlm_isa_count = 1;
 int nlm_isa_runs(int isa) { return isa == 0; }
-int nlm_band(const struct pair *p, index_t first, index_t last) { return nlm_band_baseline(p, first, last); }
+size_t nlm_scratch(const struct pair *p, index_t first, index_t last) { return nlm_scratch_baseline(p, first, last); }
+void nlm_band(const struct pair *p, index_t first, index_t last, char *scratch) { nlm_band_baseline(p, first, last, scratch); }
 #endif

@@ -13,7 +13,6 @@
 #include "nlm.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "lanes.h"
@@ -26,11 +25,32 @@
 
 /* --- loading and storing ---------------------------------------------------------------------------------- */
 
-/* Features of ROWS patches side by side, vector by vector, so that one step reads one piece of memory. */
+/* Features of patches side by side, vector by vector, so that one step reads one piece of memory: `deep` rows
+ * from row `row` of the candidates' features, `count` vectors from vector `t`. */
+static void pick(const struct work *w, index_t row, index_t t, index_t deep, index_t count, vec *to)
+{
+    const index_t C = w->channels, wide = w->wide + w->nx - 1, size = deep * C;
+    for (index_t r = 0; r < deep; r++, to += C) {
+        const vec *from = w->features + ((row + r) * wide + t) * C;
+        for (index_t i = 0; i < count; i++)
+            for (index_t c = 0; c < C; c++)
+                to[i * size + c] = *from++;
+    }
+}
+
+static void pick_key(const struct work *w, index_t top)
+{
+    pick(w, top, 0, w->deep_key, w->wide + w->nx - 1, w->key);
+}
+
 static void pick_query(const struct work *w, index_t top)
 {
     const struct pair *p = w->p;
-    index_t count = rounded_up(w->block.k) + w->nx - 1;
+    const index_t count = rounded_up(w->block.k) + w->nx - 1;
+    if (w->shared) {
+        pick(w, top - w->dy0, -w->dx0, w->deep_query, count, w->query);
+        return;
+    }
     map_columns(w->block, p->W, -p->rx, count, 1, w->map);
     for (index_t c = 0; c < p->C; c++)
         for (index_t r = 0; r < w->deep_query; r++) {
@@ -38,18 +58,6 @@ static void pick_query(const struct work *w, index_t top)
             load_row(p->query + (c * p->H + y) * p->W, w->map, count, w->gain, w->query + r * p->C + c,
                      w->deep_query * p->C);
         }
-}
-
-static void pick_key(const struct work *w, index_t top)
-{
-    index_t count = w->wide + w->nx - 1, size = w->deep_key * w->channels;
-    for (index_t r = 0; r < w->deep_key; r++) {
-        const vec *from = w->features + (top + r) * count * w->channels;
-        vec *to = w->key + r * w->channels;
-        for (index_t t = 0; t < count; t++, to += size)
-            for (index_t c = 0; c < w->channels; c++)
-                to[c] = *from++;
-    }
 }
 
 static void load_candidates(const struct work *w, index_t rows)
@@ -138,12 +146,15 @@ static int equal_taps(const float *taps, index_t n)
     return 1;
 }
 
-static int has_holes(const struct pair *p)
+/* Is some vote in reach of the band not 1? */
+static int has_holes(const struct work *w)
 {
-    for (index_t i = 0; i < p->H * p->W; i++)
-        if (p->vote[i] != 1)
-            return 1;
-    return 0;
+    const struct pair *p = w->p;
+    const index_t reach = p->Ry + w->reach_y, end = least(p->H, w->last + reach) * p->W;
+    int holes = 0;
+    for (index_t i = most(0, w->first - reach) * p->W; i < end; i++)
+        holes |= p->vote[i] != 1;
+    return holes;
 }
 
 struct arena { char *memory; size_t used; };
@@ -240,13 +251,11 @@ static void run_rectangle(const struct work *w)
         store(w, &w->totals);
 }
 
-/* The pixel itself as a candidate, in aggregate: its share goes to the whole patch around it. */
-static int add_centre(const struct work *w)
+/* The pixel itself as a candidate, in aggregate: its share goes to the whole patch around it.  line[W + 2 rx] is
+ * scratch memory. */
+static void add_centre(const struct work *w, float *line)
 {
     const struct pair *p = w->p;
-    float *line = malloc(sizeof(float) * (size_t)(p->W + 2 * p->rx));
-    if (!line)
-        return -1;
     for (index_t y = w->first; y < w->last; y++) {
         memset(line, 0, sizeof(float) * (size_t)(p->W + 2 * p->rx));
         for (index_t i = most(0, y - p->ry); i <= least(p->H - 1, y + p->ry); i++)
@@ -262,8 +271,6 @@ static int add_centre(const struct work *w)
                 p->numerator[(v * p->H + y) * p->W + x] += share * p->value[(v * p->H + y) * p->W + x];
         }
     }
-    free(line);
-    return 0;
 }
 
 static void clear_band(const struct work *w)
@@ -274,45 +281,66 @@ static void clear_band(const struct work *w)
 
 enum { MOST_VECTORS = 128, MOST_SHIFTS = 65 };
 
-int NLM_BAND(const struct pair *pair, index_t first, index_t last)
+/* The band in blocks of columns, and the first rectangle of shifts. */
+static struct work begin(const struct pair *p, index_t first, index_t last)
 {
-    struct pair p = *pair;
-    p.Ry = least(p.Ry, p.H - 1), p.Rx = least(p.Rx, p.W - 1);
-    struct work w = {.p = &p, .first = first, .last = last, .channels = p.C};
-    index_t blocks = (p.W + LANES * MOST_VECTORS - 1) / (LANES * MOST_VECTORS);
-    w.block.k = (p.W + LANES * blocks - 1) / (LANES * blocks);
-    w.ny = 2 * p.ry + 1, w.nx = 2 * p.rx + 1;
-    w.sums = p.V + 1 + (p.peak != NULL) + (p.squares != NULL);
-    w.reach_y = p.normaliser ? p.ry : 0, w.reach_x = p.normaliser ? p.rx : 0;
-    w.value_planes = p.V + 1 + (p.normaliser != NULL);
-    w.half = p.own && !p.bias_is_plane && !p.scale_is_plane;
-    w.holes = has_holes(&p);
-    w.tapped_y = !equal_taps(p.taps_y, w.ny), w.tapped_x = !equal_taps(p.taps_x, w.nx);
-    w.gain = sqrtf((p.scale_is_plane ? 1 : p.scale[0]) * (w.tapped_y ? 1 : p.taps_y[0]) *
-                   (w.tapped_x ? 1 : p.taps_x[0]));
+    const index_t blocks = (p->W + LANES * MOST_VECTORS - 1) / (LANES * MOST_VECTORS);
+    struct work w = {.p = p, .first = first, .last = last, .channels = p->C};
+    w.block.k = (p->W + LANES * blocks - 1) / (LANES * blocks);
+    w.ny = 2 * p->ry + 1, w.nx = 2 * p->rx + 1;
+    w.sums = p->V + 1 + (p->peak != NULL) + (p->squares != NULL);
+    w.reach_y = p->normaliser ? p->ry : 0, w.reach_x = p->normaliser ? p->rx : 0;
+    w.value_planes = p->V + 1 + (p->normaliser != NULL);
+    w.half = p->own && !p->bias_is_plane && !p->scale_is_plane;
+    w.tapped_y = !equal_taps(p->taps_y, w.ny), w.tapped_x = !equal_taps(p->taps_x, w.nx);
+    w.gain = sqrtf((p->scale_is_plane ? 1 : p->scale[0]) * (w.tapped_y ? 1 : p->taps_y[0]) *
+                   (w.tapped_x ? 1 : p->taps_x[0]));
+    w.dy1 = w.half ? -1 : -p->Ry - 1, w.dx1 = p->Rx;
+    return w;
+}
+
+/* The next rectangle of shifts; 0 after the last. */
+static int next_rectangle(struct work *w)
+{
+    const struct pair *p = w->p;
+    if (w->dx1 < p->Rx)
+        w->dx0 = w->dx1 + 1;
+    else if (w->dy1 < p->Ry)
+        w->dx0 = -p->Rx, w->dy0 = w->dy1 + 1, w->dy1 = least(p->Ry, w->dy0 + MOST_SHIFTS - 1);
+    else
+        return 0;
+    w->dx1 = least(p->Rx, w->dx0 + MOST_SHIFTS - 1);
+    w->wide = rounded_up(w->block.k) + w->dx1 - w->dx0;
+    w->central = w->dy0 <= 0 && w->dy1 >= 0 && w->dx0 <= 0 && w->dx1 >= 0;
+    w->shared = w->central && p->query == p->key;
+    w->deep_query = ROWS - 1 + w->ny, w->deep_key = w->deep_query + w->dy1 - w->dy0;
+    return 1;
+}
+
+size_t NLM(nlm_scratch)(const struct pair *p, index_t first, index_t last)
+{
+    size_t most_used = sizeof(float) * (size_t)(p->W + 2 * p->rx);
+    for (struct work w = begin(p, first, last); next_rectangle(&w);) {
+        struct arena a = {NULL, 0};
+        carve_all(&w, &a);
+        most_used = a.used > most_used ? a.used : most_used;
+    }
+    return most_used + 64;
+}
+
+void NLM(nlm_band)(const struct pair *p, index_t first, index_t last, char *scratch)
+{
+    struct work w = begin(p, first, last);
+    w.holes = has_holes(&w);
     clear_band(&w);
-    if (p.normaliser && p.own && add_centre(&w) < 0)
-        return -1;
-    for (index_t dy0 = w.half ? 0 : -p.Ry; dy0 <= p.Ry; dy0 = w.dy1 + 1) {
-        w.dy0 = dy0, w.dy1 = least(p.Ry, dy0 + MOST_SHIFTS - 1);
-        for (index_t dx0 = -p.Rx; dx0 <= p.Rx; dx0 = w.dx1 + 1) {
-            w.dx0 = dx0, w.dx1 = least(p.Rx, dx0 + MOST_SHIFTS - 1);
-            w.wide = rounded_up(w.block.k) + w.dx1 - w.dx0;
-            w.central = w.dy0 == 0 && w.dx0 <= 0 && w.dx1 >= 0;
-            w.deep_query = ROWS - 1 + w.ny, w.deep_key = w.deep_query + w.dy1 - w.dy0;
-            struct arena a = {NULL, 0};
-            carve_all(&w, &a);
-            char *memory = malloc(a.used + 64);
-            if (!memory)
-                return -1;
-            a.memory = memory + (64 - (size_t)memory % 64) % 64, a.used = 0;
-            carve_all(&w, &a);
-            for (index_t b = 0; b < blocks && !*p.stop; b++) {
-                w.block.x0 = b * LANES * w.block.k;
-                run_rectangle(&w);
-            }
-            free(memory);
+    if (p->normaliser && p->own)
+        add_centre(&w, (float *)scratch);
+    while (next_rectangle(&w)) {
+        struct arena a = {scratch + (64 - (size_t)scratch % 64) % 64, 0};
+        carve_all(&w, &a);
+        for (index_t x = 0; x < p->W && !*p->stop; x += LANES * w.block.k) {
+            w.block.x0 = x;
+            run_rectangle(&w);
         }
     }
-    return 0;
 }

@@ -25,6 +25,7 @@ struct work {
     index_t sums;               /* V numerators, denominator, [peak], [squares] */
     int half;                   /* a pair of pixels is weighed once and serves both */
     int central;                /* the rectangle has the shift (0, 0): own pixels lie among the candidates */
+    int shared;                 /* .. and so do their features */
     int tapped_y, tapped_x;     /* taps that are not all equal; equal ones are in the gain */
     int holes;                  /* some vote is not 1 */
     float gain;                 /* of the features */

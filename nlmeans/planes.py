@@ -79,9 +79,10 @@ def taps(radius: int, patch: str, dtype: Any) -> np.ndarray:
 
 
 def filtered(block: Block, planes: range, geometry: Geometry, backend: Backend, run: Run) -> Array:
-    """The filtered values (V, len(planes), Y, X) of some of the block's planes."""
+    """The filtered values (V, len(planes), Y, X) of some of the block's planes; where not valid, any."""
     xp = namespace(block.value)
-    return xp.stack([_plane(block, z, geometry, backend, run, xp) for z in planes], axis=1)
+    results = [_plane(block, z, geometry, backend, run, xp) for z in planes]
+    return results[0][:, None] if len(results) == 1 else xp.stack(results, axis=1)
 
 
 def _plane(block: Block, z: int, geometry: Geometry, backend: Backend, run: Run, xp: Any) -> Array:
@@ -94,27 +95,31 @@ def _plane(block: Block, z: int, geometry: Geometry, backend: Backend, run: Run,
         for p in _pairs(block, z, geometry, xp)
     )
     centre = _centre(own, geometry.center, xp)
-    total = own.denominator + centre
+    total = own.denominator
+    total += centre
     if not spreads:
         result = own.numerator
         result += centre * block.value[:, z]
         result /= total
     else:
         normaliser = block.vote[z] / total  # a pixel that is not valid casts no estimates
+        if isinstance(centre, float):
+            centre = xp.full_like(total, centre)
         both = _sums(
             backend.aggregate(p, run, normaliser, centre if p.own else None)
             for p in _pairs(block, z, geometry, xp)
         )
         result = both.numerator
-        result /= xp.where(both.denominator > 0, both.denominator, 1)
-    return xp.where(block.vote[z] > 0, result, block.value[:, z])
+        both.denominator[both.denominator <= 0] = 1
+        result /= both.denominator
+    return result
 
 
-def _centre(sums: Sums, rule: str, xp: Any) -> Array:
+def _centre(sums: Sums, rule: str, xp: Any) -> Array | float:
     """A pixel's weight for itself: the rule, but at least the floor."""
     if rule == "max":
-        return xp.maximum(sums.peak, CENTRE_FLOOR)
-    return xp.full_like(sums.denominator, 1.0 if rule == "one" else CENTRE_FLOOR)
+        return xp.maximum(sums.peak, CENTRE_FLOOR, out=sums.peak)
+    return 1.0 if rule == "one" else CENTRE_FLOOR
 
 
 def _pairs(block: Block, z: int, geometry: Geometry, xp: Any) -> Iterator[PlanePair]:

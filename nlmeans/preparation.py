@@ -53,7 +53,7 @@ class Levels:
     def down(self, channels: Array, dtype: str) -> Array:
         """Values near [-1, 1], in the type the kernels work in."""
         xp = namespace(channels)
-        wide = channels if dtype_name(channels) == "float64" else channels.astype(dtype)
+        wide = channels if dtype_name(channels) == "float64" else channels.astype(dtype, copy=False)
         offset = xp.asarray(self.offset, dtype=wide.dtype).reshape(-1, 1, 1, 1)
         scaled = wide * wide.dtype.type(1 / self.unit)
         scaled -= offset * wide.dtype.type(1 / self.unit)
@@ -64,7 +64,8 @@ class Levels:
         xp = namespace(values)
         wide = values.astype(np.float64 if np.dtype(dtype).itemsize > 4 else np.float32, copy=False)
         offset = xp.asarray(self.offset, dtype=wide.dtype).reshape(-1, 1, 1, 1)
-        restored = wide * wide.dtype.type(self.unit) + offset
+        restored = wide * wide.dtype.type(self.unit)
+        restored += offset
         if np.dtype(dtype).kind == "f":
             return restored.astype(dtype, copy=False)
         limits = np.iinfo(dtype)

@@ -200,12 +200,13 @@ def kernel_call(
         return lambda: engine.accumulate(pair, run, peak=peak)
     weights = replace(pair, value=pair.value[:0])  # values are averaged in the second pass only
     sums = engine.accumulate(weights, run, peak=True)
-    normaliser = 1 / (sums.denominator + sums.peak)
     centre = sums.peak
+    normaliser = 1 / (sums.denominator + centre)
+    mass = normaliser * (sums.denominator + centre)
 
     def both() -> Any:
         engine.accumulate(weights, run, peak=True)
-        return engine.aggregate(pair, run, normaliser, centre)
+        return engine.aggregate(pair, run, normaliser, centre, mass)
 
     return both
 

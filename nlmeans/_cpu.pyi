@@ -20,6 +20,7 @@ def band(
     own: bool,
     normaliser: Any,
     centre: Any,
+    mass: Any,
     numerator: Any,
     denominator: Any,
     peak: Any,

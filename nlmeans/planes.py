@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -87,38 +88,46 @@ def filtered(block: Block, planes: range, geometry: Geometry, backend: Backend, 
 
 def _plane(block: Block, z: int, geometry: Geometry, backend: Backend, run: Run, xp: Any) -> Array:
     """One plane: sums over the window, the centre rule, then one division."""
-    spreads = geometry.aggregate == "patch"  # then the values are averaged in a second pass only
+    if geometry.aggregate == "patch":
+        return _plane_of_patches(block, z, geometry, backend, run, xp)
     own = _sums(
-        backend.accumulate(
-            replace(p, value=p.value[:0]) if spreads else p, run, peak=geometry.center == "max"
-        )
-        for p in _pairs(block, z, geometry, xp)
+        backend.accumulate(p, run, peak=geometry.center == "max") for p in _pairs(block, z, geometry, xp)
     )
-    centre = _centre(own, geometry.center, xp)
-    total = own.denominator
-    total += centre
-    if not spreads:
-        result = own.numerator
-        result += centre * block.value[:, z]
-        result /= total
-    else:
-        normaliser = block.vote[z] / total  # a pixel that is not valid casts no estimates
-        if isinstance(centre, float):
-            centre = xp.full_like(total, centre)
-        both = _sums(
-            backend.aggregate(p, run, normaliser, centre if p.own else None)
-            for p in _pairs(block, z, geometry, xp)
-        )
-        result = both.numerator
-        both.denominator[both.denominator <= 0] = 1
-        result /= both.denominator
+    centre = _centre(own.peak, geometry.center, xp)
+    result = own.numerator
+    result += centre * block.value[:, z]
+    own.denominator += centre
+    result /= own.denominator
     return result
 
 
-def _centre(sums: Sums, rule: str, xp: Any) -> Array | float:
+def _plane_of_patches(block: Block, z: int, geometry: Geometry, backend: Backend, run: Run, xp: Any) -> Array:
+    """One plane where patches vote for all of their pixels: the sums of their weights, then the values."""
+    firsts = [
+        backend.accumulate(replace(p, value=p.value[:0]), run, peak=geometry.center == "max")
+        for p in _pairs(block, z, geometry, xp)
+    ]
+    peak = reduce(xp.maximum, [s.peak for s in firsts]) if geometry.center == "max" else None
+    centre = xp.zeros_like(firsts[0].denominator)
+    centre += _centre(peak, geometry.center, xp)
+    total = reduce(xp.add, [s.denominator for s in firsts], centre)
+    normaliser = block.vote[z] / total  # a pixel that is not valid casts no estimates
+    both = _sums(
+        backend.aggregate(p, run, normaliser, centre, (first.denominator + centre) * normaliser)
+        if p.own
+        else backend.aggregate(p, run, normaliser, None, first.denominator * normaliser)
+        for p, first in zip(_pairs(block, z, geometry, xp), firsts, strict=True)
+    )
+    result = both.numerator
+    both.denominator[both.denominator <= 0] = 1
+    result /= both.denominator
+    return result
+
+
+def _centre(peak: Array | None, rule: str, xp: Any) -> Array | float:
     """A pixel's weight for itself: the rule, but at least the floor."""
     if rule == "max":
-        return xp.maximum(sums.peak, CENTRE_FLOOR, out=sums.peak)
+        return xp.maximum(peak, CENTRE_FLOOR)
     return 1.0 if rule == "one" else CENTRE_FLOOR
 
 

@@ -56,8 +56,8 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeCuPy:
         made.log.append(("kernel", made.streams[-1].name, 0))
         return on_device(exact.accumulate(on_processor(pair), run, **options))
 
-    def aggregate(pair: PlanePair, run: Run, normaliser: Any, centre: Any) -> Sums:
-        return on_device(exact.aggregate(on_processor(pair), run, there(normaliser), there(centre)))
+    def aggregate(pair: PlanePair, run: Run, *planes: Any) -> Sums:
+        return on_device(exact.aggregate(on_processor(pair), run, *map(there, planes)))
 
     monkeypatch.setattr(cuda, "accumulate", accumulate)
     monkeypatch.setattr(cuda, "aggregate", aggregate)

@@ -165,15 +165,3 @@ static void distribute(const struct work *w, const vec *x, int shifts, enum ends
     if (w->p->squares)
         join_squares(x, shifts, ends, rows, ENDS(squares, squares, V, V));
 }
-
-/* The same with shares spread over patches: more rows than one step has, and some may lie outside the plane. */
-static void distribute_spread(const struct work *w, const vec *x, int shifts, int back, struct spot s)
-{
-    const index_t H = w->p->H, top = w->first + s.row;
-    index_t from = most(0, most(-top, -top - s.dy)), to = least(ROWS + w->ny - 1, least(H - top, H - top - s.dy));
-    for (index_t rows; from < to; from += rows) {
-        rows = least(ROWS - from % ROWS, to - from);
-        distribute(w, row_of((vec *)x, from), shifts, back ? THEIRS : OWN, rows,
-                   (struct spot){s.row + from, s.dy, s.t, s.d});
-    }
-}

@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-enum { MAX_BUFFERS = 19 };
+enum { MAX_BUFFERS = 20 };
 
 struct buffers {
     Py_buffer held[MAX_BUFFERS];
@@ -100,7 +100,7 @@ static int isa_of(const char *name)
 }
 
 PyDoc_STRVAR(band_doc,
-             "band(rows, isa, stop, query, key, value, vote, radius, taps, bias, scale, own, normaliser, centre,\n"
+             "band(rows, isa, stop, query, key, value, vote, radius, taps, bias, scale, own, normaliser, centre, mass,\n"
              "     numerator, denominator, peak, squares, spill, scratch)\n\n"
              "The sums of the contract for the query pixels of some rows, into the five arrays from numerator on.\n"
              "scratch is a bytearray to work in, made larger when it is too small.");
@@ -111,11 +111,11 @@ static PyObject *band(PyObject *module, PyObject *args)
     struct buffers b = {.count = 0};
     index_t first, last, C, H, W;
     const char *isa;
-    PyObject *stop, *query, *key, *value, *vote, *down, *along, *bias, *scale, *normaliser, *centre;
+    PyObject *stop, *query, *key, *value, *vote, *down, *along, *bias, *scale, *normaliser, *centre, *mass;
     PyObject *numerator, *denominator, *peak, *squares, *spill, *scratch, *answer = NULL;
     (void)module;
-    if (!PyArg_ParseTuple(args, "(nn)sOOOOO(nn)(OO)OOpOOOOOOOO:band", &first, &last, &isa, &stop, &query, &key, &value,
-                          &vote, &p.Ry, &p.Rx, &down, &along, &bias, &scale, &p.own, &normaliser, &centre, &numerator,
+    if (!PyArg_ParseTuple(args, "(nn)sOOOOO(nn)(OO)OOpOOOOOOOOO:band", &first, &last, &isa, &stop, &query, &key, &value,
+                          &vote, &p.Ry, &p.Rx, &down, &along, &bias, &scale, &p.own, &normaliser, &centre, &mass, &numerator,
                           &denominator, &peak, &squares, &spill, &scratch))
         return NULL;
     if ((p.isa = isa_of(isa)) < 0)
@@ -145,10 +145,11 @@ static PyObject *band(PyObject *module, PyObject *args)
         (peak != Py_None && !(p.peak = floats(&b, peak, "peak", plane, 1))) ||
         (squares != Py_None && !(p.squares = floats(&b, squares, "squares", plane, 1))) ||
         (normaliser != Py_None && !(p.normaliser = floats(&b, normaliser, "normaliser", plane, 0))) ||
-        (centre != Py_None && !(p.centre = floats(&b, centre, "centre", plane, 0))))
+        (centre != Py_None && !(p.centre = floats(&b, centre, "centre", plane, 0))) ||
+        (mass != Py_None && !(p.mass = floats(&b, mass, "mass", plane, 0))))
         goto done;
-    if (p.normaliser && p.own && !p.centre) {
-        PyErr_SetString(PyExc_ValueError, "centre is needed within one plane.");
+    if (p.normaliser && (!p.mass || (p.own && !p.centre))) {
+        PyErr_SetString(PyExc_ValueError, "a normaliser needs a mass, and within one plane a centre.");
         goto done;
     }
     p.Ry = p.Ry < p.H ? p.Ry : p.H - 1, p.Rx = p.Rx < p.W ? p.Rx : p.W - 1;

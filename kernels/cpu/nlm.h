@@ -24,6 +24,7 @@ struct pair {
     int isa;              /* index into the table of instruction sets */
     const float *normaliser; /* (H, W); NULL asks for accumulate, else aggregate */
     const float *centre;     /* (H, W); with own and normaliser only */
+    const float *mass;       /* (H, W); with normaliser only */
     float *numerator;     /* (V, H, W) */
     float *denominator;   /* (H, W) */
     float *peak;          /* (H, W) or NULL */

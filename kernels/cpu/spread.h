@@ -9,9 +9,9 @@ INLINE void shares_of(const struct work *w, const vec *restrict sums, vec *restr
 {
     const struct exponential e = exponential();
     const index_t V = w->p->V, k = rounded_up(w->block.k), in_row = s.row % ROWS * k + s.t;
-    const vec *mine = at(&w->own_values, V + 1, s.row, s.t), *my_vote = at(&w->own_values, V, s.row, s.t);
+    const vec *mine = at(&w->own_values, V + 1, s.row, s.t), *my_loss = at(&w->own_values, V, s.row, s.t);
     const vec *theirs = at(&w->values, V + 1, s.row + s.dy, s.t + s.d);
-    const vec *their_vote = at(&w->values, V, s.row + s.dy, s.t + s.d);
+    const vec *their_loss = at(&w->values, V, s.row + s.dy, s.t + s.d);
     const vec *bias = planes ? w->bias + in_row : NULL, *scale = planes ? w->scale + in_row : NULL;
     for (; rows > 0; rows--) {
         vec f = *forward_before, b = *back_before;
@@ -20,30 +20,15 @@ INLINE void shares_of(const struct work *w, const vec *restrict sums, vec *restr
             x = exp2_of_minus(&e, biased ? most_of(x, splat(0)) : x);
             vec p = x, q = x;
             if (voted)
-                p *= their_vote[t], q *= my_vote[t];
+                p += p * their_loss[t], q += q * my_loss[t];
             forward[t] = f = running ? f + p * mine[t] : p * mine[t];
             back[t] = b = running ? b + q * theirs[t] : q * theirs[t];
         }
         sums += COLUMNS, forward += COLUMNS, back += COLUMNS, forward_before += stride, back_before += stride;
-        mine += w->own_values.row, my_vote += w->own_values.row, theirs += w->values.row, their_vote += w->values.row;
+        mine += w->own_values.row, my_loss += w->own_values.row, theirs += w->values.row, their_loss += w->values.row;
         if (planes)
             bias += k, scale += k;
     }
-}
-
-/* [2][ROWS][..] shares of shift number g before this step, n of them in a row of so many: all where two steps have them,
- * else those that were kept. */
-INLINE index_t share_stride(index_t n) { return n <= COLUMNS ? COLUMNS : n; }
-
-static vec *shares_now(const struct work *w, const struct place *s, index_t g)
-{
-    return w->shares + (2 * g + s->turn) * 2 * STEP;
-}
-
-static vec *shares_before(const struct work *w, const struct place *s, index_t g)
-{
-    const index_t n = w->nx;
-    return n <= COLUMNS ? w->shares + (2 * g + !s->turn) * 2 * STEP + COLUMNS - n : w->share_margins + g * 2 * ROWS * n;
 }
 
 /* Shares of one step and shift number g of the sweep; there are none in rows without candidates and past the lanes. */
@@ -51,9 +36,9 @@ static void share(const struct work *w, const struct place *s, index_t g, index_
 {
     const index_t n = w->nx, from = s->from, to = s->to, count = most(0, least(COLUMNS, w->block.k - t));
     const struct spot spot = {s->top + from, s->dy, t, s->d + g};
-    const index_t stride = share_stride(n);
-    vec *shares = shares_now(w, s, g);
-    const vec *last = shares_before(w, s, g) + n - 1;
+    const index_t stride = stride_of(n);
+    vec *shares = now_of(&w->shares, g, s->turn);
+    const vec *last = before_of(&w->shares, g, s->turn) + n - 1;
 #define SHARES(biased, planes, voted, running)                                                                        \
     shares_of(w, w->weights + from * COLUMNS, shares + from * COLUMNS, shares + STEP + from * COLUMNS,          \
               last + from * stride, last + (ROWS + from) * stride, stride, to - from, spot, biased, planes, voted,    \
@@ -80,7 +65,7 @@ static void share(const struct work *w, const struct place *s, index_t g, index_
 /* Shares of one column -> sums along x, of n vectors, for ROWS rows. */
 INLINE void share_lines(const vec *before, const vec *now, const vec *taps, index_t n, int t, vec *restrict terms)
 {
-    UNROLL for (int row = 0; row < ROWS; row++, before += share_stride(n), now += COLUMNS)
+    UNROLL for (int row = 0; row < ROWS; row++, before += stride_of(n), now += COLUMNS)
         if (taps) {
             vec sum = taps[n / 2] * term(before, now, n, t + 1 + n / 2);
             for (index_t o = 0; o < n / 2; o++)
@@ -128,28 +113,58 @@ static void spread(const struct work *w, vec *before, const vec *now, vec *sums)
         spread_of(before, now, y, x, w->ny, w->nx, w->ny >= 7 ? 8 : 2, w->rows, sums);
 }
 
+/* Spread shares go to the values of the ends.  Where everything votes the denominator is known: a share counts with
+ * every pixel of its patch, so it is the sum of the masses around; else it loses what meets no vote. */
+static void give(const struct work *w, const vec *x, int shifts, enum ends ends, index_t rows, int voted, struct spot s)
+{
+    const index_t V = w->p->V;
+    if (voted && V > 0)
+        join_two_values(x, shifts, ends, rows, ENDS(0, V, 0, V));
+    else if (voted)
+        join_value(x, shifts, ends, rows, ENDS(V, V, V, V));
+    index_t v = voted;
+    for (; v + 1 < V; v += 2)
+        join_two_values(x, shifts, ends, rows, ENDS(v, v + 1, v, v + 1));
+    if (v < V)
+        join_value(x, shifts, ends, rows, ENDS(v, v, v, v));
+}
+
+/* To the rows of the plane that these patches have. */
+static void give_all(const struct work *w, const vec *x, int shifts, int back, struct spot s)
+{
+    const index_t H = w->p->H, top = w->first + s.row, here = top + back * s.dy, there = top + !back * s.dy;
+    const int voted = !all_vote(w, s.t, s.d, shifts);
+    index_t from = most(0, -here), to = least(ROWS + w->ny - 1, H - here);
+    for (index_t rows; from < to; from += rows) {
+        rows = least(ROWS - from % ROWS, to - from);
+        give(w, row_of((vec *)x, from), shifts, back ? THEIRS : OWN, rows,
+             voted || there + from < 0 || there + from + rows > H, (struct spot){s.row + from, s.dy, s.t, s.d});
+    }
+}
+
 /* aggregate: as sweep, but the weights of a pixel go to the whole patch around it, rx vectors later. */
 static void sweep_patches(const struct work *w, index_t top, index_t from, index_t to, index_t dy, index_t d,
                           index_t shifts)
 {
     const index_t k = w->block.k, n = w->nx;
     struct place s = first_step(w, top, from, to, dy, d, shifts);
-    memset(w->shares, 0, sizeof(vec) * (size_t)(shifts * 4 * STEP));
-    memset(w->share_margins, 0, sizeof(vec) * (size_t)(shifts * 2 * ROWS * n));
+    for (index_t g = 0; g < shifts && n <= COLUMNS; g++)
+        memset(now_of(&w->shares, g, !s.turn), 0, sizeof(vec) * 2 * STEP);
+    if (n > COLUMNS)
+        memset(w->shares.kept, 0, sizeof(vec) * (size_t)(shifts * 2 * ROWS * n));
     for (index_t t = 0; t < k + n - 1; t += COLUMNS, next_step(w, &s))
         for (index_t first = 0, count; first < shifts; first += count) {
             count = group(shifts - first, SHIFTS);
-            for (index_t g = 0; g < count; g++) {
+            for (index_t g = first; g < first + count; g++) {
                 if (t < k)
-                    sum_patches(w, &s, first + g, w->weights);
-                share(w, &s, first + g, t);
-                vec *now = shares_now(w, &s, first + g), *before = shares_before(w, &s, first + g);
-                for (int side = 0; side <= w->half; side++)
-                    spread(w, before + side * ROWS * share_stride(n), now + side * STEP,
-                           w->spread + side * w->spread_size + g * STEP);
+                    sum_patches(w, &s, g, w->weights);
+                share(w, &s, g, t);
             }
-            for (int side = 0; side <= w->half; side++)
-                distribute_spread(w, w->spread + side * w->spread_size, (int)count, side,
-                                  (struct spot){top - w->p->ry, dy, t - w->p->rx, d + first});
+            for (int back = 0; back <= w->half; back++) {
+                for (index_t g = first; g < first + count; g++)
+                    spread(w, before_of(&w->shares, g, s.turn) + back * ROWS * stride_of(n),
+                           now_of(&w->shares, g, s.turn) + back * STEP, w->spread + (g - first) * STEP);
+                give_all(w, w->spread, (int)count, back, (struct spot){top - w->p->ry, dy, t - w->p->rx, d + first});
+            }
         }
 }

@@ -73,26 +73,33 @@ static void load_candidates(const struct work *w, index_t rows)
         }
 }
 
-/* value * vote, vote and normaliser of some rows; 0 outside the plane */
+/* value * vote, vote and normaliser of some rows; 0 outside the plane.  aggregate has vote - 1 for the vote. */
 static void load_values(const struct work *w, const struct view *view, index_t count)
 {
     const struct pair *p = w->p;
     const float share = (w->tapped_y ? 1 : p->taps_y[0]) * (w->tapped_x ? 1 : p->taps_x[0]);
     map_columns(w->block, p->W, view->t0, count, 0, w->map);
     for (index_t r = view->row0; r < view->row0 + view->plane / view->row; r++) {
-        index_t y = w->first + r;
+        const index_t y = w->first + r;
+        const int inside = y >= 0 && y < p->H;
         vec *vote = at(view, p->V, r, view->t0);
-        if (y < 0 || y >= p->H)
-            continue; /* never read */
-        load_row(p->vote + y * p->W, w->map, count, 1, vote, 1);
-        if (p->normaliser)
+        if (inside)
+            load_row(p->vote + y * p->W, w->map, count, 1, vote, 1);
+        else
+            memset(vote, 0, sizeof(vec) * (size_t)count);
+        if (inside && p->normaliser)
             load_row(p->normaliser + y * p->W, w->map, count, share, at(view, p->V + 1, r, view->t0), 1);
         for (index_t v = 0; v < p->V; v++) {
             vec *value = at(view, v, r, view->t0);
-            load_row(p->value + (v * p->H + y) * p->W, w->map, count, 1, value, 1);
+            if (inside)
+                load_row(p->value + (v * p->H + y) * p->W, w->map, count, 1, value, 1);
+            else
+                memset(value, 0, sizeof(vec) * (size_t)count);
             for (index_t t = 0; w->holes && t < count; t++)
                 value[t] *= vote[t];
         }
+        for (index_t t = 0; p->normaliser && t < count; t++)
+            vote[t] -= splat(1);
     }
 }
 
@@ -166,6 +173,13 @@ static vec *carve(struct arena *a, index_t vectors)
     return piece;
 }
 
+static void carve_history(struct history *h, struct arena *a, index_t shifts, index_t planes, index_t n)
+{
+    h->planes = planes, h->n = n;
+    h->steps = carve(a, shifts * 2 * planes * STEP);
+    h->kept = n <= COLUMNS ? NULL : carve(a, shifts * planes * ROWS * n);
+}
+
 /* Hands out the scratch memory; called once to count it and once more with it. */
 static void carve_all(struct work *w, struct arena *a)
 {
@@ -180,16 +194,13 @@ static void carve_all(struct work *w, struct arena *a)
     w->bias = planes ? carve(a, ROWS * k) : NULL;
     w->scale = planes ? carve(a, ROWS * k) : NULL;
     const index_t shifts = w->dx1 - w->dx0 + 1;
-    w->columns = carve(a, STEP);
     w->rows = carve(a, ROWS + w->ny - 1);
-    w->margins = carve(a, shifts * ROWS * (w->nx - 1));
+    carve_history(&w->columns, a, shifts, 1, w->nx - 1);
     w->weights = carve(a, SHIFTS * STEP);
     w->map = (int *)carve(a, w->wide + w->nx - 1 + COLUMNS);
     if (p->normaliser) {
-        w->shares = carve(a, shifts * 4 * STEP);
-        w->share_margins = carve(a, shifts * 2 * ROWS * w->nx);
-        w->spread_size = (2 * ROWS + w->ny - 2) / ROWS * SHIFTS * STEP;
-        w->spread = carve(a, 2 * w->spread_size);
+        carve_history(&w->shares, a, shifts, 2, w->nx);
+        w->spread = carve(a, (2 * ROWS + w->ny - 2) / ROWS * SHIFTS * STEP);
     }
     const index_t ry = w->reach_y, rx = w->reach_x, wide = w->wide + 2 * rx + (rx ? COLUMNS : 0);
     const index_t narrow = k + 2 * rx + (rx ? COLUMNS : 0);
@@ -251,25 +262,45 @@ static void run_rectangle(const struct work *w)
         store(w, &w->totals);
 }
 
-/* The pixel itself as a candidate, in aggregate: its share goes to the whole patch around it.  line[W + 2 rx] is
- * scratch memory. */
-static void add_centre(const struct work *w, float *line)
+/* A plane, or two multiplied, summed over the patches around the pixels of a row; line[W + 2 rx] is scratch memory. */
+static void sum_around(const struct pair *p, const float *plane, const float *times, index_t y, float *line, float *sums)
+{
+    memset(line, 0, sizeof(float) * (size_t)(p->W + 2 * p->rx));
+    memset(sums, 0, sizeof(float) * (size_t)p->W);
+    for (index_t i = most(0, y - p->ry); i <= least(p->H - 1, y + p->ry); i++) {
+        const float tap = p->taps_y[i - y + p->ry], *from = plane + i * p->W, *factor = times + i * p->W;
+        if (times)
+            for (index_t x = 0; x < p->W; x++)
+                line[p->rx + x] += tap * from[x] * factor[x];
+        else
+            for (index_t x = 0; x < p->W; x++)
+                line[p->rx + x] += tap * from[x];
+    }
+    for (index_t o = 0; o <= 2 * p->rx; o++)
+        for (index_t x = 0; x < p->W; x++)
+            sums[x] += p->taps_x[o] * line[x + o];
+}
+
+/* aggregate: the masses around a pixel, and the pixel itself as a candidate, whose share goes to the whole patch
+ * around it.  lines[2 W + 2 rx] is scratch memory. */
+static void add_known(const struct work *w, float *lines)
 {
     const struct pair *p = w->p;
+    float *sums = lines, *line = lines + p->W;
     for (index_t y = w->first; y < w->last; y++) {
-        memset(line, 0, sizeof(float) * (size_t)(p->W + 2 * p->rx));
-        for (index_t i = most(0, y - p->ry); i <= least(p->H - 1, y + p->ry); i++)
+        const float *vote = p->vote + y * p->W;
+        float *denominator = p->denominator + y * p->W;
+        sum_around(p, p->mass, NULL, y, line, sums);
+        for (index_t x = 0; x < p->W; x++)
+            denominator[x] += sums[x];
+        if (!p->own)
+            continue;
+        sum_around(p, p->centre, p->normaliser, y, line, sums);
+        for (index_t x = 0; x < p->W; x++)
+            denominator[x] += sums[x] * (vote[x] - 1), sums[x] *= vote[x];
+        for (index_t v = 0; v < p->V; v++)
             for (index_t x = 0; x < p->W; x++)
-                line[p->rx + x] += p->taps_y[i - y + p->ry] * p->centre[i * p->W + x] * p->normaliser[i * p->W + x];
-        for (index_t x = 0; x < p->W; x++) {
-            float share = 0;
-            for (index_t o = 0; o < w->nx; o++)
-                share += p->taps_x[o] * line[x + o];
-            share *= p->vote[y * p->W + x];
-            p->denominator[y * p->W + x] += share;
-            for (index_t v = 0; v < p->V; v++)
-                p->numerator[(v * p->H + y) * p->W + x] += share * p->value[(v * p->H + y) * p->W + x];
-        }
+                p->numerator[(v * p->H + y) * p->W + x] += sums[x] * p->value[(v * p->H + y) * p->W + x];
     }
 }
 
@@ -319,7 +350,7 @@ static int next_rectangle(struct work *w)
 
 size_t NLM(nlm_scratch)(const struct pair *p, index_t first, index_t last)
 {
-    size_t most_used = sizeof(float) * (size_t)(p->W + 2 * p->rx);
+    size_t most_used = sizeof(float) * (size_t)(2 * p->W + 2 * p->rx);
     for (struct work w = begin(p, first, last); next_rectangle(&w);) {
         struct arena a = {NULL, 0};
         carve_all(&w, &a);
@@ -333,8 +364,8 @@ void NLM(nlm_band)(const struct pair *p, index_t first, index_t last, char *scra
     struct work w = begin(p, first, last);
     w.holes = has_holes(&w);
     clear_band(&w);
-    if (p->normaliser && p->own)
-        add_centre(&w, (float *)scratch);
+    if (p->normaliser)
+        add_known(&w, (float *)scratch);
     while (next_rectangle(&w)) {
         struct arena a = {scratch + (64 - (size_t)scratch % 64) % 64, 0};
         carve_all(&w, &a);

@@ -12,6 +12,23 @@ INLINE vec *at(const struct view *v, index_t plane, index_t row, index_t t)
     return v->first + plane * v->plane + (row - v->row0) * v->row + (t - v->t0);
 }
 
+/* What the steps along a block hand on, for each shift: [planes][ROWS][COLUMNS] numbers of this step and of the one
+ * before; and where a step needs more columns before it than a step has, the last n ones, `kept`. */
+struct history {
+    vec *steps, *kept;
+    index_t planes, n;
+};
+
+static vec *now_of(const struct history *h, index_t g, int turn) { return h->steps + (2 * g + turn) * h->planes * STEP; }
+
+/* [planes][ROWS][..] the n columns before, in rows of stride_of(n) */
+static vec *before_of(const struct history *h, index_t g, int turn)
+{
+    return h->n <= COLUMNS ? now_of(h, g, !turn) + COLUMNS - h->n : h->kept + g * h->planes * ROWS * h->n;
+}
+
+INLINE index_t stride_of(index_t n) { return n <= COLUMNS ? COLUMNS : n; }
+
 /* A band against one rectangle of shifts, in one block of columns. */
 struct work {
     const struct pair *p;
@@ -33,17 +50,14 @@ struct work {
     vec *query, *key;           /* [vectors][rows_deep][C] for ROWS rows */
     vec *taps_y, *taps_x;
     vec *bias, *scale;          /* [ROWS][k], when they are planes */
-    vec *margins;               /* [shifts][ROWS][2 rx] sums along y that the next step needs */
-    vec *columns;               /* [ROWS][COLUMNS] sums along y of one step */
+    struct history columns;     /* sums along y */
     vec *weights;               /* [SHIFTS][ROWS][COLUMNS] */
-    vec *shares;                /* [shifts][2][2][ROWS][COLUMNS] weights times normaliser, forward and back, likewise */
-    vec *share_margins;         /* [shifts][2][ROWS][2 rx + 1] those that the next step needs, where these are more */
-    vec *spread;                /* [2][.. / ROWS][SHIFTS][ROWS][COLUMNS] the same, spread over the patch */
-    index_t spread_size;
+    struct history shares;      /* weights times normaliser, forward and back */
+    vec *spread;                /* [.. / ROWS][SHIFTS][ROWS][COLUMNS] those of one end, spread over the patch */
     vec *rows;                  /* [ROWS + 2 ry] */
     index_t reach_y, reach_x;   /* how far a weight goes: 0, or the patch radius */
     index_t value_planes;       /* V values, the votes and, for aggregate, the normaliser */
-    struct view values, own_values; /* [V + 1]: value * vote, vote */
+    struct view values, own_values; /* [V + 1]: value * vote, vote; aggregate: vote - 1, which is what a share loses */
     struct view totals, own_totals; /* [sums] */
     int *map;
 };

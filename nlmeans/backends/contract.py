@@ -75,13 +75,18 @@ class Backend(Protocol):
     def accumulate(self, pair: PlanePair, run: Run, *, peak: bool = False, squares: bool = False) -> Sums:
         """Sums over the search window, without the pixel itself when ``pair.own``."""
 
-    def aggregate(self, pair: PlanePair, run: Run, normaliser: Array, centre: Array | None) -> Sums:
+    def aggregate(
+        self, pair: PlanePair, run: Run, normaliser: Array, centre: Array | None, mass: Array
+    ) -> Sums:
         """Sums over the search window with every patch voting for all of its pixels.
 
         ``p(i, s) = w(i, s) normaliser_i`` and, when ``pair.own``, ``p(i, 0) = centre_i normaliser_i``
         (else the shift (0, 0) is as any other and ``centre`` is None);
         ``B_s(x) = sum_o a(o) p(x - o, s)`` over patch centres inside the plane;
         numerator and denominator are the sums over s of ``B_s(x) vote(x + s)`` times the value and 1.
+
+        ``mass_i`` is the sum of ``p(i, s)`` over s, which the caller knows from `accumulate`: where all
+        vote the denominator is ``sum_o a(o) mass(x - o)``, and a backend need not sum it up again.
         """
 
 

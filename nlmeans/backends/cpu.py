@@ -70,12 +70,12 @@ def accumulate(pair: PlanePair, run: Run, *, peak: bool = False, squares: bool =
     sums = _empty(pair)
     sums.peak = np.empty_like(sums.denominator) if peak else None
     sums.squares = np.empty_like(sums.denominator) if squares else None
-    return _in_bands(_Call(pair, sums, None, None), run)
+    return _in_bands(_Call(pair, sums), run)
 
 
-def aggregate(pair: PlanePair, run: Run, normaliser: Array, centre: Array | None) -> Sums:
+def aggregate(pair: PlanePair, run: Run, normaliser: Array, centre: Array | None, mass: Array) -> Sums:
     """The same sums with every patch voting for all of its pixels; see the contract."""
-    return _in_bands(_Call(pair, _empty(pair), normaliser, centre), run)
+    return _in_bands(_Call(pair, _empty(pair), normaliser, centre, mass), run)
 
 
 def _empty(pair: PlanePair) -> Sums:
@@ -101,7 +101,14 @@ class _Spill:
 class _Call:
     """One call of an entry: the arrays as the kernel takes them, and the flag that stops its threads."""
 
-    def __init__(self, pair: PlanePair, sums: Sums, normaliser: Array | None, centre: Array | None) -> None:
+    def __init__(
+        self,
+        pair: PlanePair,
+        sums: Sums,
+        normaliser: Array | None = None,
+        centre: Array | None = None,
+        mass: Array | None = None,
+    ) -> None:
         query = _float32("query", pair.query)
         key = query if pair.key is pair.query else _float32("key", pair.key)
         self.sums = sums
@@ -109,9 +116,8 @@ class _Call:
         self.up = 0 if normaliser is None else pair.patch_radius[0]
         self.down = pair.radius[0] + self.up
         self.stop = bytearray(1)
-        optional = (
-            None if a is None else _float32(n, a) for n, a in (("normaliser", normaliser), ("centre", centre))
-        )
+        known = {"normaliser": normaliser, "centre": centre, "mass": mass}
+        optional = (None if array is None else _float32(name, array) for name, array in known.items())
         self.arguments = (
             query,
             key,

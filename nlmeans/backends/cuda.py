@@ -49,8 +49,8 @@ def accumulate(pair: PlanePair, run: Run, *, peak: bool = False, squares: bool =
         return accumulate_on(executor, pair, run, peak=peak, squares=squares)
 
 
-def aggregate(pair: PlanePair, run: Run, normaliser: Array, centre: Array | None) -> Sums:
-    """The same sums with every patch voting for all of its pixels; see the contract."""
+def aggregate(pair: PlanePair, run: Run, normaliser: Array, centre: Array | None, mass: Array) -> Sums:
+    """The same sums with every patch voting for all of its pixels; the denominator is summed, not `mass`."""
     with _on_device_of(pair.query) as executor:
         return aggregate_on(executor, pair, run, normaliser, centre)
 

@@ -50,8 +50,8 @@ def accumulate(pair: PlanePair, run: Run, *, peak: bool = False, squares: bool =
     return sums
 
 
-def aggregate(pair: PlanePair, run: Run, normaliser: Array, centre: Array | None) -> Sums:
-    """The same sums with every patch voting for all of its pixels; see the contract."""
+def aggregate(pair: PlanePair, run: Run, normaliser: Array, centre: Array | None, mass: Array) -> Sums:
+    """The same sums with every patch voting for all of its pixels; the denominator is summed, not `mass`."""
     sums = _zeros(pair)
     everywhere = (slice(None), slice(None))
     if pair.own:

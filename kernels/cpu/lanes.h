@@ -43,6 +43,15 @@ INLINE vec least_of(vec a, vec b) { return a < b ? a : b; }
 INLINE vec most_of(vec a, vec b) { return a > b ? a : b; }
 #endif
 
+/* The same for a bound >= 0: then floats are ordered as integers are, and the ports that add stay free. */
+#if LANES == 8
+INLINE vec at_most(vec a, vec bound) { return (vec)_mm256_min_epi32((__m256i)a, (__m256i)bound); }
+INLINE vec at_least(vec a, vec bound) { return (vec)_mm256_max_epi32((__m256i)a, (__m256i)bound); }
+#else
+INLINE vec at_most(vec a, vec bound) { return least_of(a, bound); }
+INLINE vec at_least(vec a, vec bound) { return most_of(a, bound); }
+#endif
+
 /* Keeps a value in a register where the compiler would rather load it again and again. */
 #if defined(__GNUC__) && defined(__x86_64__)
 #define HOLD(x) __asm__("" : "+x"(x))
@@ -82,7 +91,7 @@ INLINE vec exp2_of_minus(const struct exponential *e, vec s)
 #if LANES == 16
     vec x = -s, f = (vec)_mm512_reduce_ps((__m512)x, 9); /* x - floor(x) */
 #else
-    vec x = least_of(s, e->limit), z = e->magic - x, f = (e->magic - z) - x;
+    vec x = at_most(s, e->limit), z = e->magic - x, f = (e->magic - z) - x;
 #endif
     vec p = e->c[3] + f * e->c[4];
     p = e->c[2] + f * p;

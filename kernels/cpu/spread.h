@@ -17,7 +17,7 @@ INLINE void shares_of(const struct work *w, const vec *restrict sums, vec *restr
         vec f = *forward_before, b = *back_before;
         for (int t = 0; t < COLUMNS; t++) {
             vec x = planes ? scale[t] * sums[t] - bias[t] : sums[t];
-            x = exp2_of_minus(&e, biased ? most_of(x, splat(0)) : x);
+            x = exp2_of_minus(&e, biased ? at_least(x, splat(0)) : x);
             vec p = x, q = x;
             if (voted)
                 p += p * their_loss[t], q += q * my_loss[t];

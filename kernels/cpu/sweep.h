@@ -88,7 +88,7 @@ static void weigh(vec *sums, index_t count, int biased)
     const struct exponential e = exponential();
     if (biased)
         for (index_t t = 0; t < count; t++)
-            sums[t] = exp2_of_minus(&e, most_of(sums[t], splat(0)));
+            sums[t] = exp2_of_minus(&e, at_least(sums[t], splat(0)));
     else
         for (index_t t = 0; t < count; t++)
             sums[t] = exp2_of_minus(&e, sums[t]);
@@ -99,7 +99,7 @@ static void weigh_by_planes(vec *sums, const vec *bias, const vec *scale, index_
     const struct exponential e = exponential();
     for (index_t row = 0; row < rows; row++, sums += COLUMNS, bias += stride, scale += stride)
         for (int t = 0; t < COLUMNS; t++)
-            sums[t] = exp2_of_minus(&e, most_of(scale[t] * sums[t] - bias[t], splat(0)));
+            sums[t] = exp2_of_minus(&e, at_least(scale[t] * sums[t] - bias[t], splat(0)));
 }
 
 /* Where one sweep is: ROWS rows from `top` (of the band), of which from..to-1 have candidates, and the shift. */

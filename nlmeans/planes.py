@@ -108,14 +108,18 @@ def _plane_of_patches(block: Block, z: int, geometry: Geometry, backend: Backend
         for p in _pairs(block, z, geometry, xp)
     ]
     peak = reduce(xp.maximum, [s.peak for s in firsts]) if geometry.center == "max" else None
-    centre = xp.zeros_like(firsts[0].denominator)
-    centre += _centre(peak, geometry.center, xp)
+    rule = _centre(peak, geometry.center, xp)
+    centre = xp.full_like(firsts[0].denominator, rule) if isinstance(rule, float) else rule
     total = reduce(xp.add, [s.denominator for s in firsts], centre)
     normaliser = block.vote[z] / total  # a pixel that is not valid casts no estimates
+
+    def mass(own: bool, weights: Array) -> Array:
+        if len(firsts) == 1:
+            return block.vote[z]  # all of a pixel's shares together
+        return (weights + centre if own else weights) * normaliser
+
     both = _sums(
-        backend.aggregate(p, run, normaliser, centre, (first.denominator + centre) * normaliser)
-        if p.own
-        else backend.aggregate(p, run, normaliser, None, first.denominator * normaliser)
+        backend.aggregate(p, run, normaliser, centre if p.own else None, mass(p.own, first.denominator))
         for p, first in zip(_pairs(block, z, geometry, xp), firsts, strict=True)
     )
     result = both.numerator

@@ -2,7 +2,7 @@
  *
  * A block is LANES * k columns of the plane: lane l of vector t is column x0 + l k + t.  So neighbours along
  * a row are neighbouring vectors, every load is aligned, and no lane ever needs another lane's number.
- * The price is a margin for every lane, (k + margin) / k; k is 128 where the plane is wide enough. */
+ * The price is a margin for every lane, (k + margin) / k; k is 64, or in aggregate 128, where the plane is wide enough. */
 
 struct block {
     index_t x0, k;

@@ -310,12 +310,14 @@ static void clear_band(const struct work *w)
         memset(target(w, s, w->first), 0, sizeof(float) * (size_t)((w->last - w->first) * w->p->W));
 }
 
-enum { MOST_VECTORS = 128, MOST_SHIFTS = 65 };
+/* Vectors of a block: what fits the second cache; aggregate has longer margins, so more. */
+enum { MOST_VECTORS = 64, MOST_VECTORS_SPREAD = 128, MOST_SHIFTS = 65 };
 
 /* The band in blocks of columns, and the first rectangle of shifts. */
 static struct work begin(const struct pair *p, index_t first, index_t last)
 {
-    const index_t blocks = (p->W + LANES * MOST_VECTORS - 1) / (LANES * MOST_VECTORS);
+    const index_t widest = LANES * (p->normaliser ? MOST_VECTORS_SPREAD : MOST_VECTORS);
+    const index_t blocks = (p->W + widest - 1) / widest;
     struct work w = {.p = p, .first = first, .last = last, .channels = p->C};
     w.block.k = (p->W + LANES * blocks - 1) / (LANES * blocks);
     w.ny = 2 * p->ry + 1, w.nx = 2 * p->rx + 1;

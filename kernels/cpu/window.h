@@ -2,12 +2,13 @@
  *
  * Formula   S(i, s) = sum_c sum_o a(o) (query_c(i + o) - key_c(j + o))^2, j = i + s;
  *           w = 2^-max(scale_i S - bias_i, 0) vote_j; accumulate sums w value_j and w, on request max w, w^2;
- *           aggregate first spreads w normaliser_i over the patch: B_s(x) = sum_o a(o) p(x - o, s).
+ *           aggregate first spreads w normaliser_i over the patch: B_s(x) = sum_o a(o) p(x - o, s); its
+ *           denominator is the masses of the patch, less B_s(x) (1 - vote_{x + s}).
  * Shapes    as in nlm.h; a band of rows in blocks of columns, LANES columns that lie far apart in a vector.
  * Work      a thread has a band; within one plane a weight serves i and j (S(i, j) = S(j, i)).
  * Memory    per thread: the block's features, values and totals, grown by patch and window.
- * Numbers   r = 3, R = 10, 1 channel, AVX2, per 1024^2 pixels of CPU time: accumulate 177 ms, with peak
- *           200 ms, aggregate 472 ms (AMD EPYC, 2 processors, idle otherwise, 2026-11-23).
+ * Numbers   r = 3, R = 10, 1 channel, AVX2, per 1024^2 pixels of CPU time: accumulate 144 ms, with peak
+ *           149 to 170 ms, aggregate 294 ms (AMD EPYC, 2 processors, idle otherwise, fastest of 6, 2026-11-24).
  * Test      tests/test_cpu_kernel.py, against nlmeans/backends/reference.py
  */
 #include "nlm.h"

@@ -202,11 +202,10 @@ def kernel_call(
     sums = engine.accumulate(weights, run, peak=True)
     centre = sums.peak
     normaliser = 1 / (sums.denominator + centre)
-    mass = normaliser * (sums.denominator + centre)
 
     def both() -> Any:
         engine.accumulate(weights, run, peak=True)
-        return engine.aggregate(pair, run, normaliser, centre, mass)
+        return engine.aggregate(pair, run, normaliser, centre, pair.vote)
 
     return both
 

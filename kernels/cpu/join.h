@@ -145,6 +145,16 @@ static int all_vote(const struct work *w, index_t t, index_t d, int shifts)
 
 #define ENDS(a, b, x, y) own_end(w, s, a, b, x, y), their_end(w, s, a, b, x, y)
 
+/* To the numerators from v on, two at a time. */
+static void join_values_from(const struct work *w, index_t v, const vec *x, int shifts, enum ends ends, index_t rows,
+                             struct spot s)
+{
+    for (; v + 1 < w->p->V; v += 2)
+        join_two_values(x, shifts, ends, rows, ENDS(v, v + 1, v, v + 1));
+    if (v < w->p->V)
+        join_value(x, shifts, ends, rows, ENDS(v, v, v, v));
+}
+
 /* The weights of some rows go to every sum of the ends. */
 static void distribute(const struct work *w, const vec *x, int shifts, enum ends ends, index_t rows, struct spot s)
 {
@@ -156,10 +166,7 @@ static void distribute(const struct work *w, const vec *x, int shifts, enum ends
         (voted ? join_vote_and_largest : join_weight_and_largest)(x, shifts, ends, rows, ENDS(V, peak, V, V));
     else
         join_value(x, shifts, ends, rows, ENDS(V, V, V, V));
-    for (index_t v = 1; v + 1 < V; v += 2)
-        join_two_values(x, shifts, ends, rows, ENDS(v, v + 1, v, v + 1));
-    if (V > 0 && V % 2 == 0)
-        join_value(x, shifts, ends, rows, ENDS(V - 1, V - 1, V - 1, V - 1));
+    join_values_from(w, 1, x, shifts, ends, rows, s);
     if (V > 0 && w->p->peak)
         (voted ? join_largest_vote : join_largest)(x, shifts, ends, rows, ENDS(peak, peak, V, V));
     if (w->p->squares)

@@ -122,11 +122,7 @@ static void give(const struct work *w, const vec *x, int shifts, enum ends ends,
         join_two_values(x, shifts, ends, rows, ENDS(0, V, 0, V));
     else if (voted)
         join_value(x, shifts, ends, rows, ENDS(V, V, V, V));
-    index_t v = voted;
-    for (; v + 1 < V; v += 2)
-        join_two_values(x, shifts, ends, rows, ENDS(v, v + 1, v, v + 1));
-    if (v < V)
-        join_value(x, shifts, ends, rows, ENDS(v, v, v, v));
+    join_values_from(w, voted, x, shifts, ends, rows, s);
 }
 
 /* To the rows of the plane that these patches have. */
@@ -148,10 +144,8 @@ static void sweep_patches(const struct work *w, index_t top, index_t from, index
 {
     const index_t k = w->block.k, n = w->nx;
     struct place s = first_step(w, top, from, to, dy, d, shifts);
-    for (index_t g = 0; g < shifts && n <= COLUMNS; g++)
-        memset(now_of(&w->shares, g, !s.turn), 0, sizeof(vec) * 2 * STEP);
-    if (n > COLUMNS)
-        memset(w->shares.kept, 0, sizeof(vec) * (size_t)(shifts * 2 * ROWS * n));
+    for (index_t g = 0; g < shifts; g++)
+        clear_before(&w->shares, g, s.turn);
     for (index_t t = 0; t < k + n - 1; t += COLUMNS, next_step(w, &s))
         for (index_t first = 0, count; first < shifts; first += count) {
             count = group(shifts - first, SHIFTS);

@@ -27,6 +27,14 @@ static vec *before_of(const struct history *h, index_t g, int turn)
     return h->n <= COLUMNS ? now_of(h, g, !turn) + COLUMNS - h->n : h->kept + g * h->planes * ROWS * h->n;
 }
 
+static void clear_before(const struct history *h, index_t g, int turn)
+{
+    if (h->n <= COLUMNS)
+        memset(now_of(h, g, !turn), 0, sizeof(vec) * (size_t)(h->planes * STEP));
+    else
+        memset(before_of(h, g, turn), 0, sizeof(vec) * (size_t)(h->planes * ROWS * h->n));
+}
+
 INLINE index_t stride_of(index_t n) { return n <= COLUMNS ? COLUMNS : n; }
 
 /* A band against one rectangle of shifts, in one block of columns. */

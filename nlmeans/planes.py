@@ -20,6 +20,7 @@ from nlmeans.parameters import Parameters
 from nlmeans.similarity import CENTRE_FLOOR
 
 LOG2_E = math.log2(math.e)  # the kernels' weights are powers of 2
+_STRIP = 64  # rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,11 +94,12 @@ def _plane(block: Block, z: int, geometry: Geometry, backend: Backend, run: Run,
     own = _sums(
         backend.accumulate(p, run, peak=geometry.center == "max") for p in _pairs(block, z, geometry, xp)
     )
-    centre = _centre(own.peak, geometry.center, xp)
-    result = own.numerator
-    result += centre * block.value[:, z]
-    own.denominator += centre
-    result /= own.denominator
+    result, total = own.numerator, own.denominator
+    for rows in _strips(block, xp):
+        centre = _centre([own.peak], rows, geometry.center, xp)
+        result[:, rows] += centre * block.value[:, z, rows]
+        total[rows] += centre
+        result[:, rows] /= total[rows]
     return result
 
 
@@ -107,11 +109,11 @@ def _plane_of_patches(block: Block, z: int, geometry: Geometry, backend: Backend
         backend.accumulate(replace(p, value=p.value[:0]), run, peak=geometry.center == "max")
         for p in _pairs(block, z, geometry, xp)
     ]
-    peak = reduce(xp.maximum, [s.peak for s in firsts]) if geometry.center == "max" else None
-    rule = _centre(peak, geometry.center, xp)
-    centre = xp.full_like(firsts[0].denominator, rule) if isinstance(rule, float) else rule
-    total = reduce(xp.add, [s.denominator for s in firsts], centre)
-    normaliser = block.vote[z] / total  # a pixel that is not valid casts no estimates
+    centre, normaliser = xp.empty_like(firsts[0].denominator), xp.empty_like(firsts[0].denominator)
+    for rows in _strips(block, xp):
+        centre[rows] = _centre([s.peak for s in firsts], rows, geometry.center, xp)
+        total = reduce(xp.add, [s.denominator[rows] for s in firsts], centre[rows])
+        xp.divide(block.vote[z, rows], total, out=normaliser[rows])  # who is not valid casts no estimates
 
     def mass(own: bool, weights: Array) -> Array:
         if len(firsts) == 1:
@@ -123,15 +125,24 @@ def _plane_of_patches(block: Block, z: int, geometry: Geometry, backend: Backend
         for p, first in zip(_pairs(block, z, geometry, xp), firsts, strict=True)
     )
     result = both.numerator
-    both.denominator[both.denominator <= 0] = 1
-    result /= both.denominator
+    for rows in _strips(block, xp):
+        total = both.denominator[rows]
+        total[total <= 0] = 1
+        result[:, rows] /= total
     return result
 
 
-def _centre(peak: Array | None, rule: str, xp: Any) -> Array | float:
-    """A pixel's weight for itself: the rule, but at least the floor."""
+def _strips(block: Block, xp: Any) -> Iterator[slice]:
+    """Rows to work on at a time outside the kernels: on a processor what fits its caches, else all."""
+    height = block.vote.shape[1]
+    step = _STRIP if xp is np else height
+    return (slice(first, first + step) for first in range(0, height, step))
+
+
+def _centre(peaks: list[Array | None], rows: slice, rule: str, xp: Any) -> Array | float:
+    """A pixel's weight for itself, in some rows: the rule, but at least the floor."""
     if rule == "max":
-        return xp.maximum(peak, CENTRE_FLOOR)
+        return reduce(xp.maximum, [peak[rows] for peak in peaks if peak is not None], CENTRE_FLOOR)
     return 1.0 if rule == "one" else CENTRE_FLOOR
 
 

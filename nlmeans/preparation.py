@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from nlmeans.arrays import Array, dtype_name, library, namespace, to_numpy
+from nlmeans.arrays import Array, dtype_name, namespace, to_numpy
 from nlmeans.backends.contract import Transfers
 from nlmeans.inputs import Inputs
 from nlmeans.planes import LOG2_E, Block
@@ -60,16 +60,16 @@ class Levels:
         return scaled.astype(dtype, copy=False)
 
     def up(self, values: Array, dtype: Any) -> Array:
-        """The way back: integers are rounded half to even and clipped."""
+        """The way back, in place where types allow: integers are rounded half to even and clipped."""
         xp = namespace(values)
-        wide = values.astype(np.float64 if np.dtype(dtype).itemsize > 4 else np.float32, copy=False)
-        offset = xp.asarray(self.offset, dtype=wide.dtype).reshape(-1, 1, 1, 1)
-        restored = wide * wide.dtype.type(self.unit)
-        restored += offset
-        if np.dtype(dtype).kind == "f":
-            return restored.astype(dtype, copy=False)
-        limits = np.iinfo(dtype)
-        return xp.clip(xp.rint(restored), limits.min, limits.max).astype(dtype)
+        restored = values.astype(np.float64 if np.dtype(dtype).itemsize > 4 else np.float32, copy=False)
+        restored *= restored.dtype.type(self.unit)
+        restored += xp.asarray(self.offset, dtype=restored.dtype).reshape(-1, 1, 1, 1)
+        if np.dtype(dtype).kind != "f":
+            limits = np.iinfo(dtype)
+            xp.rint(restored, out=restored)
+            xp.clip(restored, limits.min, limits.max, out=restored)
+        return restored.astype(dtype, copy=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +163,8 @@ class Prepared:
         if self.vote is not None:
             xp = namespace(result)
             restored = xp.where(self.vote[at[1:]], restored, self.value[at])
-        result[at] = restored
+        for there, here in zip(result[at], restored, strict=True):  # 3 times faster into interleaved ones
+            there[...] = here
 
     def block(self, region: Sequence[slice], to: Any, moving: Transfers | None = None) -> Block:
         """The block of a region, as arrays of the namespace `to`."""
@@ -205,14 +206,12 @@ class Prepared:
 
 
 def _extremes(channels: Array, vote: Array | None) -> tuple[list[float], list[float]]:
-    """Smallest and largest valid value of each channel, one by one: many times faster on interleaved ones."""
+    """Smallest and largest valid value of each channel: rows first, which is fast on interleaved ones too."""
     if vote is not None:
-        channels = channels[:, vote]
-    found = [c.min() for c in channels] + [c.max() for c in channels]
-    if library(channels) == "cupy":  # one transfer, not one for each
-        found = to_numpy(namespace(channels).stack(found))
-    values = [float(v) for v in found]
-    return values[: len(channels)], values[len(channels) :]
+        channels = channels[:, vote][:, None, None]
+    low, high = channels.min(axis=(1, 2)).min(axis=1), channels.max(axis=(1, 2)).max(axis=1)
+    low, high = to_numpy(namespace(channels).stack([low, high]))  # one transfer, not two
+    return [float(v) for v in low], [float(v) for v in high]
 
 
 def filled(channels: Array, vote: Array, patch_radius: tuple[int, ...]) -> Array:

@@ -192,25 +192,32 @@ except nlmeans.BackendUnavailableError as error:
     assert 'backend="cpu" cannot run' in lines[2]
 
 
-def test_the_c_code_is_clean_under_address_and_undefined_behaviour_sanitizers(tmp_path):
-    compiler = shutil.which("gcc")
-    sources = Path(__file__).parent.parent / "kernels" / "cpu"
-    if compiler is None or not sources.exists() or not sys.platform.startswith("linux"):
-        pytest.skip("there is no gcc, or no source tree")
-    runtime = subprocess.run(
-        [compiler, "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
-    )
-    module = tmp_path / "_cpu.so"
-    include = ["-I", sysconfig.get_path("include")]
-    checked = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+SOURCES = Path(__file__).parent.parent / "kernels" / "cpu"
+needs_gcc = pytest.mark.skipif(
+    shutil.which("gcc") is None or not SOURCES.exists() or not sys.platform.startswith("linux"),
+    reason="there is no gcc, or no source tree",
+)
+
+
+def compiled(folder, options, **instead):
+    """The extension built apart with these options; `instead` gives the text of some of its files."""
     objects = []
-    for source in sorted(sources.glob("*.c")):  # one instruction set is checked: the code is the same for all
-        watch = [] if source.stem.startswith("avx") else checked
-        objects.append(str(tmp_path / f"{source.stem}.o"))
-        build = [compiler, "-c", "-fPIC", "-std=c11", "-O1", *watch, *include, "-o", objects[-1], str(source)]
+    for source in sorted(SOURCES.glob("*.c")):
+        if source.stem in instead:
+            source = folder / source.name
+            source.write_text(instead[source.stem], encoding="utf-8")
+        objects.append(str(folder / f"{source.stem}.o"))
+        own = options if not source.stem.startswith("avx") else []  # never called here
+        places = ["-I", str(SOURCES), "-I", sysconfig.get_path("include")]
+        build = ["gcc", "-c", "-fPIC", "-std=c11", *own, *places, "-o", objects[-1], str(source)]
         subprocess.run(build, capture_output=True, check=True)
-    link = [compiler, "-shared", *checked, "-o", str(module), *objects]
-    subprocess.run(link, capture_output=True, check=True)
+    module = folder / "_cpu.so"
+    subprocess.run(["gcc", "-shared", *options, "-o", str(module), *objects, "-lm"], check=True)
+    return module
+
+
+def checked_with(module, seeds, **environment):
+    """Runs cases of the matrix in a process whose extension is `module`, and its baseline in use."""
     code = f"""
 import importlib.util, sys
 spec = importlib.util.spec_from_file_location("nlmeans._cpu", {str(module)!r})
@@ -219,10 +226,49 @@ spec.loader.exec_module(module)
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 import test_cpu_kernel as tests
 assert tests.cpu._kernel is module
-for seed in range(200, 240):
+for seed in {seeds!r}:
     tests.test_both_entries_match_the_reference(seed)
+tests.test_a_sharp_edge_does_not_disturb_the_weights_behind_it()
 print("clean")
 """
-    told = {"LD_PRELOAD": runtime.stdout.strip(), "ASAN_OPTIONS": "detect_leaks=0", "NLMEANS_ISA": "baseline"}
-    done = subprocess.run([sys.executable, "-c", code], env=os.environ | told, capture_output=True, text=True)
+    told = os.environ | {"NLMEANS_ISA": "baseline"} | environment
+    done = subprocess.run([sys.executable, "-c", code], env=told, capture_output=True, text=True)
     assert done.stdout.strip() == "clean", done.stderr[-3000:]
+
+
+@needs_gcc
+def test_the_c_code_is_clean_under_address_and_undefined_behaviour_sanitizers(tmp_path):
+    options = ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    runtime = subprocess.run(
+        ["gcc", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    module = compiled(tmp_path, options)
+    checked_with(module, range(200, 240), LD_PRELOAD=runtime, ASAN_OPTIONS="detect_leaks=0")
+
+
+@needs_gcc
+def test_sixteen_lanes_are_right_on_a_processor_without_them(tmp_path):
+    """The text of the AVX-512 version with its four intrinsics in plain C."""
+    sixteen = """
+#include <math.h>
+#include <string.h>
+#include "nlm.h"
+#undef __x86_64__ /* no registers of this width to hold a value in */
+typedef float __m512 __attribute__((vector_size(64)));
+#define EACH(name, result)                     \
+    static inline __m512 name(__m512 a, __m512 b) \
+    {                                          \
+        for (int l = 0; l < 16; l++)           \
+            a[l] = result;                     \
+        return a;                              \
+    }
+EACH(_mm512_min_ps, a[l] < b[l] ? a[l] : b[l])
+EACH(_mm512_max_ps, a[l] > b[l] ? a[l] : b[l])
+EACH(_mm512_scalef_ps, scalbnf(a[l], (int)fmaxf(floorf(b[l]), -1000)))
+EACH(above_floor, a[l] - floorf(a[l]))
+#define _mm512_reduce_ps(a, how) above_floor(a, a)
+#define LANES 16
+#define NLM(name) name##_baseline
+#include "window.h"
+"""
+    checked_with(compiled(tmp_path, ["-O2"], baseline=sixteen), range(300, 360))

@@ -19,9 +19,9 @@ INLINE vec joined(enum kind kind, vec sum, vec weight, const vec *x)
     case VALUE:
         return sum + weight * *x;
     case LARGEST:
-        return most_of(sum, weight);
+        return at_least(sum, weight);
     case LARGEST_VOTE:
-        return most_of(sum, weight * *x);
+        return at_least(sum, weight * *x);
     case SQUARE:
         return sum + weight * (weight * *x);
     default:
@@ -32,7 +32,7 @@ INLINE vec joined(enum kind kind, vec sum, vec weight, const vec *x)
 INLINE void put(enum kind kind, vec *sum, vec part)
 {
     if (kind != NONE)
-        *sum = kind == LARGEST || kind == LARGEST_VOTE ? most_of(*sum, part) : *sum + part;
+        *sum = kind == LARGEST || kind == LARGEST_VOTE ? at_least(*sum, part) : *sum + part;
 }
 
 /* own[t] += sum_g w_g[t] theirs[t + g] and, for both ends, theirs[t + g] += w_g[t] own[t]; the sums of the ends

@@ -8,10 +8,12 @@ enum { MOST_FIXED = 9 }; /* patches up to this size have loops of their own */
 #define INLINE static inline __attribute__((always_inline, unused))
 #define UNROLL _Pragma("GCC unroll 16")
 typedef float vec __attribute__((vector_size(4 * LANES)));
+#define SET_LANE(x, l, number) (x)[l] = (number)
 #else /* one lane: plain C for compilers without vector types */
 #define INLINE static inline
 #define UNROLL
 typedef float vec;
+#define SET_LANE(x, l, number) (x) = (number)
 #endif
 
 INLINE vec splat(float x) { return x - (vec){0}; }
@@ -90,6 +92,8 @@ INLINE vec exp2_of_minus(const struct exponential *e, vec s)
 #else
 #if LANES == 16
     vec x = -s, f = (vec)_mm512_reduce_ps((__m512)x, 9); /* x - floor(x) */
+#elif LANES == 8 /* rounded apart from z: a shorter chain */
+    vec x = at_most(s, e->limit), z = e->magic - x, f = (vec)_mm256_round_ps((__m256)x, 8) - x;
 #else
     vec x = at_most(s, e->limit), z = e->magic - x, f = (e->magic - z) - x;
 #endif

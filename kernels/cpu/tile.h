@@ -23,23 +23,25 @@ static index_t reflect(index_t i, index_t n)
     return i < n ? i : 2 * n - 1 - i;
 }
 
-/* For vectors t0 .. t0+count-1 of a block: the column of each lane, reflected into the plane, or -1. */
+/* For vectors t0 .. t0+count-1 of a block: the column of each lane, reflected into the plane, or -1; [count][LANES]. */
 static void map_columns(struct block b, index_t width, index_t t0, index_t count, int reflected, int *map)
 {
     for (int l = 0; l < LANES; l++)
         for (index_t t = 0; t < count; t++) {
             index_t x = b.x0 + l * b.k + t0 + t;
-            map[l * count + t] = (int)(reflected ? reflect(x, width) : x < 0 || x >= width ? -1 : x);
+            map[t * LANES + l] = (int)(reflected ? reflect(x, width) : x < 0 || x >= width ? -1 : x);
         }
 }
 
 /* One row in lanes: out[t * step] for every vector of the map, times gain; 0 where the map says -1. */
 static void load_row(const float *row, const int *map, index_t count, float gain, vec *out, index_t step)
 {
-    float *lane = (float *)out;
-    for (int l = 0; l < LANES; l++, lane++, map += count)
-        for (index_t t = 0; t < count; t++)
-            lane[t * step * LANES] = map[t] < 0 ? 0 : gain * row[map[t]];
+    for (index_t t = 0; t < count; t++, map += LANES, out += step) {
+        vec x;
+        UNROLL for (int l = 0; l < LANES; l++)
+            SET_LANE(x, l, map[l] < 0 ? 0 : row[map[l]]);
+        *out = gain * x;
+    }
 }
 
 /* Adds (or compares, for a peak) vectors t0 .. t0+count-1 of a block to a row of the plane. */

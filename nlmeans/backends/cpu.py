@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import pairwise
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -142,9 +143,14 @@ class _Call:
         optional = (a for a in (self.sums.peak, self.sums.squares) if a is not None)
         return [*self.sums.numerator, self.sums.denominator, *optional]
 
-    def band(self, first: int) -> tuple[_Spill, _Spill]:
+    def bands(self) -> list[tuple[int, int]]:
+        """First and last row; half as high in the end, so that threads end about together."""
+        full = range(0, max(0, self.height - 2 * _BAND), _BAND)
+        starts = [*full, *range(len(full) * _BAND, self.height, _BAND // 2), self.height]
+        return list(pairwise(starts))
+
+    def band(self, first: int, last: int) -> tuple[_Spill, _Spill]:
         """One band, in a thread of its own: its rows are written, the spills are handed back."""
-        last = min(first + _BAND, self.height)
         above, below = min(self.up, first), min(self.down, self.height - last)
         spill = np.zeros((len(self.planes()), above + below, self.width), np.float32)
         try:
@@ -170,11 +176,10 @@ class _Call:
 
 def _in_bands(call: _Call, run: Run) -> Sums:
     """All bands, their spills joined in order; whatever `run.tick` raises stops the threads first."""
-    share = min(_BAND, call.height) / call.height
     spills: deque[_Spill] = deque()
     with ThreadPoolExecutor(run.workers, thread_name_prefix="nlmeans") as pool:
         try:
-            for first, (above, below) in _finished(pool, call, run):
+            for (first, last), (above, below) in _finished(pool, call, run):
                 for earlier in spills:
                     call.add(earlier, first, below.first)
                 call.add(above, 0, first)
@@ -182,7 +187,7 @@ def _in_bands(call: _Call, run: Run) -> Sums:
                 while spills and spills[0].first + spills[0].planes.shape[1] <= below.first:
                     spills.popleft()
                 if run.tick is not None:
-                    run.tick(min(share, 1 - first / call.height))
+                    run.tick((last - first) / call.height)
         except BaseException:
             call.stop[0] = 1
             pool.shutdown(wait=False, cancel_futures=True)
@@ -190,33 +195,35 @@ def _in_bands(call: _Call, run: Run) -> Sums:
     return call.sums
 
 
-def _finished(pool: ThreadPoolExecutor, call: _Call, run: Run) -> Iterator[tuple[int, tuple[_Spill, _Spill]]]:
+def _finished(
+    pool: ThreadPoolExecutor, call: _Call, run: Run
+) -> Iterator[tuple[tuple[int, int], tuple[_Spill, _Spill]]]:
     """Bands from the top down; only a few more than there are workers at a time, so memory stays small.
 
     They come through a queue: an interrupt while waiting for a future can leave its lock held for ever.
     """
-    results: SimpleQueue[tuple[int, Any]] = SimpleQueue()
+    results: SimpleQueue[tuple[tuple[int, int], Any]] = SimpleQueue()
 
-    def work(first: int) -> None:
+    def work(rows: tuple[int, int]) -> None:
         try:
-            results.put((first, call.band(first)))
+            results.put((rows, call.band(*rows)))
         except BaseException as error:  # raised again where the bands are joined
-            results.put((first, error))
+            results.put((rows, error))
 
-    starts = range(0, call.height, _BAND)
+    bands = call.bands()
     begun, done = 0, {}
-    for number, first in enumerate(starts):
-        for start in starts[begun : number + 2 * run.workers]:
-            pool.submit(work, start)
+    for number, band in enumerate(bands):
+        for next_band in bands[begun : number + 2 * run.workers]:
+            pool.submit(work, next_band)
             begun += 1
-        while first not in done:
+        while band not in done:
             try:
                 finished, result = results.get(timeout=_TICK)
                 done[finished] = result
             except Empty:
                 if run.tick is not None:
                     run.tick(0.0)
-        result = done.pop(first)
+        result = done.pop(band)
         if isinstance(result, BaseException):
             raise result
-        yield first, result
+        yield band, result

@@ -18,40 +18,32 @@ typedef float vec;
 
 INLINE vec splat(float x) { return x - (vec){0}; }
 
+/* For bounds >= 0: then floats are ordered as integers are, which leaves AVX2 the ports that add. */
 #if LANES == 16
-INLINE vec least_of(vec a, vec b) { return (vec)_mm512_min_ps((__m512)a, (__m512)b); }
-INLINE vec most_of(vec a, vec b) { return (vec)_mm512_max_ps((__m512)a, (__m512)b); }
+INLINE vec at_most(vec a, vec bound) { return (vec)_mm512_min_ps((__m512)a, (__m512)bound); }
+INLINE vec at_least(vec a, vec bound) { return (vec)_mm512_max_ps((__m512)a, (__m512)bound); }
 #elif LANES == 8
-INLINE vec least_of(vec a, vec b) { return (vec)_mm256_min_ps((__m256)a, (__m256)b); }
-INLINE vec most_of(vec a, vec b) { return (vec)_mm256_max_ps((__m256)a, (__m256)b); }
-#elif LANES == 4 && defined(__SSE2__)
-INLINE vec least_of(vec a, vec b) { return (vec)_mm_min_ps((__m128)a, (__m128)b); }
-INLINE vec most_of(vec a, vec b) { return (vec)_mm_max_ps((__m128)a, (__m128)b); }
-#elif LANES == 4
-INLINE vec least_of(vec a, vec b)
-{
-    for (int l = 0; l < LANES; l++)
-        a[l] = a[l] < b[l] ? a[l] : b[l];
-    return a;
-}
-INLINE vec most_of(vec a, vec b)
-{
-    for (int l = 0; l < LANES; l++)
-        a[l] = a[l] > b[l] ? a[l] : b[l];
-    return a;
-}
-#else
-INLINE vec least_of(vec a, vec b) { return a < b ? a : b; }
-INLINE vec most_of(vec a, vec b) { return a > b ? a : b; }
-#endif
-
-/* The same for a bound >= 0: then floats are ordered as integers are, and the ports that add stay free. */
-#if LANES == 8
 INLINE vec at_most(vec a, vec bound) { return (vec)_mm256_min_epi32((__m256i)a, (__m256i)bound); }
 INLINE vec at_least(vec a, vec bound) { return (vec)_mm256_max_epi32((__m256i)a, (__m256i)bound); }
+#elif LANES == 4 && defined(__SSE2__)
+INLINE vec at_most(vec a, vec bound) { return (vec)_mm_min_ps((__m128)a, (__m128)bound); }
+INLINE vec at_least(vec a, vec bound) { return (vec)_mm_max_ps((__m128)a, (__m128)bound); }
+#elif LANES == 4
+INLINE vec at_most(vec a, vec bound)
+{
+    for (int l = 0; l < LANES; l++)
+        a[l] = a[l] < bound[l] ? a[l] : bound[l];
+    return a;
+}
+INLINE vec at_least(vec a, vec bound)
+{
+    for (int l = 0; l < LANES; l++)
+        a[l] = a[l] > bound[l] ? a[l] : bound[l];
+    return a;
+}
 #else
-INLINE vec at_most(vec a, vec bound) { return least_of(a, bound); }
-INLINE vec at_least(vec a, vec bound) { return most_of(a, bound); }
+INLINE vec at_most(vec a, vec bound) { return a < bound ? a : bound; }
+INLINE vec at_least(vec a, vec bound) { return a > bound ? a : bound; }
 #endif
 
 /* Keeps a value in a register where the compiler would rather load it again and again. */

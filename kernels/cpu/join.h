@@ -135,12 +135,10 @@ static struct end their_end(const struct work *w, struct spot s, index_t a, inde
                         at(&w->values, y, row, t), w->totals.row,             w->values.row};
 }
 
-/* Are all lanes' pixels and candidates of this step, and `reach` around, inside the plane, and all votes 1? */
-static int all_vote(const struct work *w, index_t t, index_t d, int shifts)
+/* Do all pixels of vectors t .. end - 1 lie inside the plane and vote? */
+static int all_vote(const struct work *w, index_t t, index_t end)
 {
-    index_t left = w->block.x0 + t + (d < 0 ? d : 0);
-    index_t right = w->block.x0 + (LANES - 1) * w->block.k + t + COLUMNS - 1 + most(0, d + shifts - 1);
-    return !w->holes && left >= 0 && right < w->p->W;
+    return !w->holes && w->block.x0 + t >= 0 && w->block.x0 + (LANES - 1) * w->block.k + end <= w->p->W;
 }
 
 #define ENDS(a, b, x, y) own_end(w, s, a, b, x, y), their_end(w, s, a, b, x, y)
@@ -159,7 +157,7 @@ static void join_values_from(const struct work *w, index_t v, const vec *x, int 
 static void distribute(const struct work *w, const vec *x, int shifts, enum ends ends, index_t rows, struct spot s)
 {
     const index_t V = w->p->V, peak = V + 1, squares = V + 1 + (w->p->peak != NULL);
-    const int voted = !all_vote(w, s.t, s.d, shifts);
+    const int voted = !all_vote(w, s.t + least(s.d, 0), s.t + most(0, s.d + shifts - 1) + COLUMNS);
     if (V > 0)
         (voted ? join_two_values : join_value_and_weight)(x, shifts, ends, rows, ENDS(0, V, 0, V));
     else if (w->p->peak)

@@ -46,11 +46,14 @@ INLINE vec at_most(vec a, vec bound) { return a < bound ? a : bound; }
 INLINE vec at_least(vec a, vec bound) { return a > bound ? a : bound; }
 #endif
 
-/* Keeps a value in a register where the compiler would rather load it again and again. */
+/* Keeps a value in a register where the compiler would rather load it again and again, or an address where it would rather
+ * have one for each row than one that moves on. */
 #if defined(__GNUC__) && defined(__x86_64__)
 #define HOLD(x) __asm__("" : "+x"(x))
+#define HOLD_ADDRESS(x) __asm__("" : "+r"(x))
 #else
 #define HOLD(x) (void)(x)
+#define HOLD_ADDRESS(x) (void)(x)
 #endif
 
 /* 2^-s for s >= 0, relative error <= 3e-6; exactly 1 at s = 0; 0 or tiny where s > 126.

@@ -96,38 +96,3 @@ INLINE void keep(vec *before, const vec *now, index_t kept)
             before[kept - COLUMNS + i] = now[i];
     }
 }
-
-/* The other way round: `sources` neighbouring terms are spread over the rows of their patches, sums[i] being the sum
- * of the terms i - n + 1 .. i that there are, i < sources + n - 1; added to what is there for i < joined.
- * Needs n >= sources - 1. */
-INLINE void box_spread(const vec *terms, index_t n, int sources, index_t joined, vec *sums)
-{
-    vec run = terms[0];
-    for (int i = 0; i < sources && i < n; i++) {
-        if (i)
-            run += terms[i];
-        sums[i] = i < joined ? sums[i] + run : run;
-    }
-    for (index_t i = sources; i < n; i++) /* rows in reach of all */
-        sums[i] = i < joined ? sums[i] + run : run;
-    run = terms[sources - 1];
-    for (index_t i = sources - 1; i > 0; i--) {
-        sums[i + n - 1] = i + n - 1 < joined ? sums[i + n - 1] + run : run;
-        if (i > 1)
-            run += terms[i - 1];
-    }
-}
-
-INLINE void tap_spread(const vec *terms, const vec *taps, index_t n, vec *sums)
-{
-    UNROLL for (index_t i = 0; i < ROWS + n - 1; i++) {
-        const index_t first = i < n ? 0 : i - n + 1;
-        vec run = taps[least(i - first, n - 1 - i + first)] * terms[first];
-        UNROLL for (index_t o = first + 1; o <= i && o < ROWS; o++)
-            run += taps[least(i - o, n - 1 - i + o)] * terms[o];
-        sums[i] = run;
-    }
-}
-
-/* Row i of a stack of steps, more rows than one step has. */
-INLINE vec *row_of(vec *sums, index_t i) { return sums + i / ROWS * SHIFTS * STEP + i % ROWS * COLUMNS; }

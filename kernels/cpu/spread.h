@@ -1,140 +1,192 @@
-/* aggregate along x: as in sweep.h, but weights become shares and go to the whole patch around a pixel. */
+/* aggregate along x: as in sweep.h, but weights become shares and go to the whole patch around a pixel.
+ *
+ * A share is a weight times the normaliser of the pixel that it belongs to.  Sums of shares along x are kept up to
+ * date: one comes, one goes; no digits are lost to that, for all shares of a pixel together are 1.  Down the rows of
+ * the patches a sum goes on at once to the totals.  Per pair and end, r = 3: 6.5 loads, 2.75 stores, 6.3 operations.
+ */
 
-/* Sums -> shares, the weights times the normaliser, of the pixel (forward) and of its candidate (back).  Along x they
- * are summed up from the left, unless the taps differ: the share of a box is then one difference.  No digits are lost
- * to that: shares are >= 0, and all shares of a pixel together are 1. */
-INLINE void shares_of(const struct work *w, const vec *restrict sums, vec *restrict forward, vec *restrict back,
-                      const vec *forward_before, const vec *back_before, index_t stride, index_t rows, struct spot s,
-                      int biased, int planes, int voted, int running)
+/* Shares of one end of some shifts' pairs: their sums over the patch go to the totals of that end, times the values
+ * of the other. */
+struct shares {
+    const vec *normaliser;
+    const vec *loss, *value; /* of the other end; value and total: from the first row and column of the patches on */
+    vec *total;
+    vec *history; /* [shifts][nx + 1][ROWS] the last nx columns of shares, in turn, and their sums along x */
+    index_t normaliser_row, value_row, value_plane, total_row, total_plane; /* strides; loss has value's */
+    index_t mine, other; /* the end that moves from shift to shift by one vector: 1, the end that does not: 0 */
+    index_t planes;
+};
+
+/* A sum over the patch goes to each plane of a row; `down` rows on is the next. */
+INLINE void give(struct shares *s, vec sum, index_t planes, int down)
 {
-    const struct exponential e = exponential();
-    const index_t V = w->p->V, k = rounded_up(w->block.k), in_row = s.row % ROWS * k + s.t;
-    const vec *mine = at(&w->own_values, V + 1, s.row, s.t), *my_loss = at(&w->own_values, V, s.row, s.t);
-    const vec *theirs = at(&w->values, V + 1, s.row + s.dy, s.t + s.d);
-    const vec *their_loss = at(&w->values, V, s.row + s.dy, s.t + s.d);
-    const vec *bias = planes ? w->bias + in_row : NULL, *scale = planes ? w->scale + in_row : NULL;
-    for (; rows > 0; rows--) {
-        vec f = *forward_before, b = *back_before;
-        for (int t = 0; t < COLUMNS; t++) {
-            vec x = planes ? scale[t] * sums[t] - bias[t] : sums[t];
-            x = exp2_of_minus(&e, biased ? at_least(x, splat(0)) : x);
-            vec p = x, q = x;
-            if (voted)
-                p += p * their_loss[t], q += q * my_loss[t];
-            forward[t] = f = running ? f + p * mine[t] : p * mine[t];
-            back[t] = b = running ? b + q * theirs[t] : q * theirs[t];
+    for (index_t v = 0; v < planes; v++)
+        s->total[v * s->total_plane] += sum * s->value[v * s->value_plane];
+    s->value += down * s->value_row, s->total += down * s->total_row;
+    HOLD_ADDRESS(s->value);
+    HOLD_ADDRESS(s->total);
+}
+
+/* The rows of the patches of `sources` neighbouring terms have all of them in the middle, and ever fewer above and
+ * below.  Needs n >= sources - 1. */
+INLINE void box_give(struct shares s, const vec *terms, index_t n, int sources, index_t planes)
+{
+    for (int first = 0; first < ROWS; first += sources, terms += sources) {
+        struct shares row = s;
+        vec sum = terms[0];
+        for (int i = 0; i < sources && i < n; i++) {
+            if (i)
+                sum += terms[i];
+            give(&row, sum, planes, 1);
         }
-        sums += COLUMNS, forward += COLUMNS, back += COLUMNS, forward_before += stride, back_before += stride;
-        mine += w->own_values.row, my_loss += w->own_values.row, theirs += w->values.row, their_loss += w->values.row;
-        if (planes)
-            bias += k, scale += k;
+        for (index_t i = sources; i < n; i++)
+            give(&row, sum, planes, 1);
+        row.value += (sources - 2) * s.value_row, row.total += (sources - 2) * s.total_row;
+        sum = terms[sources - 1];
+        for (int i = sources - 1; i > 0; i--) {
+            if (i < sources - 1)
+                sum += terms[i];
+            give(&row, sum, planes, -1);
+        }
+        s.value += sources * s.value_row, s.total += sources * s.total_row;
     }
 }
 
-/* Shares of one step and shift number g of the sweep; there are none in rows without candidates and past the lanes. */
-static void share(const struct work *w, const struct place *s, index_t g, index_t t)
+INLINE void tap_give(struct shares s, const vec *terms, const vec *taps, index_t n, index_t planes)
 {
-    const index_t n = w->nx, from = s->from, to = s->to, count = most(0, least(COLUMNS, w->block.k - t));
-    const struct spot spot = {s->top + from, s->dy, t, s->d + g};
-    const index_t stride = stride_of(n);
-    vec *shares = now_of(&w->shares, g, s->turn);
-    const vec *last = before_of(&w->shares, g, s->turn) + n - 1;
-#define SHARES(biased, planes, voted, running)                                                                        \
-    shares_of(w, w->weights + from * COLUMNS, shares + from * COLUMNS, shares + STEP + from * COLUMNS,          \
-              last + from * stride, last + (ROWS + from) * stride, stride, to - from, spot, biased, planes, voted,    \
-              running)
-    if (!count)
-        ;
-    else if (w->bias)
-        w->tapped_x ? SHARES(1, 1, 1, 0) : SHARES(1, 1, 1, 1);
-    else if (!all_vote(w, t, s->d + g, 1))
-        w->tapped_x ? SHARES(1, 0, 1, 0) : SHARES(1, 0, 1, 1);
-    else if (w->p->bias[0] > 0)
-        w->tapped_x ? SHARES(1, 0, 0, 0) : SHARES(1, 0, 0, 1);
-    else
-        w->tapped_x ? SHARES(0, 0, 0, 0) : SHARES(0, 0, 0, 1);
-    if (count == COLUMNS && from == 0 && to == ROWS)
-        return;
-    for (index_t row = 0; row < 2 * ROWS; row++)
-        for (index_t i = row % ROWS < from || row % ROWS >= to ? 0 : count; i < COLUMNS; i++) {
-            vec *x = shares + row * COLUMNS + i;
-            *x = w->tapped_x ? splat(0) : i ? x[-1] : last[row * stride];
-        }
-}
-
-/* Shares of one column -> sums along x, of n vectors, for ROWS rows. */
-INLINE void share_lines(const vec *before, const vec *now, const vec *taps, index_t n, int t, vec *restrict terms)
-{
-    UNROLL for (int row = 0; row < ROWS; row++, before += stride_of(n), now += COLUMNS)
-        if (taps) {
-            vec sum = taps[n / 2] * term(before, now, n, t + 1 + n / 2);
-            for (index_t o = 0; o < n / 2; o++)
-                sum += taps[o] * (term(before, now, n, t + 1 + o) + term(before, now, n, t + n - o));
-            terms[row] = sum;
-        } else
-            terms[row] = now[t] - term(before, now, n, t);
-}
-
-/* Shares -> sums over the patch, for ROWS + ny - 1 rows; taps_x and taps_y NULL where they are all equal. */
-INLINE void spread_of(vec *restrict before, const vec *restrict now, const vec *taps_y, const vec *taps_x, index_t ny,
-                      index_t nx, int sources, vec *restrict rows, vec *restrict sums)
-{
-    for (int t = 0; t < COLUMNS; t++) {
-        vec terms[ROWS];
-        share_lines(before, now, taps_x, nx, t, terms);
-        if (taps_y)
-            tap_spread(terms, taps_y, ny, rows);
-        for (int i = 0; i < ROWS && !taps_y; i += sources)
-            box_spread(terms + i, ny, sources, i ? ny - 1 : 0, rows + i);
-        UNROLL for (index_t i = 0; i < ROWS + ny - 1; i++)
-            *row_of(sums + t, i) = rows[i];
+    UNROLL for (index_t i = 0; i < ROWS + n - 1; i++) {
+        const index_t first = i < n ? 0 : i - n + 1;
+        vec sum = taps[least(i - first, n - 1 - i + first)] * terms[first];
+        UNROLL for (index_t o = first + 1; o <= i && o < ROWS; o++)
+            sum += taps[least(i - o, n - 1 - i + o)] * terms[o];
+        give(&s, sum, planes, 1);
     }
-    for (int row = 0; row < ROWS && nx > COLUMNS; row++)
-        keep(before + row * nx, now + row * COLUMNS, nx);
 }
 
-static void spread(const struct work *w, vec *before, const vec *now, vec *sums)
+/* Shifts g .. end - 1 of a step.  `sources` 0: taps that differ. */
+INLINE void spread_of(const struct work *w, const struct shares *of, index_t g, index_t end, index_t t, index_t ny,
+                      int sources, index_t planes, int loses)
 {
-    const vec *y = w->tapped_y ? w->taps_y : NULL, *x = w->tapped_x ? w->taps_x : NULL;
-    const index_t n = w->nx == w->ny && !x == !y ? w->ny : 0;
-    vec rows[ROWS + MOST_FIXED - 1];
-#define SPREAD(n, sources)                                                                \
-    (x ? spread_of(before, now, w->taps_y, w->taps_x, n, n, sources, rows, sums) \
-       : spread_of(before, now, NULL, NULL, n, n, sources, rows, sums))
-    if (n == 3)
-        SPREAD(3, 4);
-    else if (n == 5)
-        SPREAD(5, 4);
-    else if (n == 7)
-        SPREAD(7, 8);
-    else if (n == 9)
-        SPREAD(9, 8);
-    else
-        spread_of(before, now, y, x, w->ny, w->nx, w->ny >= 7 ? 8 : 2, w->rows, sums);
+    const index_t nx = w->nx, columns = least(COLUMNS, w->block.k + nx - 1 - t);
+    for (; g < end; g++) {
+        struct shares s = *of;
+        s.normaliser += g * s.mine, s.total += g * s.mine, s.loss += g * s.other, s.value += g * s.other;
+        s.history += g * (nx + 1) * ROWS;
+        const vec *weights = w->weights + g * STEP;
+        vec sums[ROWS], *kept = s.history + nx * ROWS;
+        UNROLL for (int i = 0; i < ROWS; i++)
+            sums[i] = kept[i];
+        index_t turn = t % nx;
+        for (index_t c = 0; c < columns; c++, weights++, s.normaliser++, s.loss++, s.value++, s.total++) {
+            const vec *normaliser = s.normaliser, *loss = s.loss;
+            vec *last = s.history + turn * ROWS;
+            turn = turn + 1 == nx ? 0 : turn + 1;
+            UNROLL for (int i = 0; i < ROWS; i++) {
+                vec share = weights[i * COLUMNS] * *normaliser;
+                normaliser += s.normaliser_row;
+                HOLD_ADDRESS(normaliser);
+                if (loses) {
+                    share += share * *loss;
+                    loss += s.value_row;
+                    HOLD_ADDRESS(loss);
+                }
+                if (sources)
+                    sums[i] += share - last[i];
+                last[i] = share;
+            }
+            if (sources) {
+                box_give(s, sums, ny, sources, planes);
+                continue;
+            }
+            UNROLL for (int i = 0; i < ROWS; i++)
+                sums[i] = splat(0);
+            for (index_t o = 0; o < nx; o++) {
+                const vec tap = w->taps_x[o], *term = s.history + (turn + o < nx ? turn + o : turn + o - nx) * ROWS;
+                UNROLL for (int i = 0; i < ROWS; i++)
+                    sums[i] += tap * term[i];
+            }
+            tap_give(s, sums, w->taps_y, ny, planes);
+        }
+        UNROLL for (int i = 0; i < ROWS; i++)
+            kept[i] = sums[i];
+    }
 }
 
-/* Spread shares go to the values of the ends.  Where everything votes the denominator is known: a share counts with
- * every pixel of its patch, so it is the sum of the masses around; else it loses what meets no vote. */
-static void give(const struct work *w, const vec *x, int shifts, enum ends ends, index_t rows, int voted, struct spot s)
+#define SPREAD(name, planes, loses)                                                                    \
+    static void name(const struct work *w, const struct shares *of, index_t g, index_t end, index_t t) \
+    {                                                                                                  \
+        const index_t n = w->ny;                                                                       \
+        if (tapped(w))                                                                                 \
+            n == 3   ? spread_of(w, of, g, end, t, 3, 0, planes, loses)                                \
+            : n == 5 ? spread_of(w, of, g, end, t, 5, 0, planes, loses)                                \
+            : n == 7 ? spread_of(w, of, g, end, t, 7, 0, planes, loses)                                \
+            : n == 9 ? spread_of(w, of, g, end, t, 9, 0, planes, loses)                                \
+                     : spread_of(w, of, g, end, t, n, 0, planes, loses);                               \
+        else                                                                                           \
+            n == 1   ? spread_of(w, of, g, end, t, 1, 1, planes, loses)                                \
+            : n == 3 ? spread_of(w, of, g, end, t, 3, 4, planes, loses)                                \
+            : n == 5 ? spread_of(w, of, g, end, t, 5, 4, planes, loses)                                \
+            : n == 7 ? spread_of(w, of, g, end, t, 7, 8, planes, loses)                                \
+                     : spread_of(w, of, g, end, t, n, 8, planes, loses);                               \
+    }
+SPREAD(spread_1, 1, 0)
+SPREAD(spread_1_and_loss, 2, 1)
+SPREAD(spread_3, 3, 0)
+SPREAD(spread_any, of->planes, 1)
+
+/* One end of the pairs of a step. */
+struct side {
+    const struct view *values, *totals;
+    index_t row, t;
+};
+
+static struct side own_side(const struct work *w, const struct place *s, index_t t)
 {
-    const index_t V = w->p->V;
-    if (voted && V > 0)
-        join_two_values(x, shifts, ends, rows, ENDS(0, V, 0, V));
-    else if (voted)
-        join_value(x, shifts, ends, rows, ENDS(V, V, V, V));
-    join_values_from(w, voted, x, shifts, ends, rows, s);
+    return (struct side){&w->own_values, &w->own_totals, s->top, t};
 }
 
-/* To the rows of the plane that these patches have. */
-static void give_all(const struct work *w, const vec *x, int shifts, int back, struct spot s)
+static struct side their_side(const struct work *w, const struct place *s, index_t t, index_t g)
 {
-    const index_t H = w->p->H, top = w->first + s.row, here = top + back * s.dy, there = top + !back * s.dy;
-    const int voted = !all_vote(w, s.t, s.d, shifts);
-    index_t from = most(0, -here), to = least(ROWS + w->ny - 1, H - here);
-    for (index_t rows; from < to; from += rows) {
-        rows = least(ROWS - from % ROWS, to - from);
-        give(w, row_of((vec *)x, from), shifts, back ? THEIRS : OWN, rows,
-             voted || there + from < 0 || there + from + rows > H, (struct spot){s.row + from, s.dy, s.t, s.d});
+    return (struct side){&w->values, &w->totals, s->top + s->dy, t + s->d + g};
+}
+
+/* Where some pixels and all of the patches around them lie inside the plane and vote, the denominator is known: a share
+ * counts with every pixel of its patch, so it is the sum of the masses around.  Else it loses what meets no vote. */
+static int loses(const struct work *w, struct side s)
+{
+    const index_t top = w->first + s.row - w->p->ry;
+    return top < 0 || top + ROWS + w->ny - 1 > w->p->H || !all_vote(w, s.t - w->p->rx, s.t + COLUMNS);
+}
+
+/* The weights of a step become shares of its pixels, or (back) of their candidates. */
+static void spread(const struct work *w, const struct place *s, index_t t, index_t shifts, int back)
+{
+    const index_t V = w->p->V, ry = w->p->ry, rx = w->p->rx;
+    const index_t past = t < w->block.k ? 0 : t; /* where lanes have ended weights are 0, and any normaliser will do */
+    const struct side own = own_side(w, s, t), theirs = their_side(w, s, t, 0);
+    const struct side mine = back ? theirs : own, other = back ? own : theirs;
+    struct shares of = {
+        .normaliser = at(mine.values, V + 1, mine.row, mine.t - past),
+        .loss = at(other.values, V, other.row, other.t - past),
+        .value = at(other.values, 0, other.row - ry, other.t - rx),
+        .total = at(mine.totals, 0, mine.row - ry, mine.t - rx),
+        .history = w->shares + back * shifts * (w->nx + 1) * ROWS,
+        .normaliser_row = mine.values->row,
+        .value_row = other.values->row,
+        .value_plane = other.values->plane,
+        .total_row = mine.totals->row,
+        .total_plane = mine.totals->plane,
+        .mine = back,
+        .other = !back,
+    };
+    for (index_t g = 0, end; g < shifts; g = end) {
+        const int lost = loses(w, back ? own : their_side(w, s, t, g));
+        for (end = g + 1; end < shifts && lost == loses(w, back ? own : their_side(w, s, t, end));)
+            end++;
+        of.planes = V + lost;
+        (V == 1            ? lost ? spread_1_and_loss : spread_1
+         : V == 3 && !lost ? spread_3
+                           : spread_any)(w, &of, g, end, t);
     }
 }
 
@@ -144,21 +196,14 @@ static void sweep_patches(const struct work *w, index_t top, index_t from, index
 {
     const index_t k = w->block.k, n = w->nx;
     struct place s = first_step(w, top, from, to, dy, d, shifts);
-    for (index_t g = 0; g < shifts; g++)
-        clear_before(&w->shares, g, s.turn);
-    for (index_t t = 0; t < k + n - 1; t += COLUMNS, next_step(w, &s))
-        for (index_t first = 0, count; first < shifts; first += count) {
-            count = group(shifts - first, SHIFTS);
-            for (index_t g = first; g < first + count; g++) {
-                if (t < k)
-                    sum_patches(w, &s, g, w->weights);
-                share(w, &s, g, t);
-            }
-            for (int back = 0; back <= w->half; back++) {
-                for (index_t g = first; g < first + count; g++)
-                    spread(w, before_of(&w->shares, g, s.turn) + back * ROWS * stride_of(n),
-                           now_of(&w->shares, g, s.turn) + back * STEP, w->spread + (g - first) * STEP);
-                give_all(w, w->spread, (int)count, back, (struct spot){top - w->p->ry, dy, t - w->p->rx, d + first});
-            }
-        }
+    memset(w->shares, 0, sizeof(vec) * (size_t)((1 + w->half) * shifts * (n + 1) * ROWS));
+    memset(w->weights, 0, sizeof(vec) * (size_t)(shifts * STEP)); /* rows without candidates stay so */
+    for (index_t t = 0; t < k + n - 1; t += COLUMNS, next_step(w, &s)) {
+        for (index_t g = 0; t < k && g < shifts; g++)
+            weights_of(w, &s, g, t);
+        if (t >= k)
+            memset(w->weights, 0, sizeof(vec) * (size_t)(shifts * STEP));
+        for (int back = 0; back <= w->half; back++)
+            spread(w, &s, t, shifts, back);
+    }
 }

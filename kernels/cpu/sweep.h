@@ -127,13 +127,21 @@ static void next_step(const struct work *w, struct place *s)
     s->turn = !s->turn;
 }
 
-/* Scaled patch distances of one step and shift number g of the sweep. */
-static void sum_patches(const struct work *w, const struct place *s, index_t g, vec *sums)
+/* Weights of one step and shift number g of the sweep. */
+static void weights_of(const struct work *w, const struct place *s, index_t g, index_t t)
 {
+    const index_t k = w->block.k, long_k = rounded_up(k), rows = s->to - s->from, plane = s->from * long_k + t;
     vec *now = now_of(&w->columns, g, s->turn), *before = before_of(&w->columns, g, s->turn);
+    vec *weights = w->weights + g * STEP + s->from * COLUMNS;
     sum_step(w, s->query, s->key + g * w->deep_key * w->channels, now);
-    sum_lines(w, before + s->from * stride_of(w->nx - 1), now + s->from * COLUMNS, sums + s->from * COLUMNS,
-              s->to - s->from);
+    sum_lines(w, before + s->from * stride_of(w->nx - 1), now + s->from * COLUMNS, weights, rows);
+    if (w->bias)
+        weigh_by_planes(weights, w->bias + plane, w->scale + plane, long_k, rows);
+    else
+        weigh(weights, rows * COLUMNS, w->p->bias[0] > 0);
+    for (index_t i = 0; i < rows * COLUMNS && t + COLUMNS > k; i++)
+        if (t + i % COLUMNS >= k)
+            weights[i] = splat(0); /* lanes end here */
 }
 
 /* Shifts of the next group of a sweep, so that all are about as large. */
@@ -146,24 +154,14 @@ static int group(index_t left, index_t most_shifts)
 /* accumulate: rows from..to-1 and shifts (dy, d) .. (dy, d + shifts - 1), all along the block. */
 static void sweep(const struct work *w, index_t top, index_t from, index_t to, index_t dy, index_t d, index_t shifts)
 {
-    const index_t k = w->block.k, long_k = rounded_up(k), rows = to - from;
     struct place s = first_step(w, top, from, to, dy, d, shifts);
-    for (index_t t = 0; t < k; t += COLUMNS, next_step(w, &s))
-        for (index_t first = 0, count; first < shifts; first += count) {
-            count = group(shifts - first, SHIFTS);
-            for (index_t g = 0; g < count; g++) {
-                vec *weights = w->weights + g * STEP;
-                sum_patches(w, &s, first + g, weights);
-                weights += from * COLUMNS;
-                if (w->bias)
-                    weigh_by_planes(weights, w->bias + from * long_k + t, w->scale + from * long_k + t, long_k, rows);
-                else
-                    weigh(weights, rows * COLUMNS, w->p->bias[0] > 0);
-                for (index_t i = 0; i < rows * COLUMNS && t + COLUMNS > k; i++)
-                    if (t + i % COLUMNS >= k)
-                        weights[i] = splat(0); /* lanes end here */
-            }
-            distribute(w, w->weights + from * COLUMNS, (int)count, w->half ? BOTH : OWN, rows,
-                       (struct spot){top + from, dy, t, d + first});
+    for (index_t t = 0; t < w->block.k; t += COLUMNS, next_step(w, &s)) {
+        for (index_t g = 0; g < shifts; g++)
+            weights_of(w, &s, g, t);
+        for (index_t g = 0, count; g < shifts; g += count) {
+            count = group(shifts - g, SHIFTS);
+            distribute(w, w->weights + g * STEP + from * COLUMNS, (int)count, w->half ? BOTH : OWN, to - from,
+                       (struct spot){top + from, dy, t, d + g});
         }
+    }
 }

@@ -8,6 +8,7 @@ struct block {
     index_t x0, k;
 };
 
+/* to whole steps, along x or y */
 static index_t rounded_up(index_t n) { return (n + COLUMNS - 1) / COLUMNS * COLUMNS; }
 
 static index_t least(index_t a, index_t b) { return a < b ? a : b; }

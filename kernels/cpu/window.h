@@ -74,28 +74,30 @@ static void load_candidates(const struct work *w, index_t rows)
         }
 }
 
-/* value * vote, vote and normaliser of some rows; 0 outside the plane.  aggregate has vote - 1 for the vote. */
+/* Row y of a plane in lanes, times gain; 0 outside the plane. */
+static void load_or_clear(const struct work *w, const float *plane, index_t y, index_t count, float gain, vec *out)
+{
+    if (y >= 0 && y < w->p->H)
+        load_row(plane + y * w->p->W, w->map, count, gain, out, 1);
+    else
+        memset(out, 0, sizeof(vec) * (size_t)count);
+}
+
+/* value * vote, vote and normaliser of some rows.  aggregate has vote - 1 for the vote. */
 static void load_values(const struct work *w, const struct view *view, index_t count)
 {
     const struct pair *p = w->p;
-    const float share = (w->tapped_y ? 1 : p->taps_y[0]) * (w->tapped_x ? 1 : p->taps_x[0]);
+    const float share = tapped(w) ? 1 : p->taps_y[0] * p->taps_x[0];
     map_columns(w->block, p->W, view->t0, count, 0, w->map);
     for (index_t r = view->row0; r < view->row0 + view->plane / view->row; r++) {
         const index_t y = w->first + r;
-        const int inside = y >= 0 && y < p->H;
         vec *vote = at(view, p->V, r, view->t0);
-        if (inside)
-            load_row(p->vote + y * p->W, w->map, count, 1, vote, 1);
-        else
-            memset(vote, 0, sizeof(vec) * (size_t)count);
-        if (inside && p->normaliser)
-            load_row(p->normaliser + y * p->W, w->map, count, share, at(view, p->V + 1, r, view->t0), 1);
+        load_or_clear(w, p->vote, y, count, 1, vote);
+        if (p->normaliser)
+            load_or_clear(w, p->normaliser, y, count, share, at(view, p->V + 1, r, view->t0));
         for (index_t v = 0; v < p->V; v++) {
             vec *value = at(view, v, r, view->t0);
-            if (inside)
-                load_row(p->value + (v * p->H + y) * p->W, w->map, count, 1, value, 1);
-            else
-                memset(value, 0, sizeof(vec) * (size_t)count);
+            load_or_clear(w, p->value + v * p->H * p->W, y, count, 1, value);
             for (index_t t = 0; w->holes && t < count; t++)
                 value[t] *= vote[t];
         }
@@ -139,7 +141,7 @@ static void store(const struct work *w, const struct view *view)
     const struct pair *p = w->p;
     for (index_t s = 0; s < w->sums; s++)
         for (index_t r = view->row0; r < view->row0 + view->plane / view->row; r++)
-            if (w->first + r >= 0 && w->first + r < p->H)
+            if (w->first + r >= w->first - p->above && w->first + r < w->last + p->below)
                 store_row(at(view, s, r, view->t0), w->block, p->W, view->t0, view->row, p->peak && s == p->V + 1,
                           target(w, s, w->first + r));
 }
@@ -174,37 +176,28 @@ static vec *carve(struct arena *a, index_t vectors)
     return piece;
 }
 
-static void carve_history(struct history *h, struct arena *a, index_t shifts, index_t planes, index_t n)
-{
-    h->planes = planes, h->n = n;
-    h->steps = carve(a, shifts * 2 * planes * STEP);
-    h->kept = n <= COLUMNS ? NULL : carve(a, shifts * planes * ROWS * n);
-}
-
 /* Hands out the scratch memory; called once to count it and once more with it. */
 static void carve_all(struct work *w, struct arena *a)
 {
     const struct pair *p = w->p;
-    index_t band = w->last - w->first, k = rounded_up(w->block.k), rows = band + w->dy1 - w->dy0;
-    index_t slack = ROWS; /* the last step of a band may have fewer rows */
-    w->features = carve(a, (rows + w->ny - 1 + slack) * (w->wide + w->nx - 1) * p->C);
+    const index_t band = rounded_up(w->last - w->first), k = rounded_up(w->block.k), rows = band + w->dy1 - w->dy0;
+    const index_t shifts = w->dx1 - w->dx0 + 1, margin = w->nx - 1;
+    w->features = carve(a, (rows + w->ny - 1) * (w->wide + w->nx - 1) * p->C);
     w->query = carve(a, (k + w->nx - 1) * w->deep_query * p->C);
     w->key = carve(a, (w->wide + w->nx - 1) * w->deep_key * p->C);
     w->taps_y = carve(a, w->ny), w->taps_x = carve(a, w->nx);
     int planes = p->bias_is_plane || p->scale_is_plane;
     w->bias = planes ? carve(a, ROWS * k) : NULL;
     w->scale = planes ? carve(a, ROWS * k) : NULL;
-    const index_t shifts = w->dx1 - w->dx0 + 1;
     w->rows = carve(a, ROWS + w->ny - 1);
-    carve_history(&w->columns, a, shifts, 1, w->nx - 1);
-    w->weights = carve(a, SHIFTS * STEP);
+    w->columns.n = margin;
+    w->columns.steps = carve(a, shifts * 2 * STEP);
+    w->columns.kept = margin <= COLUMNS ? NULL : carve(a, shifts * ROWS * margin);
+    w->weights = carve(a, shifts * STEP);
     w->map = (int *)carve(a, w->wide + w->nx - 1 + COLUMNS);
-    if (p->normaliser) {
-        carve_history(&w->shares, a, shifts, 2, w->nx);
-        w->spread = carve(a, (2 * ROWS + w->ny - 2) / ROWS * SHIFTS * STEP);
-    }
-    const index_t ry = w->reach_y, rx = w->reach_x, wide = w->wide + 2 * rx + (rx ? COLUMNS : 0);
-    const index_t narrow = k + 2 * rx + (rx ? COLUMNS : 0);
+    w->shares = p->normaliser ? carve(a, (1 + w->half) * shifts * (w->nx + 1) * ROWS) : NULL;
+    const index_t ry = w->reach_y, rx = w->reach_x;
+    const index_t wide = (w->wide + 2 * rx) | 1, narrow = (k + 2 * rx) | 1; /* odd: rows share no lines of a cache */
     const struct view theirs = {NULL, (rows + 2 * ry) * wide, wide, w->dy0 - ry, w->dx0 - rx};
     const struct view mine = {NULL, (band + 2 * ry) * narrow, narrow, -ry, -rx};
     w->values = w->totals = theirs;
@@ -225,12 +218,12 @@ static void carve_all(struct work *w, struct arena *a)
 static void run_rectangle(const struct work *w)
 {
     const struct pair *p = w->p;
-    index_t band = w->last - w->first, rows = band + w->dy1 - w->dy0;
+    const index_t band = w->last - w->first;
     for (index_t o = 0; o < w->ny; o++)
         w->taps_y[o] = splat(p->taps_y[o]);
     for (index_t o = 0; o < w->nx; o++)
         w->taps_x[o] = splat(p->taps_x[o]);
-    load_candidates(w, rows + w->ny - 1 + ROWS);
+    load_candidates(w, rounded_up(band) + w->dy1 - w->dy0 + w->ny - 1);
     load_values(w, &w->values, w->values.row);
     if (w->own_values.first != w->values.first)
         load_values(w, &w->own_values, w->own_values.row);

@@ -12,27 +12,19 @@ INLINE vec *at(const struct view *v, index_t plane, index_t row, index_t t)
     return v->first + plane * v->plane + (row - v->row0) * v->row + (t - v->t0);
 }
 
-/* What the steps along a block hand on, for each shift: [planes][ROWS][COLUMNS] numbers of this step and of the one
- * before; and where a step needs more columns before it than a step has, the last n ones, `kept`. */
+/* What the steps along a block hand on, for each shift: [ROWS][COLUMNS] numbers of this step and of the one before;
+ * and where a step needs more columns before it than a step has, the last n ones, `kept`. */
 struct history {
     vec *steps, *kept;
-    index_t planes, n;
+    index_t n;
 };
 
-static vec *now_of(const struct history *h, index_t g, int turn) { return h->steps + (2 * g + turn) * h->planes * STEP; }
+static vec *now_of(const struct history *h, index_t g, int turn) { return h->steps + (2 * g + turn) * STEP; }
 
-/* [planes][ROWS][..] the n columns before, in rows of stride_of(n) */
+/* [ROWS][..] the n columns before, in rows of stride_of(n) */
 static vec *before_of(const struct history *h, index_t g, int turn)
 {
-    return h->n <= COLUMNS ? now_of(h, g, !turn) + COLUMNS - h->n : h->kept + g * h->planes * ROWS * h->n;
-}
-
-static void clear_before(const struct history *h, index_t g, int turn)
-{
-    if (h->n <= COLUMNS)
-        memset(now_of(h, g, !turn), 0, sizeof(vec) * (size_t)(h->planes * STEP));
-    else
-        memset(before_of(h, g, turn), 0, sizeof(vec) * (size_t)(h->planes * ROWS * h->n));
+    return h->n <= COLUMNS ? now_of(h, g, !turn) + COLUMNS - h->n : h->kept + g * ROWS * h->n;
 }
 
 INLINE index_t stride_of(index_t n) { return n <= COLUMNS ? COLUMNS : n; }
@@ -59,9 +51,8 @@ struct work {
     vec *taps_y, *taps_x;
     vec *bias, *scale;          /* [ROWS][k], when they are planes */
     struct history columns;     /* sums along y */
-    vec *weights;               /* [SHIFTS][ROWS][COLUMNS] */
-    struct history shares;      /* weights times normaliser, forward and back */
-    vec *spread;                /* [.. / ROWS][SHIFTS][ROWS][COLUMNS] those of one end, spread over the patch */
+    vec *weights;               /* [shifts][ROWS][COLUMNS] */
+    vec *shares;                /* [1 + half][shifts][nx + 1][ROWS], see spread.h */
     vec *rows;                  /* [ROWS + 2 ry] */
     index_t reach_y, reach_x;   /* how far a weight goes: 0, or the patch radius */
     index_t value_planes;       /* V values, the votes and, for aggregate, the normaliser */
@@ -69,3 +60,5 @@ struct work {
     struct view totals, own_totals; /* [sums] */
     int *map;
 };
+
+static int tapped(const struct work *w) { return w->tapped_y || w->tapped_x; }

@@ -27,10 +27,10 @@ _STRIP = 64  # rows
 class Block:
     """A piece of the image as the kernels want it: channels first, then (Z, Y, X)."""
 
-    feature: Array  # (C, Z, Y, X) scaled so that the patch distance is an exponent of 2
+    feature: Array  # (C, Z, Y, X) what is compared; may be `value` itself
     value: Array  # (V, Z, Y, X) what is averaged
     vote: Array  # (Z, Y, X) 1 where a pixel may be averaged, else 0
-    scale: Array | None  # (Z, Y, X) factor of the distance per query pixel; None: 1
+    scale: float | Array  # makes the patch distance an exponent of 2; or (Z, Y, X), per query pixel
     bias: float | Array  # exponents up to this count as 0: 2 sigma^2 in their unit; or (Z, Y, X)
 
 
@@ -162,7 +162,7 @@ def _pairs(block: Block, z: int, geometry: Geometry, xp: Any) -> Iterator[PlaneP
             radius=reach[1:],
             taps=(down, along),
             bias=block.bias if isinstance(block.bias, float) else block.bias[z],
-            scale=1.0 if block.scale is None else block.scale[z],
+            scale=block.scale if isinstance(block.scale, float) else block.scale[z],
             own=other == z,
         )
 

@@ -181,22 +181,24 @@ class Prepared:
 
     def _feature(
         self, at: tuple[slice, ...], value: Array, to: Any, bring: Callable[[Array], Array]
-    ) -> tuple[Array, Array | None, float | Array]:
-        """Features scaled to exponents of 2, the factor of the distance per pixel, and the bias."""
+    ) -> tuple[Array, float | Array, float | Array]:
+        """Features, the factor that makes distances exponents of 2, a number or per pixel, and the bias."""
         levels, noise = self.feature_levels, self.noise
         least = _LEAST_STRENGTH[self.dtype] * (levels.span / levels.unit or 1.0)
-        each = [min(max(s / levels.unit, least), 1e300) for s in noise.strengths]
+        each = [min(max(s / levels.unit, least), 1e150) for s in noise.strengths]
         root = math.sqrt(LOG2_E / len(levels.offset))
+        ratio = noise.corrected_ratio(each[0] * levels.unit)
+        bias = min(2 * LOG2_E * ratio * ratio, _GREATEST_BIAS[self.dtype])
+        if self.feature is self.value and len(each) == 1 and not noise.is_map:
+            return value, (root / each[0]) ** 2, bias  # one array for both
         factor = to.asarray([root / s for s in each], dtype=self.dtype).reshape(-1, 1, 1, 1)
         if self.feature is self.value:
             feature = value * factor
         else:
             feature = levels.down(to.ascontiguousarray(bring(self.feature[at])), self.dtype)
             feature *= factor
-        ratio = noise.corrected_ratio(each[0] * levels.unit)
-        bias = min(2 * LOG2_E * ratio * ratio, _GREATEST_BIAS[self.dtype])
         if not noise.is_map:
-            return feature, None, bias
+            return feature, 1.0, bias
         sigma = bring(noise.sigma[at[1:]]).astype(np.float64)
         share = to.maximum(sigma / noise.largest, max(least / each[0], 1e-18))
         scale = share**-2

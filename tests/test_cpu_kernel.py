@@ -120,6 +120,19 @@ def test_every_instruction_set_matches_the_reference(isa):
     assert done.returncode == 0, done.stdout[-2000:]
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_in_the_scratch_memory_has_no_part_in_the_result(monkeypatch, seed):
+    _, pair, normaliser, centre = case(seed + 600)
+
+    def bits(scratch):
+        monkeypatch.setattr(cpu, "bytearray", lambda *n: bytearray(*n or (scratch,)), raising=False)
+        first = cpu.accumulate(pair, Run(1), peak=True, squares=True)
+        second = cpu.aggregate(pair, Run(1), single(normaliser), single(centre), first.denominator)
+        return [a.tobytes() for a in (*vars(first).values(), second.numerator, second.denominator)]
+
+    assert bits(b"\xff" * 2**24) == bits(b"")  # 24 bits on are NaN
+
+
 def test_an_unknown_instruction_set_is_a_reason():
     code = "from nlmeans.backends import describe; print(dict(describe())['cpu'])"
     environment = os.environ | {"NLMEANS_ISA": "altivec"}
@@ -255,17 +268,18 @@ def test_sixteen_lanes_are_right_on_a_processor_without_them(tmp_path):
 #include "nlm.h"
 #undef __x86_64__ /* no registers of this width to hold a value in */
 typedef float __m512 __attribute__((vector_size(64)));
-#define EACH(name, result)                     \
-    static inline __m512 name(__m512 a, __m512 b) \
-    {                                          \
-        for (int l = 0; l < 16; l++)           \
-            a[l] = result;                     \
-        return a;                              \
+typedef int __m512i __attribute__((vector_size(64)));
+#define EACH(type, name, result)            \
+    static inline type name(type a, type b) \
+    {                                       \
+        for (int l = 0; l < 16; l++)        \
+            a[l] = result;                  \
+        return a;                           \
     }
-EACH(_mm512_min_ps, a[l] < b[l] ? a[l] : b[l])
-EACH(_mm512_max_ps, a[l] > b[l] ? a[l] : b[l])
-EACH(_mm512_scalef_ps, scalbnf(a[l], (int)fmaxf(floorf(b[l]), -1000)))
-EACH(above_floor, a[l] - floorf(a[l]))
+EACH(__m512i, _mm512_min_epi32, a[l] < b[l] ? a[l] : b[l])
+EACH(__m512i, _mm512_max_epi32, a[l] > b[l] ? a[l] : b[l])
+EACH(__m512, _mm512_scalef_ps, scalbnf(a[l], (int)fmaxf(floorf(b[l]), -1000)))
+EACH(__m512, above_floor, a[l] - floorf(a[l]))
 #define _mm512_reduce_ps(a, how) above_floor(a, a)
 #define LANES 16
 #define NLM(name) name##_baseline

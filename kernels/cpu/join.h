@@ -1,15 +1,14 @@
 /* Weights -> sums: shift g of the step is d0 + g, its weights w[g * STEP + t]. */
 
-/* Two sums of one end of the pairs, and what goes into them. */
+/* Up to three sums of one end of the pairs, and what goes into them: x into a, y into b and c. */
 struct end {
-    vec *a, *b;
+    vec *a, *b, *c;
     const vec *x, *y;
     index_t sums_row, values_row; /* strides */
 };
 
 /* How a weight w joins a sum: as w, w x, max w, max w x, w^2 x. */
 enum kind { NONE, WEIGHT, VALUE, LARGEST, LARGEST_VOTE, SQUARE };
-enum ends { BOTH, OWN, THEIRS };
 
 INLINE vec joined(enum kind kind, vec sum, vec weight, const vec *x)
 {
@@ -37,102 +36,102 @@ INLINE void put(enum kind kind, vec *sum, vec part)
 
 /* own[t] += sum_g w_g[t] theirs[t + g] and, for both ends, theirs[t + g] += w_g[t] own[t]; the sums of the ends
  * t + g wait in registers until their last weight has come. */
-INLINE void join_step(enum kind kind_a, enum kind kind_b, const vec *w, int shifts, enum ends ends, struct end own,
-                      struct end theirs)
+INLINE void join_step(enum kind kind_a, enum kind kind_b, enum kind kind_c, const vec *w, int shifts, int both,
+                      struct end own, struct end theirs)
 {
-    vec a[SHIFTS], b[SHIFTS];
+    vec a[SHIFTS], b[SHIFTS], c[SHIFTS];
     for (int g = 0; g < shifts; g++)
-        a[g] = b[g] = splat(0);
+        a[g] = b[g] = c[g] = splat(0);
     for (int t = 0; t < COLUMNS; t++) {
-        vec own_a = ends != THEIRS ? own.a[t] : splat(0);
-        vec own_b = ends != THEIRS && kind_b != NONE ? own.b[t] : splat(0);
+        vec own_a = kind_a == NONE ? splat(0) : own.a[t];
+        vec own_b = kind_b == NONE ? splat(0) : own.b[t];
+        vec own_c = kind_c == NONE ? splat(0) : own.c[t];
         for (int g = 0; g < shifts; g++) {
             vec weight = w[g * STEP + t];
             HOLD(weight);
-            if (ends != THEIRS) {
-                own_a = joined(kind_a, own_a, weight, theirs.x + t + g);
-                own_b = joined(kind_b, own_b, weight, theirs.y + t + g);
-            }
-            if (ends != OWN) {
+            own_a = joined(kind_a, own_a, weight, theirs.x + t + g);
+            own_b = joined(kind_b, own_b, weight, theirs.y + t + g);
+            own_c = joined(kind_c, own_c, weight, theirs.y + t + g);
+            if (both) {
                 a[g] = joined(kind_a, a[g], weight, own.x + t);
                 b[g] = joined(kind_b, b[g], weight, own.y + t);
+                c[g] = joined(kind_c, c[g], weight, own.y + t);
             }
         }
-        if (ends != THEIRS) {
+        if (kind_a != NONE)
             own.a[t] = own_a;
-            if (kind_b != NONE)
-                own.b[t] = own_b;
-        }
-        if (ends != OWN) {
-            put(kind_a, theirs.a + t, a[0]), put(kind_b, theirs.b + t, b[0]);
+        if (kind_b != NONE)
+            own.b[t] = own_b;
+        if (kind_c != NONE)
+            own.c[t] = own_c;
+        if (both) {
+            put(kind_a, theirs.a + t, a[0]), put(kind_b, theirs.b + t, b[0]), put(kind_c, theirs.c + t, c[0]);
             for (int g = 0; g + 1 < shifts; g++)
-                a[g] = a[g + 1], b[g] = b[g + 1];
-            a[shifts - 1] = b[shifts - 1] = splat(0);
+                a[g] = a[g + 1], b[g] = b[g + 1], c[g] = c[g + 1];
+            a[shifts - 1] = b[shifts - 1] = c[shifts - 1] = splat(0);
         }
     }
-    for (int t = COLUMNS, g = 0; ends != OWN && g + 1 < shifts; g++, t++)
-        put(kind_a, theirs.a + t, a[g]), put(kind_b, theirs.b + t, b[g]);
+    for (int t = COLUMNS, g = 0; both && g + 1 < shifts; g++, t++)
+        put(kind_a, theirs.a + t, a[g]), put(kind_b, theirs.b + t, b[g]), put(kind_c, theirs.c + t, c[g]);
 }
 
 INLINE struct end next_row(struct end e)
 {
-    return (struct end){e.a + e.sums_row,   e.b + e.sums_row, e.x + e.values_row,
-                        e.y + e.values_row, e.sums_row,       e.values_row};
+    return (struct end){e.a + e.sums_row,   e.b + e.sums_row,   e.c + e.sums_row, e.x + e.values_row,
+                        e.y + e.values_row, e.sums_row,         e.values_row};
 }
 
-INLINE void join_rows(enum kind a, enum kind b, const vec *w, int shifts, enum ends ends, index_t rows, struct end own,
-                      struct end theirs)
+INLINE void join_rows(enum kind a, enum kind b, enum kind c, const vec *w, int shifts, int both, index_t rows,
+                      struct end own, struct end theirs)
 {
     for (; rows > 0; rows--, w += COLUMNS) {
-        join_step(a, b, w, shifts, ends, own, theirs);
+        join_step(a, b, c, w, shifts, both, own, theirs);
         own = next_row(own), theirs = next_row(theirs);
     }
 }
 
-#define JOIN(name, a, b)                                                                                \
-    static void name(const vec *w, int shifts, enum ends ends, index_t rows, struct end own, struct end theirs) \
-    {                                                                                                   \
-        switch (shifts + SHIFTS * ends) {                                                               \
-            CASE(a, b, 1) CASE(a, b, 2) CASE(a, b, 3) CASE(a, b, 4)                                     \
-            CASE(a, b, 5) CASE(a, b, 6) CASE(a, b, 7) CASE(a, b, 8)                                     \
-        }                                                                                               \
-    }
-#define CASE(a, b, n)                                    \
-    case n + SHIFTS * BOTH:                              \
-        join_rows(a, b, w, n, BOTH, rows, own, theirs);  \
-        break;                                           \
-    case n + SHIFTS * OWN:                               \
-        join_rows(a, b, w, n, OWN, rows, own, theirs);   \
-        break;                                           \
-    case n + SHIFTS * THEIRS:                            \
-        join_rows(a, b, w, n, THEIRS, rows, own, theirs); \
+#define CASE(a, b, c, n)                                    \
+    case n:                                                 \
+        join_rows(a, b, c, w, n, 0, rows, own, theirs);     \
+        break;                                              \
+    case n + SHIFTS:                                        \
+        join_rows(a, b, c, w, n, 1, rows, own, theirs);     \
         break;
-JOIN(join_value_and_weight, VALUE, WEIGHT)
-JOIN(join_two_values, VALUE, VALUE)
-JOIN(join_value, VALUE, NONE)
-JOIN(join_weight_and_largest, WEIGHT, LARGEST)
-JOIN(join_vote_and_largest, VALUE, LARGEST_VOTE)
-JOIN(join_largest, LARGEST, NONE)
-JOIN(join_largest_vote, LARGEST_VOTE, NONE)
-JOIN(join_squares, SQUARE, NONE)
+#if LANES == 16
+#define CASES(a, b, c) \
+    CASE(a, b, c, 1) CASE(a, b, c, 2) CASE(a, b, c, 3) CASE(a, b, c, 4) \
+    CASE(a, b, c, 5) CASE(a, b, c, 6) CASE(a, b, c, 7) CASE(a, b, c, 8)
+#else
+#define CASES(a, b, c) \
+    CASE(a, b, c, 1) CASE(a, b, c, 2) CASE(a, b, c, 3) CASE(a, b, c, 4) CASE(a, b, c, 5) CASE(a, b, c, 6)
+#endif
+#define JOIN(name, a, b, c)                                                                              \
+    static void name(const vec *w, int shifts, int both, index_t rows, struct end own, struct end theirs) \
+    {                                                                                                    \
+        switch (shifts + SHIFTS * both) {                                                                \
+            CASES(a, b, c)                                                                               \
+        }                                                                                                \
+    }
+JOIN(join_weight, NONE, WEIGHT, NONE)
+JOIN(join_weight_and_largest, NONE, WEIGHT, LARGEST)
+JOIN(join_value_and_weight, VALUE, WEIGHT, NONE)
+JOIN(join_value_weight_and_largest, VALUE, WEIGHT, LARGEST)
+JOIN(join_value, NONE, VALUE, NONE)
+JOIN(join_vote_and_largest, NONE, VALUE, LARGEST_VOTE)
+JOIN(join_two_values, VALUE, VALUE, NONE)
+JOIN(join_value_vote_and_largest, VALUE, VALUE, LARGEST_VOTE)
+JOIN(join_squares, NONE, SQUARE, NONE)
 
 /* Where the pairs of one step begin and end: rows of the band, vector t, shift (dy, d). */
 struct spot {
     index_t row, dy, t, d;
 };
 
-static struct end own_end(const struct work *w, struct spot s, index_t a, index_t b, index_t x, index_t y)
+static struct end end_of(const struct view *totals, const struct view *values, index_t row, index_t t, index_t a,
+                         index_t b, index_t c, index_t y)
 {
-    return (struct end){at(&w->own_totals, a, s.row, s.t), at(&w->own_totals, b, s.row, s.t),
-                        at(&w->own_values, x, s.row, s.t), at(&w->own_values, y, s.row, s.t),
-                        w->own_totals.row,                 w->own_values.row};
-}
-
-static struct end their_end(const struct work *w, struct spot s, index_t a, index_t b, index_t x, index_t y)
-{
-    index_t row = s.row + s.dy, t = s.t + s.d;
-    return (struct end){at(&w->totals, a, row, t), at(&w->totals, b, row, t), at(&w->values, x, row, t),
-                        at(&w->values, y, row, t), w->totals.row,             w->values.row};
+    return (struct end){at(totals, a, row, t), at(totals, b, row, t), at(totals, c, row, t), at(values, a, row, t),
+                        at(values, y, row, t), totals->row,           values->row};
 }
 
 /* Do all pixels of vectors t .. end - 1 lie inside the plane and vote? */
@@ -141,32 +140,20 @@ static int all_vote(const struct work *w, index_t t, index_t end)
     return !w->holes && w->block.x0 + t >= 0 && w->block.x0 + (LANES - 1) * w->block.k + end <= w->p->W;
 }
 
-#define ENDS(a, b, x, y) own_end(w, s, a, b, x, y), their_end(w, s, a, b, x, y)
-
-/* To the numerators from v on, two at a time. */
-static void join_values_from(const struct work *w, index_t v, const vec *x, int shifts, enum ends ends, index_t rows,
-                             struct spot s)
+/* The weights of some rows go to every sum of the ends: value 0, weight and peak together, more values two by two. */
+static void distribute(const struct work *w, const vec *x, int shifts, int both, index_t rows, struct spot s)
 {
-    for (; v + 1 < w->p->V; v += 2)
-        join_two_values(x, shifts, ends, rows, ENDS(v, v + 1, v, v + 1));
-    if (v < w->p->V)
-        join_value(x, shifts, ends, rows, ENDS(v, v, v, v));
-}
-
-/* The weights of some rows go to every sum of the ends. */
-static void distribute(const struct work *w, const vec *x, int shifts, enum ends ends, index_t rows, struct spot s)
-{
-    const index_t V = w->p->V, peak = V + 1, squares = V + 1 + (w->p->peak != NULL);
+    static void (*const join[2][2][2])(const vec *, int, int, index_t, struct end, struct end) = {
+        {{join_weight, join_value_and_weight}, {join_weight_and_largest, join_value_weight_and_largest}},
+        {{join_value, join_two_values}, {join_vote_and_largest, join_value_vote_and_largest}}};
+    const index_t V = w->p->V, peak = V + (w->p->peak != NULL), squares = peak + 1;
     const int voted = !all_vote(w, s.t + least(s.d, 0), s.t + most(0, s.d + shifts - 1) + COLUMNS);
-    if (V > 0)
-        (voted ? join_two_values : join_value_and_weight)(x, shifts, ends, rows, ENDS(0, V, 0, V));
-    else if (w->p->peak)
-        (voted ? join_vote_and_largest : join_weight_and_largest)(x, shifts, ends, rows, ENDS(V, peak, V, V));
-    else
-        join_value(x, shifts, ends, rows, ENDS(V, V, V, V));
-    join_values_from(w, 1, x, shifts, ends, rows, s);
-    if (V > 0 && w->p->peak)
-        (voted ? join_largest_vote : join_largest)(x, shifts, ends, rows, ENDS(peak, peak, V, V));
+#define ENDS(a, b, c, y)                                            \
+    end_of(&w->own_totals, &w->own_values, s.row, s.t, a, b, c, y), \
+        end_of(&w->totals, &w->values, s.row + s.dy, s.t + s.d, a, b, c, y)
+    join[voted][peak > V][V > 0](x, shifts, both, rows, ENDS(0, V, peak, V));
+    for (index_t v = 1; v < V; v += 2)
+        join[1][0][v + 1 < V](x, shifts, both, rows, ENDS(v, least(v + 1, V - 1), V, least(v + 1, V - 1)));
     if (w->p->squares)
-        join_squares(x, shifts, ends, rows, ENDS(squares, squares, V, V));
+        join_squares(x, shifts, both, rows, ENDS(0, squares, V, V));
 }

@@ -1,7 +1,7 @@
 /* Vectors of LANES floats, for one instruction set; included by window.h, once per translation unit. */
 
-/* One step of the work: so many rows, vectors along x, shifts along x. */
-enum { ROWS = 8, COLUMNS = 8, SHIFTS = 8, STEP = ROWS * COLUMNS };
+/* One step of the work: so many rows and vectors along x; and shifts along x whose sums fit the registers. */
+enum { ROWS = 8, COLUMNS = 8, SHIFTS = LANES == 16 ? 8 : 6, STEP = ROWS * COLUMNS };
 enum { MOST_FIXED = 9 }; /* patches up to this size have loops of their own */
 
 #if defined(__GNUC__)
@@ -18,10 +18,10 @@ typedef float vec;
 
 INLINE vec splat(float x) { return x - (vec){0}; }
 
-/* For bounds >= 0: then floats are ordered as integers are, which leaves AVX2 the ports that add. */
+/* For bounds >= 0: then floats are ordered as integers are, which leaves the ports that add free. */
 #if LANES == 16
-INLINE vec at_most(vec a, vec bound) { return (vec)_mm512_min_ps((__m512)a, (__m512)bound); }
-INLINE vec at_least(vec a, vec bound) { return (vec)_mm512_max_ps((__m512)a, (__m512)bound); }
+INLINE vec at_most(vec a, vec bound) { return (vec)_mm512_min_epi32((__m512i)a, (__m512i)bound); }
+INLINE vec at_least(vec a, vec bound) { return (vec)_mm512_max_epi32((__m512i)a, (__m512i)bound); }
 #elif LANES == 8
 INLINE vec at_most(vec a, vec bound) { return (vec)_mm256_min_epi32((__m256i)a, (__m256i)bound); }
 INLINE vec at_least(vec a, vec bound) { return (vec)_mm256_max_epi32((__m256i)a, (__m256i)bound); }

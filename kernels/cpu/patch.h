@@ -6,14 +6,18 @@
  * 2.25 each (needs n >= outputs - 1).  Along y (columns) the terms are squared differences, along x (lines)
  * the sums along y. */
 
-/* sum + the squared difference of one pixel over the channels */
+/* sum + the squared difference of one pixel over the channels, which is made apart: sums of 3 channels one by one
+ * would be chains three times as long, and the time is that of the chains */
 INLINE vec add_square(vec sum, const vec *a, const vec *b, index_t channels)
 {
-    for (index_t c = 0; c < channels; c++) {
-        vec d = a[c] - b[c];
-        sum += d * d;
+    vec d = a[0] - b[0], square = d * d;
+    if (channels == 1)
+        return sum + d * d;
+    for (index_t c = 1; c < channels; c++) {
+        d = a[c] - b[c];
+        square += d * d;
     }
-    return sum;
+    return sum + square;
 }
 
 /* a, b: [outputs - 1 + n][channels], downwards -> sums[row * stride], row < outputs */

@@ -199,9 +199,9 @@ static void sweep_patches(const struct work *w, index_t top, index_t from, index
     memset(w->shares, 0, sizeof(vec) * (size_t)((1 + w->half) * shifts * (n + 1) * ROWS));
     memset(w->weights, 0, sizeof(vec) * (size_t)(shifts * STEP)); /* rows without candidates stay so */
     for (index_t t = 0; t < k + n - 1; t += COLUMNS, next_step(w, &s)) {
-        for (index_t g = 0; t < k && g < shifts; g++)
-            weights_of(w, &s, g, t);
-        if (t >= k)
+        if (t < k)
+            weigh_step(w, &s, t, shifts);
+        else
             memset(w->weights, 0, sizeof(vec) * (size_t)(shifts * STEP));
         for (int back = 0; back <= w->half; back++)
             spread(w, &s, t, shifts, back);

@@ -1,25 +1,33 @@
 /* accumulate along x: ROWS rows and up to SHIFTS shifts (dy, d), (dy, d + 1), .. of COLUMNS vectors a step. */
 
+/* Where sums go: element (shift, row, column). */
+struct sums {
+    vec *first;
+    index_t shift, row; /* strides */
+};
+
 INLINE void columns_of(const struct work *w, const vec *a, const vec *b, index_t channels, index_t n, int outputs,
-                       int tapped, index_t count, vec *restrict sums, index_t stride)
+                       int tapped, index_t count, index_t shifts, struct sums sums)
 {
     vec few[ROWS + MOST_FIXED - 1], *terms = n <= MOST_FIXED ? few : w->rows;
     for (index_t t = 0; t < count; t++, a += w->deep_query * channels, b += w->deep_key * channels)
-        for (index_t i = 0; i < ROWS; i += outputs) {
-            const vec *u = a + i * channels, *v = b + i * channels;
-            if (tapped)
-                tap_column(u, v, channels, w->taps_y, n, outputs, terms, sums + i * stride + t, stride);
-            else
-                box_column(u, v, channels, n, outputs, sums + i * stride + t, stride);
-        }
+        for (index_t g = 0; g < shifts; g++)
+            for (index_t i = 0; i < ROWS; i += outputs) {
+                const vec *u = a + i * channels, *v = b + (g * w->deep_key + i) * channels;
+                vec *to = sums.first + g * sums.shift + i * sums.row + t;
+                if (tapped)
+                    tap_column(u, v, channels, w->taps_y, n, outputs, terms, to, sums.row);
+                else
+                    box_column(u, v, channels, n, outputs, to, sums.row);
+            }
 }
 
-/* Sums along y of `count` columns: a, b at the top of the first. */
-INLINE void sum_columns(const struct work *w, const vec *a, const vec *b, index_t count, vec *sums, index_t stride)
+/* Sums along y of `count` columns, for some shifts: a, b at the top of the first. */
+INLINE void sum_columns(const struct work *w, const vec *a, const vec *b, index_t count, index_t shifts, struct sums sums)
 {
     const index_t n = w->ny, C = w->channels;
 #define COLUMNS_OF(channels, n, outputs, tapped) \
-    columns_of(w, a, b, channels, n, outputs, tapped, count, sums, stride)
+    columns_of(w, a, b, channels, n, outputs, tapped, count, shifts, sums)
 #define COLUMNS_IN(channels)                                                                     \
     (n == 1            ? COLUMNS_OF(channels, 1, 2, 0)                                           \
      : !w->tapped_y    ? n < 7 ? COLUMNS_OF(channels, n, 4, 0) : COLUMNS_OF(channels, n, 8, 0)   \
@@ -37,14 +45,14 @@ INLINE void sum_columns(const struct work *w, const vec *a, const vec *b, index_
 }
 
 /* The columns left of a sweep, and those of one step: apart, because fixed numbers make the second 1.4 times faster. */
-static void sum_margin(const struct work *w, const vec *a, const vec *b, vec *sums, index_t stride)
+static void sum_margin(const struct work *w, const vec *a, const vec *b, index_t shifts, struct sums sums)
 {
-    sum_columns(w, a, b, w->nx - 1, sums, stride);
+    sum_columns(w, a, b, w->nx - 1, shifts, sums);
 }
 
-static void sum_step(const struct work *w, const vec *a, const vec *b, vec *sums)
+static void sum_step(const struct work *w, const vec *a, const vec *b, index_t shifts, vec *now)
 {
-    sum_columns(w, a, b, COLUMNS, sums, COLUMNS);
+    sum_columns(w, a, b, COLUMNS, shifts, (struct sums){now, 2 * STEP, COLUMNS});
 }
 
 /* Sums along y -> sums along x, of some rows. */
@@ -114,9 +122,9 @@ static struct place first_step(const struct work *w, index_t top, index_t from, 
                                index_t shifts)
 {
     const index_t margin = w->nx - 1, deep = w->deep_key * w->channels;
-    struct place s = {top, from, to, dy, d, w->query, w->key + (d - w->dx0) * deep + (dy - w->dy0) * w->channels};
-    for (index_t g = 0; g < shifts; g++)
-        sum_margin(w, s.query, s.key + g * deep, before_of(&w->columns, g, s.turn), stride_of(margin));
+    struct place s = {top, from, to, dy, d, w->query, w->key + (d - w->dx0) * deep + (dy - w->dy0) * w->channels, 0};
+    sum_margin(w, s.query, s.key, shifts,
+               (struct sums){before_of(&w->columns, 0, s.turn), shift_stride(&w->columns), stride_of(margin)});
     s.query += margin * w->deep_query * w->channels, s.key += margin * deep;
     return s;
 }
@@ -127,14 +135,20 @@ static void next_step(const struct work *w, struct place *s)
     s->turn = !s->turn;
 }
 
-/* Weights of one step and shift number g of the sweep. */
+/* Shifts of the next group of a sweep, so that all are about as large. */
+static index_t group(index_t left, index_t most_shifts)
+{
+    index_t groups = (left + most_shifts - 1) / most_shifts;
+    return (left + groups - 1) / groups;
+}
+
+/* Sums along y -> weights of one step and shift number g of the sweep. */
 static void weights_of(const struct work *w, const struct place *s, index_t g, index_t t)
 {
     const index_t k = w->block.k, long_k = rounded_up(k), rows = s->to - s->from, plane = s->from * long_k + t;
-    vec *now = now_of(&w->columns, g, s->turn), *before = before_of(&w->columns, g, s->turn);
     vec *weights = w->weights + g * STEP + s->from * COLUMNS;
-    sum_step(w, s->query, s->key + g * w->deep_key * w->channels, now);
-    sum_lines(w, before + s->from * stride_of(w->nx - 1), now + s->from * COLUMNS, weights, rows);
+    sum_lines(w, before_of(&w->columns, g, s->turn) + s->from * stride_of(w->nx - 1),
+              now_of(&w->columns, g, s->turn) + s->from * COLUMNS, weights, rows);
     if (w->bias)
         weigh_by_planes(weights, w->bias + plane, w->scale + plane, long_k, rows);
     else
@@ -144,11 +158,17 @@ static void weights_of(const struct work *w, const struct place *s, index_t g, i
             weights[i] = splat(0); /* lanes end here */
 }
 
-/* Shifts of the next group of a sweep, so that all are about as large. */
-static int group(index_t left, index_t most_shifts)
+/* Weights of one step, for all shifts of the sweep: what is read for each stays in the first cache.  Where that cannot
+ * hold a step's features, as they have several channels, each column of them serves some shifts at a time. */
+static void weigh_step(const struct work *w, const struct place *s, index_t t, index_t shifts)
 {
-    index_t groups = (left + most_shifts - 1) / most_shifts;
-    return (int)((left + groups - 1) / groups);
+    const index_t deep = w->deep_key * w->channels, at_a_time = w->channels > 1 ? SHIFTS : LANES == 16 ? 1 : 3;
+    for (index_t first = 0, count; first < shifts; first += count) {
+        count = group(shifts - first, at_a_time);
+        sum_step(w, s->query, s->key + first * deep, count, now_of(&w->columns, first, s->turn));
+        for (index_t g = first; g < first + count; g++)
+            weights_of(w, s, g, t);
+    }
 }
 
 /* accumulate: rows from..to-1 and shifts (dy, d) .. (dy, d + shifts - 1), all along the block. */
@@ -156,11 +176,10 @@ static void sweep(const struct work *w, index_t top, index_t from, index_t to, i
 {
     struct place s = first_step(w, top, from, to, dy, d, shifts);
     for (index_t t = 0; t < w->block.k; t += COLUMNS, next_step(w, &s)) {
-        for (index_t g = 0; g < shifts; g++)
-            weights_of(w, &s, g, t);
+        weigh_step(w, &s, t, shifts);
         for (index_t g = 0, count; g < shifts; g += count) {
             count = group(shifts - g, SHIFTS);
-            distribute(w, w->weights + g * STEP + from * COLUMNS, (int)count, w->half ? BOTH : OWN, to - from,
+            distribute(w, w->weights + g * STEP + from * COLUMNS, (int)count, w->half, to - from,
                        (struct spot){top + from, dy, t, d + g});
         }
     }

@@ -27,6 +27,9 @@ static vec *before_of(const struct history *h, index_t g, int turn)
     return h->n <= COLUMNS ? now_of(h, g, !turn) + COLUMNS - h->n : h->kept + g * ROWS * h->n;
 }
 
+/* from shift to shift, of what before_of gives */
+static index_t shift_stride(const struct history *h) { return h->n <= COLUMNS ? 2 * STEP : ROWS * h->n; }
+
 INLINE index_t stride_of(index_t n) { return n <= COLUMNS ? COLUMNS : n; }
 
 /* A band against one rectangle of shifts, in one block of columns. */

@@ -27,7 +27,7 @@ Array = Any  #: a NumPy or CuPy array
 class PlanePair:
     """One plane against another: the input of both entries."""
 
-    query: Array  # (C, H, W) features of the pixels to denoise, scaled: S is an exponent of 2
+    query: Array  # (C, H, W) features of the pixels to denoise; scale S is an exponent of 2
     key: Array  # (C, H, W) features of the candidates; the same object as `query` within a plane
     value: Array  # (V, H, W) what is averaged, of the key plane; V = 0 where only weights are asked for
     vote: Array  # (H, W) 1 where a candidate may be averaged, else 0, of the key plane

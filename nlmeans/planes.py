@@ -109,7 +109,9 @@ def _plane_of_patches(block: Block, z: int, geometry: Geometry, backend: Backend
         backend.accumulate(replace(p, value=p.value[:0]), run, peak=geometry.center == "max")
         for p in _pairs(block, z, geometry, xp)
     ]
-    centre, normaliser = xp.empty_like(firsts[0].denominator), xp.empty_like(firsts[0].denominator)
+    weights, peak = firsts[0].denominator, firsts[0].peak
+    centre = xp.empty_like(weights) if peak is None else peak  # in its place
+    normaliser = weights if len(firsts) == 1 else xp.empty_like(weights)
     for rows in _strips(block, xp):
         centre[rows] = _centre([s.peak for s in firsts], rows, geometry.center, xp)
         total = reduce(xp.add, [s.denominator[rows] for s in firsts], centre[rows])

@@ -30,16 +30,21 @@ int nlm_isa_runs(int isa)
     return isa == 1 ? avx2 : 1;
 }
 
+/* aggregate wants wide blocks, for their margins: 16 lanes have them only in wide planes. */
+static int isa_of(const struct pair *p) { return p->isa == 0 && p->normaliser && p->W < 2048 ? 1 : p->isa; }
+
 size_t nlm_scratch(const struct pair *p, index_t first, index_t last)
 {
-    return (p->isa == 0 ? nlm_scratch_avx512 : p->isa == 1 ? nlm_scratch_avx2 : nlm_scratch_baseline)(p, first, last);
+    const int isa = isa_of(p);
+    return (isa == 0 ? nlm_scratch_avx512 : isa == 1 ? nlm_scratch_avx2 : nlm_scratch_baseline)(p, first, last);
 }
 
 void nlm_band(const struct pair *p, index_t first, index_t last, char *scratch)
 {
     unsigned mode = _mm_getcsr();
     _mm_setcsr(mode | 0x8040); /* flush to zero, denormals are zero: tiny weights would cost 15 % */
-    (p->isa == 0 ? nlm_band_avx512 : p->isa == 1 ? nlm_band_avx2 : nlm_band_baseline)(p, first, last, scratch);
+    const int isa = isa_of(p);
+    (isa == 0 ? nlm_band_avx512 : isa == 1 ? nlm_band_avx2 : nlm_band_baseline)(p, first, last, scratch);
     _mm_setcsr(mode);
 }
 #else

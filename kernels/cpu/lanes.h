@@ -20,7 +20,6 @@ INLINE vec splat(float x) { return x - (vec){0}; }
 
 /* For bounds >= 0: then floats are ordered as integers are, which leaves the ports that add free. */
 #if LANES == 16
-INLINE vec at_most(vec a, vec bound) { return (vec)_mm512_min_epi32((__m512i)a, (__m512i)bound); }
 INLINE vec at_least(vec a, vec bound) { return (vec)_mm512_max_epi32((__m512i)a, (__m512i)bound); }
 #elif LANES == 8
 INLINE vec at_most(vec a, vec bound) { return (vec)_mm256_min_epi32((__m256i)a, (__m256i)bound); }
@@ -56,10 +55,20 @@ INLINE vec at_least(vec a, vec bound) { return a > bound ? a : bound; }
 #define HOLD_ADDRESS(x) (void)(x)
 #endif
 
-/* 2^-s for s >= 0, relative error <= 3e-6; exactly 1 at s = 0; 0 or tiny where s > 126.
+/* An exponent that exp2_of_minus takes: >= 0, and without AVX-512 <= 126, from where on weights are tiny. */
+INLINE vec bounded(vec s)
+{
+    s = at_least(s, splat(0));
+#if LANES != 16
+    s = at_most(s, splat(126));
+#endif
+    return s;
+}
+
+/* 2^-s for a bounded s, relative error <= 3e-6; exactly 1 at s = 0; 0 or tiny where s > 126.
  * Minimax polynomials of degree 4 for 2^f, their constant term rounded to 1. */
 struct exponential {
-    vec limit, magic, c[5];
+    vec magic, c[5];
 };
 
 INLINE struct exponential exponential(void)
@@ -69,8 +78,7 @@ INLINE struct exponential exponential(void)
 #else /* for f in [-1/2, 1/2] */
     const float c[] = {1, 6.931241843e-1f, 2.402403817e-1f, 5.590662826e-2f, 9.585382389e-3f};
 #endif
-    struct exponential e = {.limit = splat(126), .magic = splat(12582912)}; /* 1.5 * 2^23: adding it rounds to an integer */
-    HOLD(e.limit);
+    struct exponential e = {.magic = splat(12582912)}; /* 1.5 * 2^23: adding it rounds to an integer */
     HOLD(e.magic);
     for (int i = 0; i < 5; i++) {
         e.c[i] = splat(c[i]);
@@ -88,9 +96,9 @@ INLINE vec exp2_of_minus(const struct exponential *e, vec s)
 #if LANES == 16
     vec x = -s, f = (vec)_mm512_reduce_ps((__m512)x, 9); /* x - floor(x) */
 #elif LANES == 8 /* rounded apart from z: a shorter chain */
-    vec x = at_most(s, e->limit), z = e->magic - x, f = (vec)_mm256_round_ps((__m256)x, 8) - x;
+    vec z = e->magic - s, f = (vec)_mm256_round_ps((__m256)s, 8) - s;
 #else
-    vec x = at_most(s, e->limit), z = e->magic - x, f = (e->magic - z) - x;
+    vec z = e->magic - s, f = (e->magic - z) - s;
 #endif
     vec p = e->c[3] + f * e->c[4];
     p = e->c[2] + f * p;

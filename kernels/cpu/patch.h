@@ -57,7 +57,8 @@ INLINE vec term(const vec *before, const vec *now, index_t margin, index_t o)
     return o < margin ? before[o] : now[o - margin];
 }
 
-/* Windows first .. first + outputs - 1 -> sums[outputs], each begun with `start` */
+/* Windows first .. first + outputs - 1 -> sums[outputs], each begun with `start` and bounded: here that costs nothing,
+ * for the time is that of the sums; apart it costs 4 to 7 % */
 INLINE void box_line(const vec *before, const vec *now, index_t first, index_t n, int outputs, vec start, vec *sums)
 {
     const index_t margin = n - 1, last = first + n - 1;
@@ -67,10 +68,10 @@ INLINE void box_line(const vec *before, const vec *now, index_t first, index_t n
     suffix[outputs - 1] = common;
     for (int o = outputs - 2; o >= 0; o--)
         suffix[o] = suffix[o + 1] + term(before, now, margin, first + o);
-    sums[0] = suffix[0];
+    sums[0] = bounded(suffix[0]);
     prefix = term(before, now, margin, last + 1);
     for (int o = 1; o < outputs; o++) {
-        sums[o] = suffix[o] + prefix;
+        sums[o] = bounded(suffix[o] + prefix);
         if (o < outputs - 1)
             prefix += term(before, now, margin, last + o + 1);
     }
@@ -83,7 +84,7 @@ INLINE void tap_line(const vec *before, const vec *now, const vec *taps, index_t
         vec sum = start + taps[n / 2] * term(before, now, n - 1, i + n / 2);
         for (index_t o = 0; o < n / 2; o++)
             sum += taps[o] * (term(before, now, n - 1, i + o) + term(before, now, n - 1, i + n - 1 - o));
-        *sums++ = sum;
+        *sums++ = bounded(sum);
     }
 }
 

@@ -91,15 +91,11 @@ static void sum_lines(const struct work *w, vec *before, const vec *now, vec *su
 }
 
 /* Weights in place. */
-static void weigh(vec *sums, index_t count, int biased)
+static void weigh(vec *sums, index_t count)
 {
     const struct exponential e = exponential();
-    if (biased)
-        for (index_t t = 0; t < count; t++)
-            sums[t] = exp2_of_minus(&e, at_least(sums[t], splat(0)));
-    else
-        for (index_t t = 0; t < count; t++)
-            sums[t] = exp2_of_minus(&e, sums[t]);
+    for (index_t t = 0; t < count; t++)
+        sums[t] = exp2_of_minus(&e, sums[t]);
 }
 
 static void weigh_by_planes(vec *sums, const vec *bias, const vec *scale, index_t stride, index_t rows)
@@ -107,7 +103,7 @@ static void weigh_by_planes(vec *sums, const vec *bias, const vec *scale, index_
     const struct exponential e = exponential();
     for (index_t row = 0; row < rows; row++, sums += COLUMNS, bias += stride, scale += stride)
         for (int t = 0; t < COLUMNS; t++)
-            sums[t] = exp2_of_minus(&e, at_least(scale[t] * sums[t] - bias[t], splat(0)));
+            sums[t] = exp2_of_minus(&e, bounded(scale[t] * sums[t] - bias[t]));
 }
 
 /* Where one sweep is: ROWS rows from `top` (of the band), of which from..to-1 have candidates, and the shift. */
@@ -152,7 +148,7 @@ static void weights_of(const struct work *w, const struct place *s, index_t g, i
     if (w->bias)
         weigh_by_planes(weights, w->bias + plane, w->scale + plane, long_k, rows);
     else
-        weigh(weights, rows * COLUMNS, w->p->bias[0] > 0);
+        weigh(weights, rows * COLUMNS);
     for (index_t i = 0; i < rows * COLUMNS && t + COLUMNS > k; i++)
         if (t + i % COLUMNS >= k)
             weights[i] = splat(0); /* lanes end here */

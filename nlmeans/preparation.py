@@ -17,6 +17,7 @@ from nlmeans.planes import LOG2_E, Block
 from nlmeans.tiling import Cost
 
 _GREATEST_BIAS = {"float32": 1e37, "float64": 1e300}  # finite, and beyond any scaled distance
+_GREATEST_SCALE = 1e30  # beyond, features are scaled instead, to the root of it: float32 ends at 3e38
 _LEAST_STRENGTH = {"float32": 1e-12, "float64": 1e-100}  # of the span: keeps scaled features finite
 
 
@@ -189,8 +190,9 @@ class Prepared:
         root = math.sqrt(LOG2_E / len(levels.offset))
         ratio = noise.corrected_ratio(each[0] * levels.unit)
         bias = min(2 * LOG2_E * ratio * ratio, _GREATEST_BIAS[self.dtype])
-        if self.feature is self.value and len(each) == 1 and not noise.is_map:
-            return value, (root / each[0]) ** 2, bias  # one array for both
+        scale = (root / each[0]) ** 2
+        if self.feature is self.value and len(each) == 1 and not noise.is_map and scale < _GREATEST_SCALE:
+            return value, scale, bias  # one array for both
         factor = to.asarray([root / s for s in each], dtype=self.dtype).reshape(-1, 1, 1, 1)
         if self.feature is self.value:
             feature = value * factor

@@ -1,4 +1,4 @@
-/* Weights -> sums: shift g of the step is d0 + g, its weights w[g * STEP + t]. */
+/* Weights -> sums, some shifts of a step at a time: weights w[g * STEP + t] of shift number g. */
 
 /* Up to three sums of one end of the pairs, and what goes into them: x into a, y into b and c. */
 struct end {
@@ -134,7 +134,7 @@ static struct end end_of(const struct view *totals, const struct view *values, i
                         at(values, y, row, t), totals->row,           values->row};
 }
 
-/* Do all pixels of vectors t .. end - 1 lie inside the plane and vote? */
+/* Do all pixels of vectors t .. end - 1 vote, and lie inside the plane in so far as columns are concerned? */
 static int all_vote(const struct work *w, index_t t, index_t end)
 {
     return !w->holes && w->block.x0 + t >= 0 && w->block.x0 + (LANES - 1) * w->block.k + end <= w->p->W;
@@ -144,6 +144,7 @@ static int all_vote(const struct work *w, index_t t, index_t end)
 static void distribute(const struct work *w, const vec *x, int shifts, int both, index_t rows, struct spot s)
 {
     static void (*const join[2][2][2])(const vec *, int, int, index_t, struct end, struct end) = {
+        /* voted, peak, V > 0 */
         {{join_weight, join_value_and_weight}, {join_weight_and_largest, join_value_weight_and_largest}},
         {{join_value, join_two_values}, {join_vote_and_largest, join_value_vote_and_largest}}};
     const index_t V = w->p->V, peak = V + (w->p->peak != NULL), squares = peak + 1;
@@ -152,8 +153,10 @@ static void distribute(const struct work *w, const vec *x, int shifts, int both,
     end_of(&w->own_totals, &w->own_values, s.row, s.t, a, b, c, y), \
         end_of(&w->totals, &w->values, s.row + s.dy, s.t + s.d, a, b, c, y)
     join[voted][peak > V][V > 0](x, shifts, both, rows, ENDS(0, V, peak, V));
-    for (index_t v = 1; v < V; v += 2)
-        join[1][0][v + 1 < V](x, shifts, both, rows, ENDS(v, least(v + 1, V - 1), V, least(v + 1, V - 1)));
+    for (index_t v = 1, last; v < V; v += 2) {
+        last = least(v + 1, V - 1);
+        (last > v ? join_two_values : join_value)(x, shifts, both, rows, ENDS(v, last, V, last));
+    }
     if (w->p->squares)
         join_squares(x, shifts, both, rows, ENDS(0, squares, V, V));
 }

@@ -45,8 +45,8 @@ INLINE vec at_most(vec a, vec bound) { return a < bound ? a : bound; }
 INLINE vec at_least(vec a, vec bound) { return a > bound ? a : bound; }
 #endif
 
-/* Keeps a value in a register where the compiler would rather load it again and again, or an address where it would rather
- * have one for each row than one that moves on. */
+/* Keeps a value in a register where the compiler would rather load it again and again, or an address that moves from
+ * row to row where it would rather have one for each row. */
 #if defined(__GNUC__) && defined(__x86_64__)
 #define HOLD(x) __asm__("" : "+x"(x))
 #define HOLD_ADDRESS(x) __asm__("" : "+r"(x))
@@ -55,30 +55,30 @@ INLINE vec at_least(vec a, vec bound) { return a > bound ? a : bound; }
 #define HOLD_ADDRESS(x) (void)(x)
 #endif
 
-/* An exponent that exp2_of_minus takes: >= 0, and without AVX-512 <= 126, from where on weights are tiny. */
-INLINE vec bounded(vec s)
+enum { GREATEST_EXPONENT = 126 }; /* from here on weights are tiny */
+
+/* >= 0, and without AVX-512, which needs no bound, <= limit */
+INLINE vec bounded(vec s, vec limit)
 {
     s = at_least(s, splat(0));
 #if LANES != 16
-    s = at_most(s, splat(126));
+    s = at_most(s, limit);
+#else
+    (void)limit;
 #endif
     return s;
 }
 
-/* 2^-s for a bounded s, relative error <= 3e-6; exactly 1 at s = 0; 0 or tiny where s > 126.
- * Minimax polynomials of degree 4 for 2^f, their constant term rounded to 1. */
+/* 2^-s for s in [0, GREATEST_EXPONENT] (AVX-512: s >= 0), relative error <= 3e-6; exactly 1 at s = 0.
+ * A minimax polynomial of degree 4 for 2^f, f in [-1/2, 1/2], its constant term rounded to 1. */
 struct exponential {
     vec magic, c[5];
 };
 
 INLINE struct exponential exponential(void)
 {
-#if LANES == 16 /* for f in [0, 1) */
-    const float c[] = {1, 6.930447225e-1f, 2.412806438e-1f, 5.224204855e-2f, 1.342681139e-2f};
-#else /* for f in [-1/2, 1/2] */
     const float c[] = {1, 6.931241843e-1f, 2.402403817e-1f, 5.590662826e-2f, 9.585382389e-3f};
-#endif
-    struct exponential e = {.magic = splat(12582912)}; /* 1.5 * 2^23: adding it rounds to an integer */
+    struct exponential e = {.magic = splat(12582912)}; /* 1.5 * 2^23: adding it rounds to an integer; without AVX-512 */
     HOLD(e.magic);
     for (int i = 0; i < 5; i++) {
         e.c[i] = splat(c[i]);
@@ -94,7 +94,7 @@ INLINE vec exp2_of_minus(const struct exponential *e, vec s)
     return exp2f(-s);
 #else
 #if LANES == 16
-    vec x = -s, f = (vec)_mm512_reduce_ps((__m512)x, 9); /* x - floor(x) */
+    vec x = -s, z = (vec)_mm512_roundscale_ps((__m512)x, 8), f = x - z;
 #elif LANES == 8 /* rounded apart from z: a shorter chain */
     vec z = e->magic - s, f = (vec)_mm256_round_ps((__m256)s, 8) - s;
 #else
@@ -105,7 +105,7 @@ INLINE vec exp2_of_minus(const struct exponential *e, vec s)
     p = e->c[1] + f * p;
     p = e->c[0] + f * p;
 #if LANES == 16
-    return (vec)_mm512_scalef_ps((__m512)p, (__m512)x); /* p 2^floor(x) */
+    return (vec)_mm512_scalef_ps((__m512)p, (__m512)z); /* p 2^z */
 #else
     typedef int ivec __attribute__((vector_size(4 * LANES)));
     return (vec)((ivec)p + ((ivec)z << 23)); /* the integer goes into the exponent */

@@ -10,14 +10,12 @@
  * would be chains three times as long, and the time is that of the chains */
 INLINE vec add_square(vec sum, const vec *a, const vec *b, index_t channels)
 {
-    vec d = a[0] - b[0], square = d * d;
-    if (channels == 1)
-        return sum + d * d;
-    for (index_t c = 1; c < channels; c++) {
-        d = a[c] - b[c];
+    vec square = channels == 1 ? sum : splat(0);
+    for (index_t c = 0; c < channels; c++) {
+        const vec d = a[c] - b[c];
         square += d * d;
     }
-    return sum + square;
+    return channels == 1 ? square : sum + square;
 }
 
 /* a, b: [outputs - 1 + n][channels], downwards -> sums[row * stride], row < outputs */
@@ -58,8 +56,9 @@ INLINE vec term(const vec *before, const vec *now, index_t margin, index_t o)
 }
 
 /* Windows first .. first + outputs - 1 -> sums[outputs], each begun with `start` and bounded: here that costs nothing,
- * for the time is that of the sums; apart it costs 4 to 7 % */
-INLINE void box_line(const vec *before, const vec *now, index_t first, index_t n, int outputs, vec start, vec *sums)
+ * as the time is that of the sums; apart it costs 4 to 7 % */
+INLINE void box_line(const vec *before, const vec *now, index_t first, index_t n, int outputs, vec start, vec limit,
+                     vec *sums)
 {
     const index_t margin = n - 1, last = first + n - 1;
     vec suffix[8], prefix, common = start;
@@ -68,23 +67,23 @@ INLINE void box_line(const vec *before, const vec *now, index_t first, index_t n
     suffix[outputs - 1] = common;
     for (int o = outputs - 2; o >= 0; o--)
         suffix[o] = suffix[o + 1] + term(before, now, margin, first + o);
-    sums[0] = bounded(suffix[0]);
+    sums[0] = bounded(suffix[0], limit);
     prefix = term(before, now, margin, last + 1);
     for (int o = 1; o < outputs; o++) {
-        sums[o] = bounded(suffix[o] + prefix);
+        sums[o] = bounded(suffix[o] + prefix, limit);
         if (o < outputs - 1)
             prefix += term(before, now, margin, last + o + 1);
     }
 }
 
 INLINE void tap_line(const vec *before, const vec *now, const vec *taps, index_t first, index_t n, int outputs,
-                     vec start, vec *sums)
+                     vec start, vec limit, vec *sums)
 {
     for (index_t i = first; i < first + outputs; i++) {
         vec sum = start + taps[n / 2] * term(before, now, n - 1, i + n / 2);
         for (index_t o = 0; o < n / 2; o++)
             sum += taps[o] * (term(before, now, n - 1, i + o) + term(before, now, n - 1, i + n - 1 - o));
-        *sums++ = bounded(sum);
+        *sums++ = bounded(sum, limit);
     }
 }
 

@@ -65,7 +65,7 @@ INLINE void tap_give(struct shares s, const vec *terms, const vec *taps, index_t
 
 /* Shifts g .. end - 1 of a step.  `sources` 0: taps that differ. */
 INLINE void spread_of(const struct work *w, const struct shares *of, index_t g, index_t end, index_t t, index_t ny,
-                      int sources, index_t planes, int loses)
+                      int sources, index_t planes, int lossy)
 {
     const index_t nx = w->nx, columns = least(COLUMNS, w->block.k + nx - 1 - t);
     for (; g < end; g++) {
@@ -85,7 +85,7 @@ INLINE void spread_of(const struct work *w, const struct shares *of, index_t g, 
                 vec share = weights[i * COLUMNS] * *normaliser;
                 normaliser += s.normaliser_row;
                 HOLD_ADDRESS(normaliser);
-                if (loses) {
+                if (lossy) {
                     share += share * *loss;
                     loss += s.value_row;
                     HOLD_ADDRESS(loss);
@@ -112,27 +112,27 @@ INLINE void spread_of(const struct work *w, const struct shares *of, index_t g, 
     }
 }
 
-#define SPREAD(name, planes, loses)                                                                    \
+#define SPREAD(name, planes, lossy)                                                                    \
     static void name(const struct work *w, const struct shares *of, index_t g, index_t end, index_t t) \
     {                                                                                                  \
         const index_t n = w->ny;                                                                       \
         if (tapped(w))                                                                                 \
-            n == 3   ? spread_of(w, of, g, end, t, 3, 0, planes, loses)                                \
-            : n == 5 ? spread_of(w, of, g, end, t, 5, 0, planes, loses)                                \
-            : n == 7 ? spread_of(w, of, g, end, t, 7, 0, planes, loses)                                \
-            : n == 9 ? spread_of(w, of, g, end, t, 9, 0, planes, loses)                                \
-                     : spread_of(w, of, g, end, t, n, 0, planes, loses);                               \
+            n == 3   ? spread_of(w, of, g, end, t, 3, 0, planes, lossy)                                \
+            : n == 5 ? spread_of(w, of, g, end, t, 5, 0, planes, lossy)                                \
+            : n == 7 ? spread_of(w, of, g, end, t, 7, 0, planes, lossy)                                \
+            : n == 9 ? spread_of(w, of, g, end, t, 9, 0, planes, lossy)                                \
+                     : spread_of(w, of, g, end, t, n, 0, planes, lossy);                               \
         else                                                                                           \
-            n == 1   ? spread_of(w, of, g, end, t, 1, 1, planes, loses)                                \
-            : n == 3 ? spread_of(w, of, g, end, t, 3, 4, planes, loses)                                \
-            : n == 5 ? spread_of(w, of, g, end, t, 5, 4, planes, loses)                                \
-            : n == 7 ? spread_of(w, of, g, end, t, 7, 8, planes, loses)                                \
-                     : spread_of(w, of, g, end, t, n, 8, planes, loses);                               \
+            n == 1   ? spread_of(w, of, g, end, t, 1, 1, planes, lossy)                                \
+            : n == 3 ? spread_of(w, of, g, end, t, 3, 4, planes, lossy)                                \
+            : n == 5 ? spread_of(w, of, g, end, t, 5, 4, planes, lossy)                                \
+            : n == 7 ? spread_of(w, of, g, end, t, 7, 8, planes, lossy)                                \
+                     : spread_of(w, of, g, end, t, n, 8, planes, lossy);                               \
     }
 SPREAD(spread_1, 1, 0)
 SPREAD(spread_1_and_loss, 2, 1)
 SPREAD(spread_3, 3, 0)
-SPREAD(spread_any, of->planes, 1)
+SPREAD(spread_any, of->planes, 1) /* a loss of 0 does no harm */
 
 /* One end of the pairs of a step. */
 struct side {
@@ -162,7 +162,7 @@ static int loses(const struct work *w, struct side s)
 static void spread(const struct work *w, const struct place *s, index_t t, index_t shifts, int back)
 {
     const index_t V = w->p->V, ry = w->p->ry, rx = w->p->rx;
-    const index_t past = t < w->block.k ? 0 : t; /* where lanes have ended weights are 0, and any normaliser will do */
+    const index_t past = t < w->block.k ? 0 : t; /* lanes have ended, weights are 0: any normaliser and loss will do */
     const struct side own = own_side(w, s, t), theirs = their_side(w, s, t, 0);
     const struct side mine = back ? theirs : own, other = back ? own : theirs;
     struct shares of = {
@@ -170,7 +170,7 @@ static void spread(const struct work *w, const struct place *s, index_t t, index
         .loss = at(other.values, V, other.row, other.t - past),
         .value = at(other.values, 0, other.row - ry, other.t - rx),
         .total = at(mine.totals, 0, mine.row - ry, mine.t - rx),
-        .history = w->shares + back * shifts * (w->nx + 1) * ROWS,
+        .history = w->share_history + back * shifts * (w->nx + 1) * ROWS,
         .normaliser_row = mine.values->row,
         .value_row = other.values->row,
         .value_plane = other.values->plane,
@@ -196,7 +196,7 @@ static void sweep_patches(const struct work *w, index_t top, index_t from, index
 {
     const index_t k = w->block.k, n = w->nx;
     struct place s = first_step(w, top, from, to, dy, d, shifts);
-    memset(w->shares, 0, sizeof(vec) * (size_t)((1 + w->half) * shifts * (n + 1) * ROWS));
+    memset(w->share_history, 0, sizeof(vec) * (size_t)((1 + w->half) * shifts * (n + 1) * ROWS));
     memset(w->weights, 0, sizeof(vec) * (size_t)(shifts * STEP)); /* rows without candidates stay so */
     for (index_t t = 0; t < k + n - 1; t += COLUMNS, next_step(w, &s)) {
         if (t < k)

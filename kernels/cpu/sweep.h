@@ -1,4 +1,4 @@
-/* accumulate along x: ROWS rows and up to SHIFTS shifts (dy, d), (dy, d + 1), .. of COLUMNS vectors a step. */
+/* accumulate along x: ROWS rows and all shifts (dy, d), (dy, d + 1), .. of COLUMNS vectors a step. */
 
 /* Where sums go: element (shift, row, column). */
 struct sums {
@@ -9,7 +9,7 @@ struct sums {
 INLINE void columns_of(const struct work *w, const vec *a, const vec *b, index_t channels, index_t n, int outputs,
                        int tapped, index_t count, index_t shifts, struct sums sums)
 {
-    vec few[ROWS + MOST_FIXED - 1], *terms = n <= MOST_FIXED ? few : w->rows;
+    vec few[ROWS + MOST_FIXED - 1], *terms = n <= MOST_FIXED ? few : w->terms;
     for (index_t t = 0; t < count; t++, a += w->deep_query * channels, b += w->deep_key * channels)
         for (index_t g = 0; g < shifts; g++)
             for (index_t i = 0; i < ROWS; i += outputs) {
@@ -23,7 +23,8 @@ INLINE void columns_of(const struct work *w, const vec *a, const vec *b, index_t
 }
 
 /* Sums along y of `count` columns, for some shifts: a, b at the top of the first. */
-INLINE void sum_columns(const struct work *w, const vec *a, const vec *b, index_t count, index_t shifts, struct sums sums)
+INLINE void sum_columns(const struct work *w, const vec *a, const vec *b, index_t count, index_t shifts,
+                        struct sums sums)
 {
     const index_t n = w->ny, C = w->channels;
 #define COLUMNS_OF(channels, n, outputs, tapped) \
@@ -59,13 +60,14 @@ static void sum_step(const struct work *w, const vec *a, const vec *b, index_t s
 INLINE void lines_of(const struct work *w, vec *restrict before, const vec *restrict now, vec *restrict sums,
                      index_t rows, index_t n, int outputs, int tapped)
 {
-    const vec start = splat(w->bias ? 0 : -w->p->bias[0]);
+    /* planes have their say later: weigh_by_planes */
+    const vec start = splat(w->bias ? 0 : -w->p->bias[0]), limit = splat(w->bias ? FLT_MAX : GREATEST_EXPONENT);
     for (index_t row = 0; row < rows; row++, before += stride_of(n - 1), now += COLUMNS, sums += COLUMNS) {
         for (int c = 0; c < COLUMNS; c += outputs)
             if (tapped)
-                tap_line(before, now, w->taps_x, c, n, outputs, start, sums + c);
+                tap_line(before, now, w->taps_x, c, n, outputs, start, limit, sums + c);
             else
-                box_line(before, now, c, n, outputs, start, sums + c);
+                box_line(before, now, c, n, outputs, start, limit, sums + c);
         if (n - 1 > COLUMNS)
             keep(before, now, n - 1);
     }
@@ -103,7 +105,7 @@ static void weigh_by_planes(vec *sums, const vec *bias, const vec *scale, index_
     const struct exponential e = exponential();
     for (index_t row = 0; row < rows; row++, sums += COLUMNS, bias += stride, scale += stride)
         for (int t = 0; t < COLUMNS; t++)
-            sums[t] = exp2_of_minus(&e, bounded(scale[t] * sums[t] - bias[t]));
+            sums[t] = exp2_of_minus(&e, bounded(scale[t] * sums[t] - bias[t], splat(GREATEST_EXPONENT)));
 }
 
 /* Where one sweep is: ROWS rows from `top` (of the band), of which from..to-1 have candidates, and the shift. */
@@ -154,8 +156,8 @@ static void weights_of(const struct work *w, const struct place *s, index_t g, i
             weights[i] = splat(0); /* lanes end here */
 }
 
-/* Weights of one step, for all shifts of the sweep: what is read for each stays in the first cache.  Where that cannot
- * hold a step's features, as they have several channels, each column of them serves some shifts at a time. */
+/* Weights of one step, for all shifts of the sweep.  A column of the features serves some shifts at a time: as many as
+ * can be where several channels are more than the first cache holds (22 % faster), else what was measured fastest. */
 static void weigh_step(const struct work *w, const struct place *s, index_t t, index_t shifts)
 {
     const index_t deep = w->deep_key * w->channels, at_a_time = w->channels > 1 ? SHIFTS : LANES == 16 ? 1 : 3;

@@ -2,13 +2,13 @@
  *
  * A block is LANES * k columns of the plane: lane l of vector t is column x0 + l k + t.  So neighbours along
  * a row are neighbouring vectors, every load is aligned, and no lane ever needs another lane's number.
- * The price is a margin for every lane, (k + margin) / k; k is 64, or in aggregate 128, where the plane is wide enough. */
+ * The price is a margin for every lane, (k + margin) / k; k is 128 where the plane is wide enough. */
 
 struct block {
     index_t x0, k;
 };
 
-/* to whole steps, along x or y */
+_Static_assert(ROWS == COLUMNS, "rows and columns are rounded up alike");
 static index_t rounded_up(index_t n) { return (n + COLUMNS - 1) / COLUMNS * COLUMNS; }
 
 static index_t least(index_t a, index_t b) { return a < b ? a : b; }

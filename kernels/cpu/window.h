@@ -7,12 +7,14 @@
  * Shapes    as in nlm.h; a band of rows in blocks of columns, LANES columns that lie far apart in a vector.
  * Work      a thread has a band; within one plane a weight serves i and j (S(i, j) = S(j, i)).
  * Memory    per thread: the block's features, values and totals, grown by patch and window.
- * Numbers   r = 3, R = 10, 1 channel, AVX2, per 1024^2 pixels of CPU time: accumulate 144 ms, with peak
- *           149 to 170 ms, aggregate 294 ms (AMD EPYC, 2 processors, idle otherwise, fastest of 6, 2026-11-24).
+ * Numbers   r = 3, R = 10, per 1024^2 pixels of CPU time, fastest of 6, AVX2 / AVX-512: accumulate 90 / 90 ms, with
+ *           bias and peak 102 / 90 ms, weights and peak alone 88 / 81 ms, 3 channels 171 / 163 ms; aggregate 167 ms
+ *           (AMD EPYC of family 25, model 17, 2 processors, 2026-11-27).
  * Test      tests/test_cpu_kernel.py, against nlmeans/backends/reference.py
  */
 #include "nlm.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -141,7 +143,7 @@ static void store(const struct work *w, const struct view *view)
     const struct pair *p = w->p;
     for (index_t s = 0; s < w->sums; s++)
         for (index_t r = view->row0; r < view->row0 + view->plane / view->row; r++)
-            if (w->first + r >= w->first - p->above && w->first + r < w->last + p->below)
+            if (r >= -p->above && r < w->last - w->first + p->below)
                 store_row(at(view, s, r, view->t0), w->block, p->W, view->t0, view->row, p->peak && s == p->V + 1,
                           target(w, s, w->first + r));
 }
@@ -189,13 +191,13 @@ static void carve_all(struct work *w, struct arena *a)
     int planes = p->bias_is_plane || p->scale_is_plane;
     w->bias = planes ? carve(a, ROWS * k) : NULL;
     w->scale = planes ? carve(a, ROWS * k) : NULL;
-    w->rows = carve(a, ROWS + w->ny - 1);
+    w->terms = carve(a, ROWS + w->ny - 1);
     w->columns.n = margin;
     w->columns.steps = carve(a, shifts * 2 * STEP);
     w->columns.kept = margin <= COLUMNS ? NULL : carve(a, shifts * ROWS * margin);
     w->weights = carve(a, shifts * STEP);
-    w->map = (int *)carve(a, w->wide + w->nx - 1 + COLUMNS);
-    w->shares = p->normaliser ? carve(a, (1 + w->half) * shifts * (w->nx + 1) * ROWS) : NULL;
+    w->map = (int *)carve(a, w->wide + w->nx);
+    w->share_history = p->normaliser ? carve(a, (1 + w->half) * shifts * (w->nx + 1) * ROWS) : NULL;
     const index_t ry = w->reach_y, rx = w->reach_x;
     const index_t wide = (w->wide + 2 * rx) | 1, narrow = (k + 2 * rx) | 1; /* odd: rows share no lines of a cache */
     const struct view theirs = {NULL, (rows + 2 * ry) * wide, wide, w->dy0 - ry, w->dx0 - rx};
@@ -304,14 +306,13 @@ static void clear_band(const struct work *w)
         memset(target(w, s, w->first), 0, sizeof(float) * (size_t)((w->last - w->first) * w->p->W));
 }
 
-/* Vectors of a block: what fits the second cache; aggregate has longer margins, so more. */
-enum { MOST_VECTORS = 64, MOST_VECTORS_SPREAD = 128, MOST_SHIFTS = 65 };
+/* Vectors of a block: the more, the less is margin; twice as many gain 1 % and take twice the scratch memory. */
+enum { MOST_VECTORS = 128, MOST_SHIFTS = 65 };
 
 /* The band in blocks of columns, and the first rectangle of shifts. */
 static struct work begin(const struct pair *p, index_t first, index_t last)
 {
-    const index_t widest = LANES * (p->normaliser ? MOST_VECTORS_SPREAD : MOST_VECTORS);
-    const index_t blocks = (p->W + widest - 1) / widest;
+    const index_t blocks = (p->W + LANES * MOST_VECTORS - 1) / (LANES * MOST_VECTORS);
     struct work w = {.p = p, .first = first, .last = last, .channels = p->C};
     w.block.k = (p->W + LANES * blocks - 1) / (LANES * blocks);
     w.ny = 2 * p->ry + 1, w.nx = 2 * p->rx + 1;

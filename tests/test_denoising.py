@@ -279,6 +279,21 @@ def test_very_small_and_very_large_numbers_are_as_any_other(scale: float, backen
     np.testing.assert_allclose(result / np.float64(scale), expected, rtol=0, atol=5e-6)
 
 
+def test_the_smallest_numbers_there_are_as_any_other(backend: str) -> None:
+    image = np.random.default_rng(0).integers(0, 60, (12, 10)) * 5e-324 * 60
+    options = {**FIXED, "sigma": 300 * 5e-324}
+    exact = denoise(image, backend="reference", **options)
+    assert np.abs(denoise(image, backend=backend, **options) - exact).max() <= 1e-5 * np.ptp(image)
+
+
+def test_a_map_of_noise_and_little_strength_are_the_same_everywhere(backend: str) -> None:
+    image, sigma = noisy((40, 30)), np.random.default_rng(0).uniform(0.05, 0.15, (40, 30))
+    for aggregate in ("pixel", "patch"):
+        options = {**FIXED, "sigma": sigma, "k": 0.1, "aggregate": aggregate}
+        exact = denoise(image, backend="reference", **options)
+        assert np.abs(denoise(image, backend=backend, **options) - exact).max() <= 5e-6
+
+
 # Tiles, workers, progress
 
 

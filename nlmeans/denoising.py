@@ -65,7 +65,7 @@ def denoise(
     center : {"max", "one", "zero"}
         A pixel's weight for itself: the largest of the others, 1, or 0, but at least 2^-20.
     aggregate : {"patch", "pixel"}
-        Every patch estimates all of its pixels (better, twice the time), or only its centre.
+        Every patch estimates all of its pixels (better, 2.5 times the time), or only its centre.
     guide : array, optional
         What is compared instead of the image; same grid, any number of channels.  Distances,
         `sigma` and `h` then refer to it.

@@ -121,8 +121,7 @@ def _window(
     keys = features.reshape(math.prod(counts), -1)
     itself = np.ravel_multi_index(tuple(i - w.start for i, w in zip(pixel, window, strict=True)), counts)
     here = tuple(i - s.start for i, s in zip(pixel, seen, strict=True))
-    scale = block.scale if isinstance(block.scale, float) else float(block.scale[here])
-    bias = block.bias if isinstance(block.bias, float) else float(block.bias[here])
+    scale, bias = (float(x) for x in block.exponent(here))
     rows = nonlocal_weights(
         keys[itself][None],
         keys,

@@ -33,6 +33,11 @@ class Block:
     scale: float | Array  # makes the patch distance an exponent of 2; or (Z, Y, X), per query pixel
     bias: float | Array  # exponents up to this count as 0: 2 sigma^2 in their unit; or (Z, Y, X)
 
+    def exponent(self, index: Any) -> tuple[Any, Any]:
+        """Scale and bias of a plane or pixel: its part of an array, or the number for all."""
+        scale, bias = (x if isinstance(x, float) else x[index] for x in (self.scale, self.bias))
+        return scale, bias
+
 
 @dataclass(frozen=True)
 class Geometry:
@@ -109,9 +114,9 @@ def _plane_of_patches(block: Block, z: int, geometry: Geometry, backend: Backend
         backend.accumulate(replace(p, value=p.value[:0]), run, peak=geometry.center == "max")
         for p in _pairs(block, z, geometry, xp)
     ]
-    weights, peak = firsts[0].denominator, firsts[0].peak
-    centre = xp.empty_like(weights) if peak is None else peak  # in its place
-    normaliser = weights if len(firsts) == 1 else xp.empty_like(weights)
+    known = firsts[0]  # what is not needed again makes room
+    centre = xp.empty_like(known.denominator) if known.peak is None else known.peak
+    normaliser = known.denominator if len(firsts) == 1 else xp.empty_like(known.denominator)
     for rows in _strips(block, xp):
         centre[rows] = _centre([s.peak for s in firsts], rows, geometry.center, xp)
         total = reduce(xp.add, [s.denominator[rows] for s in firsts], centre[rows])
@@ -155,6 +160,7 @@ def _pairs(block: Block, z: int, geometry: Geometry, xp: Any) -> Iterator[PlaneP
     dtype = block.value.dtype
     down, along = (taps(r, geometry.patch, dtype) for r in geometry.patch_radius[1:])
     query = _stacked(block.feature, z, geometry, xp)
+    scale, bias = block.exponent(z)
     for other in range(max(0, z - reach[0]), min(depth, z + reach[0] + 1)):
         yield PlanePair(
             query=query,
@@ -163,8 +169,8 @@ def _pairs(block: Block, z: int, geometry: Geometry, xp: Any) -> Iterator[PlaneP
             vote=block.vote[other],
             radius=reach[1:],
             taps=(down, along),
-            bias=block.bias if isinstance(block.bias, float) else block.bias[z],
-            scale=block.scale if isinstance(block.scale, float) else block.scale[z],
+            bias=bias,
+            scale=scale,
             own=other == z,
         )
 

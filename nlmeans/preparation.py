@@ -186,7 +186,7 @@ class Prepared:
         """Features, the factor that makes distances exponents of 2, a number or per pixel, and the bias."""
         levels, noise = self.feature_levels, self.noise
         least = _LEAST_STRENGTH[self.dtype] * (levels.span / levels.unit or 1.0)
-        each = [min(max(s / levels.unit, least), 1e150) for s in noise.strengths]
+        each = [min(max(s / levels.unit, least), 1e150) for s in noise.strengths]  # squares fit
         root = math.sqrt(LOG2_E / len(levels.offset))
         ratio = noise.corrected_ratio(each[0] * levels.unit)
         bias = min(2 * LOG2_E * ratio * ratio, _GREATEST_BIAS[self.dtype])

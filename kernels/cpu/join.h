@@ -122,16 +122,11 @@ JOIN(join_two_values, VALUE, VALUE, NONE)
 JOIN(join_value_vote_and_largest, VALUE, VALUE, LARGEST_VOTE)
 JOIN(join_squares, NONE, SQUARE, NONE)
 
-/* Where the pairs of one step begin and end: rows of the band, vector t, shift (dy, d). */
-struct spot {
-    index_t row, dy, t, d;
-};
-
-static struct end end_of(const struct view *totals, const struct view *values, index_t row, index_t t, index_t a,
-                         index_t b, index_t c, index_t y)
+static struct end end_of(struct side s, index_t a, index_t b, index_t c, index_t y)
 {
-    return (struct end){at(totals, a, row, t), at(totals, b, row, t), at(totals, c, row, t), at(values, a, row, t),
-                        at(values, y, row, t), totals->row,           values->row};
+    return (struct end){at(s.totals, a, s.row, s.t), at(s.totals, b, s.row, s.t), at(s.totals, c, s.row, s.t),
+                        at(s.values, a, s.row, s.t), at(s.values, y, s.row, s.t), s.totals->row,
+                        s.values->row};
 }
 
 /* Do all pixels of vectors t .. end - 1 vote, and lie inside the plane in so far as columns are concerned? */
@@ -141,17 +136,16 @@ static int all_vote(const struct work *w, index_t t, index_t end)
 }
 
 /* The weights of some rows go to every sum of the ends: value 0, weight and peak together, more values two by two. */
-static void distribute(const struct work *w, const vec *x, int shifts, int both, index_t rows, struct spot s)
+static void distribute(const struct work *w, const vec *x, int shifts, int both, index_t rows, struct side own,
+                       struct side theirs)
 {
     static void (*const join[2][2][2])(const vec *, int, int, index_t, struct end, struct end) = {
         /* voted, peak, V > 0 */
         {{join_weight, join_value_and_weight}, {join_weight_and_largest, join_value_weight_and_largest}},
         {{join_value, join_two_values}, {join_vote_and_largest, join_value_vote_and_largest}}};
     const index_t V = w->p->V, peak = V + (w->p->peak != NULL), squares = peak + 1;
-    const int voted = !all_vote(w, s.t + least(s.d, 0), s.t + most(0, s.d + shifts - 1) + COLUMNS);
-#define ENDS(a, b, c, y)                                            \
-    end_of(&w->own_totals, &w->own_values, s.row, s.t, a, b, c, y), \
-        end_of(&w->totals, &w->values, s.row + s.dy, s.t + s.d, a, b, c, y)
+    const int voted = !all_vote(w, least(own.t, theirs.t), most(own.t, theirs.t + shifts - 1) + COLUMNS);
+#define ENDS(a, b, c, y) end_of(own, a, b, c, y), end_of(theirs, a, b, c, y)
     join[voted][peak > V][V > 0](x, shifts, both, rows, ENDS(0, V, peak, V));
     for (index_t v = 1, last; v < V; v += 2) {
         last = least(v + 1, V - 1);

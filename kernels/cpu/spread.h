@@ -134,22 +134,6 @@ SPREAD(spread_1_and_loss, 2, 1)
 SPREAD(spread_3, 3, 0)
 SPREAD(spread_any, of->planes, 1) /* a loss of 0 does no harm */
 
-/* One end of the pairs of a step. */
-struct side {
-    const struct view *values, *totals;
-    index_t row, t;
-};
-
-static struct side own_side(const struct work *w, const struct place *s, index_t t)
-{
-    return (struct side){&w->own_values, &w->own_totals, s->top, t};
-}
-
-static struct side their_side(const struct work *w, const struct place *s, index_t t, index_t g)
-{
-    return (struct side){&w->values, &w->totals, s->top + s->dy, t + s->d + g};
-}
-
 /* Where some pixels and all of the patches around them lie inside the plane and vote, the denominator is known: a share
  * counts with every pixel of its patch, so it is the sum of the masses around.  Else it loses what meets no vote. */
 static int loses(const struct work *w, struct side s)
@@ -163,7 +147,7 @@ static void spread(const struct work *w, const struct place *s, index_t t, index
 {
     const index_t V = w->p->V, ry = w->p->ry, rx = w->p->rx;
     const index_t past = t < w->block.k ? 0 : t; /* lanes have ended, weights are 0: any normaliser and loss will do */
-    const struct side own = own_side(w, s, t), theirs = their_side(w, s, t, 0);
+    const struct side own = own_side(w, s->top, t), theirs = their_side(w, s, s->top, t, 0);
     const struct side mine = back ? theirs : own, other = back ? own : theirs;
     struct shares of = {
         .normaliser = at(mine.values, V + 1, mine.row, mine.t - past),
@@ -180,8 +164,8 @@ static void spread(const struct work *w, const struct place *s, index_t t, index
         .other = !back,
     };
     for (index_t g = 0, end; g < shifts; g = end) {
-        const int lost = loses(w, back ? own : their_side(w, s, t, g));
-        for (end = g + 1; end < shifts && lost == loses(w, back ? own : their_side(w, s, t, end));)
+        const int lost = loses(w, back ? own : their_side(w, s, s->top, t, g));
+        for (end = g + 1; end < shifts && lost == loses(w, back ? own : their_side(w, s, s->top, t, end));)
             end++;
         of.planes = V + lost;
         (V == 1            ? lost ? spread_1_and_loss : spread_1

@@ -133,6 +133,17 @@ static void next_step(const struct work *w, struct place *s)
     s->turn = !s->turn;
 }
 
+/* Both ends of the pairs of a step, from some row of the band and shift number g on. */
+static struct side own_side(const struct work *w, index_t row, index_t t)
+{
+    return (struct side){&w->own_values, &w->own_totals, row, t};
+}
+
+static struct side their_side(const struct work *w, const struct place *s, index_t row, index_t t, index_t g)
+{
+    return (struct side){&w->values, &w->totals, row + s->dy, t + s->d + g};
+}
+
 /* Shifts of the next group of a sweep, so that all are about as large. */
 static index_t group(index_t left, index_t most_shifts)
 {
@@ -178,7 +189,7 @@ static void sweep(const struct work *w, index_t top, index_t from, index_t to, i
         for (index_t g = 0, count; g < shifts; g += count) {
             count = group(shifts - g, SHIFTS);
             distribute(w, w->weights + g * STEP + from * COLUMNS, (int)count, w->half, to - from,
-                       (struct spot){top + from, dy, t, d + g});
+                       own_side(w, top + from, t), their_side(w, &s, top + from, t, g));
         }
     }
 }

@@ -230,7 +230,8 @@ static void run_rectangle(const struct work *w)
     if (w->own_values.first != w->values.first)
         load_values(w, &w->own_values, w->own_values.row);
     memset(w->totals.first, 0, sizeof(vec) * (size_t)(w->sums * w->totals.plane));
-    memset(w->own_totals.first, 0, sizeof(vec) * (size_t)(w->sums * w->own_totals.plane));
+    if (w->own_totals.first != w->totals.first)
+        memset(w->own_totals.first, 0, sizeof(vec) * (size_t)(w->sums * w->own_totals.plane));
     void (*run)(const struct work *, index_t, index_t, index_t, index_t, index_t, index_t) =
         p->normaliser ? sweep_patches : sweep;
     for (index_t top = 0; top < band; top += ROWS) {

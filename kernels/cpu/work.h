@@ -65,3 +65,9 @@ struct work {
 };
 
 static int tapped(const struct work *w) { return w->tapped_y || w->tapped_x; }
+
+/* One end of the pairs of a step: its first row of the band and vector. */
+struct side {
+    const struct view *values, *totals;
+    index_t row, t;
+};

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from nlmeans.independence import Independence, measure
+from nlmeans.attention.independence import Independence, measure
 from nlmeans.learned.attention import measure_block, random_block
 
 from .attention_training import Network, Pictures, Schedule, Tensor

@@ -16,7 +16,7 @@ import nlmeans
 from nlmeans import backends
 from nlmeans.backends.contract import Backend, PlanePair, Request, Run
 from nlmeans.errors import BackendUnavailableError, NLMeansError
-from nlmeans.planes import LOG2_E, taps
+from nlmeans.formula import LOG2_E, taps
 
 from .ceilings import device_of, exponential_seconds, plans_of, problem_of, seconds_at_least
 from .count_instructions import Gpu

@@ -1,4 +1,4 @@
-"""Find the table of :mod:`nlmeans.automatic`: the best radii and k for each noise level.
+"""Find the table of :mod:`nlmeans.choosing`: the best radii and k for each noise level.
 
     python -m nlmeans.benchmarks.tune FOLDER [--pictures N] [--out FILE]
 

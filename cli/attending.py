@@ -25,14 +25,14 @@ class Attention:
     radius: tuple[int, ...] | None  # of the window
     kind: str
     details: dict[str, Any]
-    independence: Any  # nlmeans.independence.Independence, or None
+    independence: Any  # nlmeans.attention.independence.Independence, or None
     reason: str = ""  # why nothing could be measured
 
     def rows(self) -> list[dict[str, Any]]:
         """The numbers of each map."""
         import numpy as np
 
-        from nlmeans.attention import are_distributions, entropy
+        from nlmeans.attention.statistics import are_distributions, entropy
 
         found = []
         for share, (y, x) in zip(self.maps, self.queries, strict=True):
@@ -50,7 +50,7 @@ class Attention:
 
     def between(self) -> dict[str, Any] | None:
         """How far the named maps differ: by offset in a window, else by position."""
-        from nlmeans.attention import are_distributions, cosine_distance, jensen_shannon, relative
+        from nlmeans.attention.statistics import are_distributions, cosine_distance, jensen_shannon, relative
 
         if len(self.maps) < 2:
             return None
@@ -69,13 +69,13 @@ def of_filter(job: Any, split: Any, layout: Layout, at: list[tuple[int, int]], c
     """The weights of NL-means, for the pixels (y, x)."""
     import numpy as np
 
+    from nlmeans.attention.independence import measure
     from nlmeans.errors import InvalidValueError
-    from nlmeans.independence import measure
-    from nlmeans.inspection import Votes
+    from nlmeans.methods.pixel_weights import PixelWeights
 
     chosen = job.suggested(split, layout)
     settings = {**job.settings_for(split, layout), **chosen.to_dict()}
-    votes = Votes(split.colour, **settings)
+    votes = PixelWeights(split.colour, **settings)
     maps = np.zeros((len(at), *votes.grid))
     for share, query in zip(maps, at, strict=True):
         window, inside = votes.window(query)

@@ -11,32 +11,32 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from nlmeans.automatic import suggest as suggest
     from nlmeans.block import nonlocal_block as nonlocal_block
+    from nlmeans.choosing import suggest as suggest
     from nlmeans.denoising import denoise as denoise
     from nlmeans.errors import BackendUnavailableError as BackendUnavailableError
     from nlmeans.errors import InvalidTypeError as InvalidTypeError
     from nlmeans.errors import InvalidValueError as InvalidValueError
     from nlmeans.errors import MemoryLimitError as MemoryLimitError
     from nlmeans.errors import NLMeansError as NLMeansError
-    from nlmeans.inspection import weights as weights
-    from nlmeans.noise import estimate_sigma as estimate_sigma
+    from nlmeans.methods.pixel_weights import weights as weights
+    from nlmeans.noise.estimate import estimate_sigma as estimate_sigma
+    from nlmeans.operation.nonlocal_mean import nonlocal_mean as nonlocal_mean
     from nlmeans.parameters import Parameters as Parameters
-    from nlmeans.similarity import nonlocal_mean as nonlocal_mean
 
 _HOME = {
     "denoise": "denoising",
-    "suggest": "automatic",
-    "weights": "inspection",
+    "suggest": "choosing",
+    "weights": "methods.pixel_weights",
     "BackendUnavailableError": "errors",
     "InvalidTypeError": "errors",
     "InvalidValueError": "errors",
     "MemoryLimitError": "errors",
     "NLMeansError": "errors",
-    "estimate_sigma": "noise",
+    "estimate_sigma": "noise.estimate",
     "Parameters": "parameters",
     "nonlocal_block": "block",
-    "nonlocal_mean": "similarity",
+    "nonlocal_mean": "operation.nonlocal_mean",
 }
 __all__ = [*sorted(_HOME), "__version__"]
 

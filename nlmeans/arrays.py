@@ -63,7 +63,7 @@ def check_image(image: Array, name: str = "image") -> None:
         raise InvalidValueError(f"{name} must have at least one element, got shape {tuple(image.shape)}")
 
 
-def enter(array: Array) -> Array:
+def as_numpy_or_cupy(array: Array) -> Array:
     """The same memory as a NumPy or CuPy array: torch tensors are taken over without a copy."""
     if library(array) == "numpy":
         return array.view(sys.modules["numpy"].ndarray)  # a matrix keeps two axes whatever is done to it
@@ -84,7 +84,7 @@ def enter(array: Array) -> Array:
     return cupy.from_dlpack(array)
 
 
-def where_it_is(array: object) -> AbstractContextManager[object]:
+def on_device_of(array: object) -> AbstractContextManager[object]:
     """Work on the array's device and, for torch, on torch's current stream; elsewhere it changes nothing."""
     kind = library(array)
     if kind == "cupy":
@@ -121,7 +121,7 @@ def _as_cupy_stream(cupy: Any, address: int) -> Any:
     return cupy.cuda.ExternalStream(address)  # before CuPy 14
 
 
-def leave(array: Array, like: Array) -> Array:
+def in_library_of(array: Array, like: Array) -> Array:
     """A NumPy or CuPy result in the library of `like`."""
     if library(like) != "torch":
         return array

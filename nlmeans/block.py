@@ -16,7 +16,7 @@ from nlmeans.block_settings import (
     unit,
 )
 from nlmeans.errors import InvalidTypeError, InvalidValueError
-from nlmeans.similarity import nonlocal_mean
+from nlmeans.operation.nonlocal_mean import nonlocal_mean
 from nlmeans.weights_file import Path, opened
 
 _BATCH_NORM_EPSILON = 1e-5

@@ -12,17 +12,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, TypedDict
 
+from nlmeans.arrays import Array
 from nlmeans.errors import InvalidTypeError, InvalidValueError, shown
+from nlmeans.operation.nonlocal_mean import Normalisation
+from nlmeans.operation.similarity import Concatenation, DotProduct, Euclidean, Gaussian, Similarity
 from nlmeans.parameters import integer, number, one_of
-from nlmeans.similarity import (
-    Array,
-    Concatenation,
-    DotProduct,
-    Euclidean,
-    Gaussian,
-    Normalisation,
-    Similarity,
-)
 
 Mode = Literal["gaussian", "embedded_gaussian", "dot_product", "concatenation", "euclidean"]
 MODES = ("gaussian", "embedded_gaussian", "dot_product", "concatenation", "euclidean")

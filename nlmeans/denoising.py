@@ -1,16 +1,16 @@
-"""The front door: check, choose, prepare, run, restore."""
+"""The front door: check, choose, then the method in tiles, restore."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Literal
 
-from nlmeans import backends
-from nlmeans.arrays import Array, where_it_is
-from nlmeans.automatic import settled
-from nlmeans.execution import Progress, Running, in_tiles
-from nlmeans.planes import Geometry
-from nlmeans.preparation import Prepared
+from nlmeans.arrays import Array, on_device_of
+from nlmeans.choosing import Chosen, choose
+from nlmeans.inputs import Inputs, check
+from nlmeans.methods.nlmeans import NLMeans
+from nlmeans.parameters import settings_among
+from nlmeans.running import Progress, Running, in_tiles
 
 
 def denoise(
@@ -57,7 +57,7 @@ def denoise(
     patch_radius, search_radius : int or tuple of int, optional
         Radii of the compared patches and of the window in which they are sought, one number or one
         per grid axis; sizes are ``2 r + 1``.  ``search_radius="image"`` searches everywhere, at a
-        cost of pixels squared.  Default: from the table by sigma / span.
+        cost of pixels squared.  Default: from the table by sigma / data range.
     channel_axis : int, optional
         The axis of colours or other channels.  They are compared jointly.  Default: no such axis.
     patch : {"box", "gaussian"}
@@ -131,30 +131,30 @@ def denoise(
     >>> bool(np.std(result - clean) < 0.25 * np.std(noisy - clean))
     True
     """
+    settings = settings_among(locals())  # by their names, so that each is spelled once
+    with on_device_of(image):
+        inputs = check(image, settings)
+        chosen = choose(inputs, settings)
+        return apply(chosen, inputs, backend, workers, progress, memory_limit)
+
+
+def apply(
+    chosen: Chosen,
+    inputs: Inputs,
+    backend: str = "auto",
+    workers: int | None = None,
+    progress: Progress | None = None,
+    memory_limit: int | None = None,
+) -> Array:
+    """What was chosen, done to inputs: those it was chosen for, or others of the same kind.
+
+    Others (the next frame, a chunk) have the same type and channels.  A sigma map fits its own grid only.
+    """
+    method = NLMeans.of(chosen, inputs, backend)
     running = Running.checked(workers, progress, memory_limit)
-    with where_it_is(image):
-        inputs, parameters, noise = settled(
-            image,
-            sigma=sigma,
-            h=h,
-            k=k,
-            patch_radius=patch_radius,
-            search_radius=search_radius,
-            channel_axis=channel_axis,
-            patch=patch,
-            center=center,
-            aggregate=aggregate,
-            guide=guide,
-            guide_sigma=guide_sigma,
-            mask=mask,
-            nan=nan,
-        )
-        engine = backends.choose(backend, inputs.request)
-        if noise.changes_nothing or inputs.nothing_valid:
-            result = inputs.value.copy()
-        else:
-            geometry = Geometry.of(parameters, inputs.grid)
-            prepared = Prepared.of(inputs, noise, geometry.patch_radius, engine.works_in(inputs.dtype))
-            result = in_tiles(prepared, geometry, engine, running)
+    if chosen.noise.changes_nothing or inputs.value_ends is None:
+        result = inputs.value.copy()
         running.finish()
-        return inputs.restored(result)
+    else:
+        result = in_tiles(inputs, method, running)
+    return inputs.restored(result)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
+
 
 def shown(value: object) -> str:
     """A value for a message: on one line, not long, whatever it is."""
@@ -30,3 +33,14 @@ class BackendUnavailableError(NLMeansError, RuntimeError):
 
 class MemoryLimitError(NLMeansError, MemoryError):
     """The work does not fit the memory limit; the message names what would."""
+
+
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """A warning that names the line outside of this package from which the call came."""
+    level = 1
+    try:
+        while sys._getframe(level).f_globals.get("__name__", "").partition(".")[0] == "nlmeans":
+            level += 1
+    except ValueError:  # the package itself is the program
+        level = 1
+    warnings.warn(message, category, stacklevel=level + 1)

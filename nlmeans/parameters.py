@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, cast
 
 from nlmeans.errors import InvalidTypeError, InvalidValueError, shown
 
@@ -19,6 +19,36 @@ CENTERS = ("max", "one", "zero")
 AGGREGATES = ("patch", "pixel")
 MAX_PATCH_RADIUS = 255  # patches are padded by reflection: larger ones would cost memory, not help
 MAX_SEARCH_RADIUS = 2**31 - 1  # cut at the picture's edge anyway
+
+
+class Settings(TypedDict, total=False):
+    """The parameters of `denoise` that say what is computed; other functions take them too."""
+
+    sigma: Any
+    h: float | None
+    k: float | None
+    patch_radius: int | tuple[int, ...] | None
+    search_radius: int | tuple[int, ...] | Literal["image"] | None
+    channel_axis: int | None
+    patch: str
+    center: str
+    aggregate: str
+    guide: Any
+    guide_sigma: float | None
+    mask: Any
+    nan: str
+
+
+def settings_among(given: Mapping[str, Any]) -> Settings:
+    """Those of the parameters of a call that are settings."""
+    return cast(Settings, {name: given[name] for name in Settings.__annotations__ if name in given})
+
+
+def check_names(settings: Settings) -> None:
+    """Refuse a keyword that is no setting, as Python does."""
+    for name in settings:
+        if name not in Settings.__annotations__:
+            raise TypeError(f"got an unexpected keyword argument {name!r}")
 
 
 @dataclass(frozen=True)

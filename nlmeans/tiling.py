@@ -7,34 +7,45 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
+from nlmeans.arrays import Array
 from nlmeans.errors import MemoryLimitError
 
 SMALLEST = 64  # rows or columns of a tile: below this the halo is most of the work
 
 
 @dataclass(frozen=True)
-class Tile:
-    """The pixels a tile answers for (`core`), what it must see (`block`), and core within block."""
+class Cut:
+    """Where a tile lies: the pixels it answers for, those it must see, and the first within the second."""
 
     core: tuple[slice, ...]
-    block: tuple[slice, ...]
+    seen: tuple[slice, ...]
     inner: tuple[slice, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Tile:
+    """What a method sees of a cut: channels first, then (Z, Y, X), near [-1, 1]; see `Levels.down`."""
+
+    value: Array  # (V, Z, Y, X) what is averaged; 0 where not valid
+    feature: Array  # (C, Z, Y, X) what is compared, holes filled; `value` itself where it is the same
+    vote: Array  # (Z, Y, X) 1 where a pixel is valid, else 0
+    sigma: Array | None  # (Z, Y, X) of a sigma map, in the units of the image
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Bytes of one pixel: kept for the whole block, and for the one plane that is worked on."""
+    """Bytes of one pixel: kept for the whole tile, and for the one plane that is worked on."""
 
-    block: int
+    tile: int
     plane: int
 
     def of(self, shape: Sequence[int]) -> int:
-        """Bytes of a block of this (Z, Y, X) shape."""
-        return self.block * math.prod(shape) + self.plane * math.prod(shape[1:])
+        """Bytes of a tile of this (Z, Y, X) shape."""
+        return self.tile * math.prod(shape) + self.plane * math.prod(shape[1:])
 
 
-def plan(shape: tuple[int, ...], halo: tuple[int, ...], cost: Cost, limit: int) -> list[Tile]:
-    """Tiles covering a (Z, Y, X) grid, each of whose blocks costs at most `limit` bytes.
+def plan(shape: tuple[int, ...], halo: tuple[int, ...], cost: Cost, limit: int) -> list[Cut]:
+    """Cuts covering a (Z, Y, X) grid, each of whose tiles costs at most `limit` bytes.
 
     Planes are separated first (their halo is only read), then rows, then columns.
 
@@ -57,7 +68,7 @@ def plan(shape: tuple[int, ...], halo: tuple[int, ...], cost: Cost, limit: int) 
             )
         core[axis] = math.ceil(core[axis] / 2)
     cuts = [range(0, n, c) for n, c in zip(shape, core, strict=True)]
-    return [_tile(start, core, shape, halo) for start in product(*cuts)]
+    return [_cut(start, core, shape, halo) for start in product(*cuts)]
 
 
 def _longest(core: list[int]) -> int | None:
@@ -68,12 +79,12 @@ def _longest(core: list[int]) -> int | None:
     return axis if core[axis] > SMALLEST else None
 
 
-def _tile(start: tuple[int, ...], core: Sequence[int], shape: tuple[int, ...], halo: tuple[int, ...]) -> Tile:
+def _cut(start: tuple[int, ...], core: Sequence[int], shape: tuple[int, ...], halo: tuple[int, ...]) -> Cut:
     stop = [min(n, a + c) for n, a, c in zip(shape, start, core, strict=True)]
     low = [max(0, a - h) for a, h in zip(start, halo, strict=True)]
     high = [min(n, b + h) for n, b, h in zip(shape, stop, halo, strict=True)]
-    return Tile(
+    return Cut(
         core=tuple(map(slice, start, stop)),
-        block=tuple(map(slice, low, high)),
+        seen=tuple(map(slice, low, high)),
         inner=tuple(slice(a - m, b - m) for a, b, m in zip(start, stop, low, strict=True)),
     )

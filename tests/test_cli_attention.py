@@ -11,7 +11,7 @@ import pytest
 from nlmeans.cli import attending, views
 
 import nlmeans
-from nlmeans.independence import measure
+from nlmeans.attention.independence import measure
 
 from .faults import files
 from .faults.streams import Ran

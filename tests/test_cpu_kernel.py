@@ -15,7 +15,7 @@ import pytest
 
 from nlmeans.backends import cpu, reference
 from nlmeans.backends.contract import PlanePair, Request, Run
-from nlmeans.planes import taps
+from nlmeans.formula import taps
 
 pytestmark = pytest.mark.skipif(
     cpu.can_run(Request("numpy", "float32", 64, 1)) is not None, reason="the extension is not built"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import nlmeans
-from nlmeans import MemoryLimitError, backends, execution
+from nlmeans import MemoryLimitError, backends, running
 from nlmeans.backends import cuda, cuda_memory, cuda_plan
 from nlmeans.backends.contract import PlanePair, Run, Sums
 from nlmeans.backends.cuda_shape import Device, Shape
@@ -76,8 +76,8 @@ def denoised(image: Any, backend: str = "cuda", **options: Any) -> Any:
 def tiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything is large: copies beside the work, in several tiles."""
     monkeypatch.setattr(cuda_memory, "_SMALL", 0)
-    monkeypatch.setattr(execution, "WORTH_OVERLAP", 1)
-    monkeypatch.setattr(execution, "_ROWS_A_HALO", 1)
+    monkeypatch.setattr(running, "WORTH_OVERLAP", 1)
+    monkeypatch.setattr(running, "_ROWS_A_HALO", 1)
     monkeypatch.setattr("nlmeans.tiling.SMALLEST", 4)
 
 
@@ -151,7 +151,7 @@ def test_masks_guides_and_sigma_maps_go_up_with_their_tiles(
 def test_a_large_window_is_not_cut_in_tiles_for_the_sake_of_overlap(
     fake: FakeCuPy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(execution, "WORTH_OVERLAP", 1)
+    monkeypatch.setattr(running, "WORTH_OVERLAP", 1)
     denoised(noisy((24, 24)), search_radius="image", aggregate="pixel")
     assert [what for what, _, _ in fake.log].count("kernel") == 1
 
@@ -256,8 +256,8 @@ def test_only_cudas_error_for_memory_is_taken_for_it(
     monkeypatch.setattr("nlmeans.tiling.SMALLEST", 4)
     kernel, failures = cuda.aggregate, [fake.cuda.driver.CUDADriverError(status)]
     added: list[float] = []
-    add = execution.Running._add
-    monkeypatch.setattr(execution.Running, "_add", lambda self, part: (added.append(part), add(self, part)))
+    add = running.Running._add
+    monkeypatch.setattr(running.Running, "_add", lambda self, part: (added.append(part), add(self, part)))
 
     def failing(*given: Any, **named: Any) -> Any:
         if failures:
@@ -296,16 +296,16 @@ def test_the_device_is_asked_for_its_memory_only_when_that_matters(
     fake: FakeCuPy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
-    plan = execution.tiling.plan
+    plan = running.tiling.plan
 
     def planned(*given: Any) -> Any:
         asked.append(given[-1])
         return plan(*given)
 
-    monkeypatch.setattr(execution.tiling, "plan", planned)
+    monkeypatch.setattr(running.tiling, "plan", planned)
     denoised(noisy())
     assert ("memory?", "", 0) not in fake.log
-    monkeypatch.setattr(execution, "MEMORY_LIMIT", 1000)
+    monkeypatch.setattr(running, "MEMORY_LIMIT", 1000)
     denoised(noisy())
     assert ("memory?", "", 0) in fake.log
     denoised(noisy(), memory_limit=123_456)

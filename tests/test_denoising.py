@@ -20,11 +20,11 @@ from nlmeans import (
     MemoryLimitError,
     Parameters,
     denoise,
-    execution,
+    running,
     tiling,
     weights,
 )
-from nlmeans.planes import Geometry
+from nlmeans.methods.nlmeans import Geometry
 
 from .conftest import assert_close
 
@@ -423,7 +423,7 @@ def test_the_shares_of_the_work_make_the_whole(
     shape: tuple[int, ...], aggregate: str, monkeypatch: pytest.MonkeyPatch, backend: str
 ) -> None:
     shares: list[float] = []
-    monkeypatch.setattr(execution.Running, "_add", lambda self, share: shares.append(share))
+    monkeypatch.setattr(running.Running, "_add", lambda self, share: shares.append(share))
     image = noisy(shape).astype(np.float32)
     options = {**FIXED, "aggregate": aggregate, "backend": backend, "search_radius": 1}
     for limit in (None, 2**18):
@@ -628,7 +628,6 @@ class Apart:
 def test_what_goes_to_a_device_in_parts_is_only_what_parts_at_little_cost(
     shape: tuple[int, ...], search_radius: Any, tiles: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from nlmeans import execution
     from nlmeans.backends import reference
 
     flat = isinstance(search_radius, tuple)
@@ -644,6 +643,6 @@ def test_what_goes_to_a_device_in_parts_is_only_what_parts_at_little_cost(
     exact = denoise(image, **options)
     device = Apart()
     monkeypatch.setattr(reference, "memory", lambda: device, raising=False)
-    monkeypatch.setattr(execution, "WORTH_OVERLAP", 1)
+    monkeypatch.setattr(running, "WORTH_OVERLAP", 1)
     np.testing.assert_allclose(denoise(image, **options), exact, atol=1e-9)
     assert device.tiles == tiles

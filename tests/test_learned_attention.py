@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import nlmeans
-from nlmeans.attention import (
+from nlmeans.attention.independence import Independence, chosen_queries, measure, measured
+from nlmeans.attention.statistics import (
     cosine_distance,
     entropy,
     jensen_shannon,
@@ -17,7 +18,6 @@ from nlmeans.attention import (
     self_weight,
 )
 from nlmeans.errors import InvalidTypeError, InvalidValueError, MemoryLimitError
-from nlmeans.independence import Independence, chosen_queries, measure, measured
 
 RANDOM = np.random.default_rng(0)
 
@@ -143,7 +143,7 @@ def test_the_measurement_in_chunks_is_that_of_all_rows(monkeypatch):
         asked.append(len(queries))
         return rows[queries[:, 0]]
 
-    monkeypatch.setattr("nlmeans.independence.CHUNK", 7 * 8 * 25)
+    monkeypatch.setattr("nlmeans.attention.independence.CHUNK", 7 * 8 * 25)
     found = measured(rows_of, at, x, y, own=lambda r, q: r[np.arange(len(q)), q[:, 0] % 25], keys=25)
     assert max(asked[:-1]) == 7  # the last are those for pairs
     assert found.attention == pytest.approx(cosine_distance(rows), rel=1e-12)

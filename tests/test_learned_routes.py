@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from nlmeans import nonlocal_mean
-from nlmeans.similarity import Concatenation, DotProduct, Euclidean, Gaussian, Task
+from nlmeans.operation.nonlocal_mean import Task
+from nlmeans.operation.similarity import Concatenation, DotProduct, Euclidean, Gaussian
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 torch = pytest.importorskip("torch")

@@ -13,7 +13,7 @@ import pytest
 
 import nlmeans
 from nlmeans import nonlocal_mean
-from nlmeans.similarity import Concatenation, DotProduct, Euclidean, Gaussian
+from nlmeans.operation.similarity import Concatenation, DotProduct, Euclidean, Gaussian
 
 RNG = np.random.default_rng(20)
 WEIGHT = RNG.normal(size=6)
@@ -29,7 +29,7 @@ SIMILARITIES = {
 LIBRARIES = ["numpy", "array_api_strict", "torch"]
 
 
-def by_loops(query, key, value, f, *, softmax, window=None, center=None, vote=None):
+def by_loops(query, key, value, f, *, softmax, window=None, center=None, mask=None):
     """The definition, one position at a time."""
     grid = query.shape[:-1]
     result = np.zeros((*grid, value.shape[-1]))
@@ -37,7 +37,7 @@ def by_loops(query, key, value, f, *, softmax, window=None, center=None, vote=No
         f_of = {}
         for j in np.ndindex(*key.shape[:-1]):
             near = window is None or all(abs(a - b) <= r for a, b, r in zip(i, j, window, strict=True))
-            if near and (vote is None or vote[j]):
+            if near and (mask is None or mask[j]):
                 f_of[j] = f(query[i], key[j])
         if center is not None and i in f_of:
             others = max((w for j, w in f_of.items() if j != i), default=0.0)
@@ -64,18 +64,18 @@ def test_a_window_matches_the_loops(name, xp_name, grid, window):
     xp = library(xp_name)
     similarity, f = SIMILARITIES[name]
     query, key, value = (RNG.normal(size=(*grid, d)) for d in (3, 3, 2))
-    vote = RNG.random(grid) > 0.3
+    mask = RNG.random(grid) > 0.3
     for normalisation in ("softmax", "count") if similarity.exponential else ("count",):
         got = nonlocal_mean(
             *(xp.asarray(a) for a in (query, key, value)),
             similarity=moved(similarity, xp),
             normalisation=normalisation,
             window=window,
-            vote=xp.asarray(vote),
+            mask=xp.asarray(mask),
             memory_limit=2000,
         )
         expected = by_loops(
-            query, key, value, f, softmax=normalisation == "softmax", window=window, vote=vote
+            query, key, value, f, softmax=normalisation == "softmax", window=window, mask=mask
         )
         np.testing.assert_allclose(np.asarray(got), expected, rtol=1e-12, atol=1e-12)
 
@@ -86,14 +86,14 @@ def test_the_whole_grid_matches_the_loops(name, xp_name):
     xp = library(xp_name)
     similarity, f = SIMILARITIES[name]
     query, key, value = RNG.normal(size=(9, 3)), RNG.normal(size=(6, 3)), RNG.normal(size=(6, 2))
-    vote = np.array([1, 1, 0, 1, 0, 1], dtype=bool)
+    mask = np.array([1, 1, 0, 1, 0, 1], dtype=bool)
     got = nonlocal_mean(
         *(xp.asarray(a) for a in (query, key, value)),
         similarity=moved(similarity, xp),
-        vote=xp.asarray(vote),
+        mask=xp.asarray(mask),
         memory_limit=500,
     )
-    expected = by_loops(query, key, value, f, softmax=similarity.exponential, vote=vote)
+    expected = by_loops(query, key, value, f, softmax=similarity.exponential, mask=mask)
     np.testing.assert_allclose(np.asarray(got), expected, rtol=1e-12, atol=1e-12)
 
 
@@ -131,10 +131,10 @@ def test_h_and_sigma_may_be_maps_of_the_query_grid():
 
 def test_leading_axes_are_a_batch():
     x = RNG.normal(size=(2, 3, 4, 5, 2))
-    vote = RNG.random((2, 3, 4, 5)) > 0.5
-    got = nonlocal_mean(x, x, x, window=(1, 1), vote=vote)
+    mask = RNG.random((2, 3, 4, 5)) > 0.5
+    got = nonlocal_mean(x, x, x, window=(1, 1), mask=mask)
     for b in itertools.product(range(2), range(3)):
-        np.testing.assert_array_equal(got[b], nonlocal_mean(x[b], x[b], x[b], window=(1, 1), vote=vote[b]))
+        np.testing.assert_array_equal(got[b], nonlocal_mean(x[b], x[b], x[b], window=(1, 1), mask=mask[b]))
 
 
 @pytest.mark.parametrize("xp_name", LIBRARIES)
@@ -165,11 +165,11 @@ def test_far_keys_still_give_the_nearest_value():
 
 def test_a_position_without_candidates_gives_zero():
     x = RNG.normal(size=(3, 2))
-    vote = np.array([0, 0, 0])
+    mask = np.array([0, 0, 0])
     for similarity in ("euclidean", "dot_product"):
-        np.testing.assert_array_equal(nonlocal_mean(x, x, x, similarity=similarity, vote=vote), 0)
+        np.testing.assert_array_equal(nonlocal_mean(x, x, x, similarity=similarity, mask=mask), 0)
         np.testing.assert_array_equal(
-            nonlocal_mean(x, x, x, similarity=similarity, vote=vote, window=(1,)), 0
+            nonlocal_mean(x, x, x, similarity=similarity, mask=mask, window=(1,)), 0
         )
 
 
@@ -197,7 +197,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
 
 
 def test_the_core_imports_no_array_library():
-    code = "import sys, nlmeans.similarity; print(sorted({'numpy', 'torch', 'cupy'} & set(sys.modules)))"
+    code = "import sys, nlmeans.operation; print(sorted({'numpy', 'torch', 'cupy'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
@@ -218,7 +218,7 @@ X = np.zeros((4, 5, 2))
         ({"window": (1, -1)}, "integers >= 0"),
         ({"window": (1, True)}, "integers >= 0"),
         ({"window": (1, 1, 1)}, "3 grid axes"),
-        ({"window": (1, 1), "vote": np.ones((5, 4))}, "vote must have the grid"),
+        ({"window": (1, 1), "mask": np.ones((5, 4))}, "mask must have the grid"),
         ({"window": (1, 1), "key": np.zeros((4, 5, 3))}, "same number of features"),
         ({"window": (1, 1), "value": np.zeros((5, 4, 2))}, "share their leading and grid axes"),
         ({"query": [[1.0]]}, "arrays of one library"),
@@ -234,7 +234,16 @@ def test_bad_arguments_are_refused_with_a_reason(arguments, message):
 
 
 @pytest.mark.parametrize(
-    "module", ["similarity", "parameters", "denoising", "inspection", "automatic", "noise", "compat"]
+    "module",
+    [
+        "operation.nonlocal_mean",
+        "parameters",
+        "denoising",
+        "methods.pixel_weights",
+        "choosing",
+        "noise.estimate",
+        "compat",
+    ],
 )
 def test_examples_in_docstrings_hold(module):
     import doctest
@@ -242,3 +251,30 @@ def test_examples_in_docstrings_hold(module):
     found = doctest.testmod(importlib.import_module(f"nlmeans.{module}"))
     assert found.attempted > 0
     assert found.failed == 0
+
+
+def test_the_old_name_of_the_mask_still_works_and_says_so():
+    x = np.linspace(0.0, 1.0, 7)[:, None]
+    valid = np.array([1, 0, 1, 1, 0, 1, 1])
+    with pytest.warns(DeprecationWarning, match="vote is called mask") as caught:
+        old = nonlocal_mean(x, x, x, vote=valid)
+    assert caught[0].filename == __file__
+    np.testing.assert_array_equal(old, nonlocal_mean(x, x, x, mask=valid))
+    with pytest.raises(nlmeans.InvalidValueError, match="old name"):
+        nonlocal_mean(x, x, x, vote=valid, mask=valid)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "name"),
+    [
+        ("nlmeans.similarity", "nlmeans.operation", "Euclidean"),
+        ("nlmeans.independence", "nlmeans.attention.independence", "measure"),
+        ("nlmeans.attention", "nlmeans.attention.statistics", "entropy"),
+    ],
+)
+def test_old_places_still_lead_to_the_new_ones_and_say_so(old, new, name):
+    if old != "nlmeans.attention":  # a package, which says so for each name
+        sys.modules.pop(old, None)
+    with pytest.warns(DeprecationWarning, match="now"):
+        found = getattr(importlib.import_module(old), name)
+    assert found is getattr(importlib.import_module(new), name)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from importlib import import_module
 from typing import cast
 
 from nlmeans.backends.contract import Backend, Request
-from nlmeans.errors import BackendUnavailableError
+from nlmeans.errors import BackendUnavailableError, warn
 from nlmeans.parameters import one_of
 
 NAMES = ("cuda", "cpu", "reference")  # fastest first
@@ -56,8 +55,6 @@ def choose(name: str, request: Request) -> Backend:
 
 
 def _warn_slow(reasons: list[str]) -> None:
-    warnings.warn(
-        "the reference backend is used, about 50 times slower than cpu. " + " ".join(reasons),
-        RuntimeWarning,
-        stacklevel=4,
+    warn(
+        "the reference backend is used, about 50 times slower than cpu. " + " ".join(reasons), RuntimeWarning
     )

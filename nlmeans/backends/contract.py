@@ -57,7 +57,12 @@ class Run:
     """How to work, never what: no field changes a result beyond rounding."""
 
     workers: int = 1
-    tick: Callable[[float], None] | None = None  # share of this call done since the last; may raise
+    tick: Callable[[float], None] | None = None  # fraction of this call done since the last; may raise
+
+    def part(self, fraction: float) -> Run:
+        """The run of a call that is this fraction of the work."""
+        tick = self.tick
+        return Run(self.workers, None if tick is None else lambda done: tick(fraction * done))
 
 
 class Backend(Protocol):
@@ -71,6 +76,9 @@ class Backend(Protocol):
 
     def namespace(self) -> Any:
         """The array library whose arrays it takes: ``numpy`` or ``cupy``."""
+
+    def memory(self) -> DeviceMemory | None:
+        """What a backend with memory of its own knows of it; None where arrays are in the processor's."""
 
     def accumulate(self, pair: PlanePair, run: Run, *, peak: bool = False, squares: bool = False) -> Sums:
         """Sums over the search window, without the pixel itself when ``pair.own``."""

@@ -57,6 +57,11 @@ def namespace() -> Any:
     return np
 
 
+def memory() -> None:
+    """None: it works in the processor's memory."""
+    return None
+
+
 def isa() -> str:
     """The instruction set in use: the best, or the one that NLMEANS_ISA names."""
     runs = _kernel.isas()

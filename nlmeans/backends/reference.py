@@ -1,7 +1,7 @@
 """The window kernel in plain NumPy: the specification that every other backend must match.
 
-The contract and its formulas are in :mod:`nlmeans.backends.contract`, the weight in
-:mod:`nlmeans.similarity`; names and order of steps are those of ``kernels/cpu`` and ``kernels/cuda``.
+The contract is in :mod:`nlmeans.backends.contract`, the formulas are in :mod:`nlmeans.formula`; names
+and order of steps are those of ``kernels/cpu`` and ``kernels/cuda``.
 Works in the floating type of the planes, float32 or float64.  Time O(H W (2R+1)^2 (C + r)), extra
 memory about eight planes.
 """
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from nlmeans.backends.contract import Array, PlanePair, Request, Run, Sums
-from nlmeans.similarity import euclidean, shifts
+from nlmeans.formula import patch_sum, shifts, weight
 
 Region = tuple[slice, ...]
 
@@ -34,6 +34,11 @@ def works_in(dtype: str) -> str:
 def namespace() -> Any:
     """NumPy."""
     return np
+
+
+def memory() -> None:
+    """None: it works in the processor's memory."""
+    return None
 
 
 def accumulate(pair: PlanePair, run: Run, *, peak: bool = False, squares: bool = False) -> Sums:
@@ -74,10 +79,10 @@ def _weights(pair: PlanePair, run: Run) -> Iterator[tuple[Region, Region, Array]
         i, j = _overlap(pair.vote.shape, shift)
         if not (pair.own and shift == (0, 0)) and pair.vote[i].size:
             difference = query[:, *_with_margin(i, ry, rx)] - key[:, *_with_margin(j, ry, rx)]
-            distance = _patch_sum((difference**2).sum(axis=0), pair.taps)
+            distance = patch_sum((difference**2).sum(axis=0), pair.taps)
             each: tuple[Any, Any] = (pair.bias, pair.scale)
             bias, scale = (x[i] if np.ndim(x) else x for x in each)
-            yield i, j, np.exp2(euclidean(scale * distance, bias, np)) * pair.vote[j]
+            yield i, j, weight(distance, scale, bias, np) * pair.vote[j]
         if run.tick is not None:
             run.tick(1 / len(offsets))
 
@@ -95,18 +100,10 @@ def _with_margin(region: Region, ry: int, rx: int) -> Region:
     return slice(y.start, y.stop + 2 * ry), slice(x.start, x.stop + 2 * rx)
 
 
-def _patch_sum(plane: Array, taps: tuple[Array, Array]) -> Array:
-    """Sum over the patch of each pixel, weighted by the taps; the plane brings its margin."""
-    down, along = taps
-    height, width = plane.shape[0] - len(down) + 1, plane.shape[1] - len(along) + 1
-    plane = sum(a * plane[o : o + height] for o, a in enumerate(down))
-    return sum(a * plane[:, o : o + width] for o, a in enumerate(along))
-
-
 def _spread(p: Array, pair: PlanePair) -> Array:
     """B(x) = sum_o a(o) p(x - o) over patch centres inside the plane; the taps are symmetric."""
     ry, rx = pair.patch_radius
-    return _patch_sum(np.pad(p, ((ry, ry), (rx, rx))), pair.taps)
+    return patch_sum(np.pad(p, ((ry, ry), (rx, rx))), pair.taps)
 
 
 def _zeros(pair: PlanePair) -> Sums:

@@ -22,7 +22,8 @@ import math
 from nlmeans.errors import MemoryLimitError
 from nlmeans.learned.whole import CHUNK, Tensor, route
 from nlmeans.learned.windows import windowed
-from nlmeans.similarity import Concatenation, Task
+from nlmeans.operation.nonlocal_mean import Task
+from nlmeans.operation.similarity import Concatenation
 
 MEMORY_LIMIT = 2**32  # bytes of everything that is alive at once
 

@@ -1,6 +1,6 @@
 """Attention of a learned block: rows for named queries, GCNet's measurement, and the random block to compare.
 
-The measurement is that of :mod:`nlmeans.independence`, which takes NL-means itself too.
+The measurement is that of :mod:`nlmeans.attention.independence`, which takes NL-means itself too.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from nlmeans.attention import Floats, relative
-from nlmeans.attention import self_weight as own_weight
+from nlmeans.attention.independence import Independence, Queries, chosen_queries, measured
+from nlmeans.attention.statistics import Floats, relative
+from nlmeans.attention.statistics import self_weight as own_weight
 from nlmeans.block_settings import BlockSettings, plain_names
 from nlmeans.errors import InvalidTypeError, InvalidValueError
-from nlmeans.independence import Independence, Queries, chosen_queries, measured
 from nlmeans.learned.block import NonLocal1d, NonLocal2d, NonLocal3d, NonLocalBlock
 from nlmeans.learned.files import load_weights
 from nlmeans.learned.whole import Tensor

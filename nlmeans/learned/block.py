@@ -25,8 +25,9 @@ from nlmeans.learned.classical import classical
 from nlmeans.learned.projection import Output, Projection, saturated
 from nlmeans.learned.rows import all_rows, check_rows, named_rows
 from nlmeans.learned.whole import Tensor
+from nlmeans.operation.nonlocal_mean import Task
+from nlmeans.operation.similarity import Euclidean
 from nlmeans.parameters import Parameters, integer, number
-from nlmeans.similarity import Euclidean, Task
 
 Norm = Callable[[int], nn.Module]
 

@@ -11,10 +11,12 @@ from array_api_compat import torch as xp
 from torch.nn.functional import pad
 
 from nlmeans.errors import InvalidValueError
-from nlmeans.learned.patches import patch_sum, patch_weights, reflected
+from nlmeans.formula import log_weight, patch_sum, shifts
+from nlmeans.learned.patches import patch_weights, reflected
 from nlmeans.learned.whole import CHUNK, Tensor, recomputed
+from nlmeans.operation.nonlocal_mean import Task, divided, normalised
+from nlmeans.operation.similarity import Euclidean
 from nlmeans.parameters import Parameters
-from nlmeans.similarity import Euclidean, Task, divided, euclidean, normalised, shifts
 
 Region = tuple[slice, ...]
 
@@ -130,7 +132,7 @@ class _Work:
             m if m.ndim == 0 else _cut(m[batch if m.shape[0] > 1 else slice(0, 1)], grid, None, self.grown)
             for m in (square, bias)
         )
-        logits = euclidean(distance / square, bias / square, xp)
+        logits = log_weight(distance / square, bias / square, xp)
         real = torch.stack([_cut(real, grid, _added(self.search, s), self.grown) for s in self.offsets])
         itself = torch.tensor([not any(s) for s in self.offsets], device=real.device)
         itself = itself.reshape(-1, *(1,) * (logits.ndim - 1))

@@ -1,4 +1,4 @@
-"""Patches of torch features: reflection at the edges, weighted sums, and the fixed patch embedding."""
+"""Patches of torch features: reflection at the edges, and the fixed patch embedding."""
 
 from __future__ import annotations
 
@@ -8,30 +8,22 @@ import numpy as np
 import torch
 from torch import nn
 
+from nlmeans import formula
 from nlmeans.learned.whole import Tensor
-from nlmeans.planes import taps
 
 
 def reflected(features: Tensor, radius: tuple[int, ...], first_axis: int) -> Tensor:
     """Symmetric reflection by the radius along consecutive axes, of any size."""
     for axis, r in enumerate(radius, start=first_axis):
         n = features.shape[axis]
-        index = torch.arange(-r, n + r, device=features.device) % (2 * n)
-        features = features.index_select(axis, torch.minimum(index, 2 * n - 1 - index))
+        index = formula.reflected(torch.arange(-r, n + r, device=features.device), n)
+        features = features.index_select(axis, index)
     return features
-
-
-def patch_sum(values: Tensor, weights: tuple[tuple[float, ...], ...]) -> Tensor:
-    """The weighted sum over the patch along the last axes, which bring their margin."""
-    for axis, each in enumerate(weights, start=-len(weights)):
-        length = values.shape[axis] - len(each) + 1
-        values = sum(a * values.narrow(axis, o, length) for o, a in enumerate(each))
-    return values
 
 
 def patch_weights(radius: tuple[int, ...], patch: str) -> tuple[tuple[float, ...], ...]:
     """The weights of a patch along each axis; their products sum to 1."""
-    return tuple(tuple(float(a) for a in taps(r, patch, np.float64)) for r in radius)
+    return tuple(tuple(float(a) for a in formula.taps(r, patch, np.float64)) for r in radius)
 
 
 class PatchEmbedding(nn.Module):  # type: ignore[misc]

@@ -11,8 +11,9 @@ from array_api_compat import torch as xp
 from nlmeans.errors import InvalidTypeError, InvalidValueError, shown
 from nlmeans.learned.attend import refuse_beyond
 from nlmeans.learned.whole import Tensor, centred, weights
+from nlmeans.operation.nonlocal_mean import Task, divided
+from nlmeans.operation.similarity import Euclidean
 from nlmeans.parameters import integer
-from nlmeans.similarity import Euclidean, Task, divided
 
 
 def named_rows(query: Tensor, key: Tensor, queries: Sequence[Sequence[int]], task: Task) -> Tensor:

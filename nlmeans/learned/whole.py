@@ -11,7 +11,8 @@ from array_api_compat import torch as xp
 from torch.nn.functional import pad, scaled_dot_product_attention
 from torch.utils.checkpoint import checkpoint
 
-from nlmeans.similarity import Concatenation, Euclidean, Gaussian, Task, divided, normalised
+from nlmeans.operation.nonlocal_mean import Task, divided, normalised
+from nlmeans.operation.similarity import Concatenation, Euclidean, Gaussian
 
 Tensor: TypeAlias = torch.Tensor
 CHUNK = 2**26  # bytes of intermediate tensors of one chunk

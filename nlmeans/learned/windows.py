@@ -16,7 +16,8 @@ import torch
 from torch.nn.functional import pad
 
 from nlmeans.learned.whole import CHUNK, Tensor, as_product, attention, centred, fused, recomputed, weighted
-from nlmeans.similarity import Euclidean, Task
+from nlmeans.operation.nonlocal_mean import Task
+from nlmeans.operation.similarity import Euclidean
 
 _FAR = -1e30  # log weight of a place outside of the grid: 0 after the softmax, and finite times 0 is 0
 Region = tuple[slice, ...]

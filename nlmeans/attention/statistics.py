@@ -1,7 +1,8 @@
 """Statistics of attention rows: how far they differ, how wide they spread, what queries give themselves.
 
 A row is what one query gives to every key: the weights of NL-means, or the attention map of a learned
-block.  :mod:`nlmeans.independence` and :mod:`nlmeans.learned.attention` measure filters and blocks by them.
+block.  :mod:`nlmeans.attention.independence` and :mod:`nlmeans.learned.attention` measure filters and
+blocks by them.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
@@ -9,11 +10,11 @@ from dataclasses import dataclass
 
 from nlmeans import tiling
 from nlmeans.arrays import Array, library, namespace
-from nlmeans.backends.contract import Backend, DeviceMemory, Run
+from nlmeans.backends.contract import Run
 from nlmeans.errors import InvalidTypeError, MemoryLimitError, shown
+from nlmeans.inputs import Inputs
+from nlmeans.methods import Method
 from nlmeans.parameters import integer
-from nlmeans.planes import Geometry, filtered
-from nlmeans.preparation import Prepared
 
 Progress = Callable[[float], None]
 MEMORY_LIMIT = 3 * 2**26  # bytes of work besides input and output: a tile of about 700 x 4096 pixels
@@ -41,17 +42,17 @@ class Running:
             progress,
         )
 
-    def part(self, share: float) -> Run:
-        """The run of one kernel call that is this share of the whole work."""
-        return Run(self.workers, None if self.progress is None else lambda part: self._add(share * part))
+    def part(self, fraction: float) -> Run:
+        """The run of what is this fraction of the whole work."""
+        return Run(self.workers, None if self.progress is None else self._add).part(fraction)
 
     def finish(self) -> None:
         """All is done."""
         if self.progress is not None:
             self.progress(1.0)
 
-    def _add(self, share: float) -> None:
-        self.done += share
+    def _add(self, fraction: float) -> None:
+        self.done += fraction
         if self.progress is not None and self.done < 1.0:
             self.progress(self.done)
 
@@ -62,14 +63,15 @@ def _available_processors() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-def in_tiles(prepared: Prepared, geometry: Geometry, engine: Backend, running: Running) -> Array:
-    """The filtered image; where a device's memory is full, again in tiles of half the size."""
-    own: DeviceMemory | None = engine.memory() if hasattr(engine, "memory") else None
-    limit = _limit(prepared, running, own)
+def in_tiles(inputs: Inputs, method: Method, running: Running) -> Array:
+    """The result of a method; where a device's memory is full, again in tiles of half the size."""
+    if inputs.mask is not None:
+        inputs = inputs.with_holes_filled(method.patch_radius)
+    own, limit = method.memory, _limit(inputs, method, running)
     full = ""
     while True:
         try:
-            return _tile_by_tile(prepared, geometry, engine, running, limit, own)
+            result = _tile_by_tile(inputs, method, running, limit)
         except Exception as error:
             if own is None or not own.ran_out(error):
                 if not full or not isinstance(error, MemoryLimitError):
@@ -79,52 +81,49 @@ def in_tiles(prepared: Prepared, geometry: Geometry, engine: Backend, running: R
                     "free some, or make search_radius smaller"
                 ) from None
             full = str(error)
+        else:
+            running.finish()
+            return result
         own.release()  # not above: until there the error's frames hold arrays of the device
-        limit = min(limit, prepared.cost.of(prepared.value.shape[1:])) // 2
+        limit = min(limit, method.cost.of(inputs.value.shape[1:])) // 2
 
 
-def _limit(prepared: Prepared, running: Running, own: DeviceMemory | None) -> int:
+def _limit(inputs: Inputs, method: Method, running: Running) -> int:
     """Bytes of work at a time; a device is asked what it has when that matters."""
     if running.memory_limit is not None:
         return running.memory_limit
-    if own is None or prepared.cost.of(prepared.value.shape[1:]) <= MEMORY_LIMIT:
+    if method.memory is None or method.cost.of(inputs.value.shape[1:]) <= MEMORY_LIMIT:
         return MEMORY_LIMIT
-    return max(own.limit(), 1)
+    return max(method.memory.limit(), 1)
 
 
-def _tile_by_tile(
-    prepared: Prepared,
-    geometry: Geometry,
-    engine: Backend,
-    running: Running,
-    limit: int,
-    own: DeviceMemory | None,
-) -> Array:
+def _tile_by_tile(inputs: Inputs, method: Method, running: Running, limit: int) -> Array:
     """One tile where it fits at once; images that are not on the device go there and back on the way."""
-    shape = prepared.value.shape[1:]
-    result = namespace(prepared.value).empty_like(prepared.value)
-    moving = own.transfers() if own is not None and library(prepared.value) == "numpy" else None
-    tiles = tiling.plan(shape, geometry.halo, prepared.cost, limit)
-    if moving is not None and len(tiles) == 1 and _worth_overlap(prepared, geometry):
+    shape, own = inputs.value.shape[1:], method.memory
+    result = namespace(inputs.value).empty_like(inputs.value)
+    moving = own.transfers() if own is not None and library(inputs.value) == "numpy" else None
+    cuts = tiling.plan(shape, method.halo, method.cost, limit)
+    if moving is not None and len(cuts) == 1 and _worth_overlap(inputs, method):
         with suppress(MemoryLimitError):  # there is room for the whole: a halo too wide to cut is no error
-            tiles = tiling.plan(shape, geometry.halo, prepared.cost, prepared.cost.of(shape) // 3)
-    rest = 1.0 - running.done
+            cuts = tiling.plan(shape, method.halo, method.cost, method.cost.of(shape) // 3)
+    rest, voxels = 1.0 - running.done, math.prod(shape)
+    bring = None if moving is None else moving.up
     with moving or nullcontext():
-        for tile in tiles:
-            block = prepared.block(tile.block, engine.namespace(), moving)
-            planes = range(tile.inner[0].start, tile.inner[0].stop)
-            pixels = (tile.core[1].stop - tile.core[1].start) * (tile.core[2].stop - tile.core[2].start)
-            share = rest * pixels / (shape[1] * shape[2]) / geometry.calls(shape[0])
-            values = filtered(block, planes, geometry, engine, running.part(share))
-            kept = values[(slice(None), slice(None), *tile.inner[1:])]
-            prepared.store(kept, result, tile.core, moving)
+        for cut in cuts:
+            tile = inputs.tile(cut.seen, method.levels, method.dtype, method.library, method.sigma_map, bring)
+            origin = tuple(s.start for s in cut.seen)
+            planes = range(cut.inner[0].start, cut.inner[0].stop)
+            part = running.part(rest * math.prod(s.stop - s.start for s in cut.core) / voxels)
+            values = method.run(tile, origin, shape, planes, part)
+            kept = values[(slice(None), slice(None), *cut.inner[1:])]
+            inputs.put(kept, result, cut.core, method.levels[0], moving)
     return result
 
 
-def _worth_overlap(prepared: Prepared, geometry: Geometry) -> bool:
+def _worth_overlap(inputs: Inputs, method: Method) -> bool:
     """Whether a large picture should be cut, so that its parts move while others are worked on."""
-    shape = prepared.value.shape[1:]
-    cut = 1 if shape[1] > tiling.SMALLEST else 2  # the axis that a plan cuts: a signal has one row
-    flat = shape[0] == 1 and geometry.halo[0] == 0
-    wide = shape[cut] >= _ROWS_A_HALO * geometry.halo[cut]
-    return flat and prepared.value.nbytes >= WORTH_OVERLAP and wide
+    shape, halo = inputs.value.shape[1:], method.halo
+    axis = 1 if shape[1] > tiling.SMALLEST else 2  # the axis that a plan cuts: a signal has one row
+    flat = shape[0] == 1 and halo[0] == 0
+    wide = shape[axis] >= _ROWS_A_HALO * halo[axis]
+    return flat and inputs.value.nbytes >= WORTH_OVERLAP and wide

@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import Any, Literal, TypedDict, Unpack
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, Unpack
 
 import numpy as np
 
-from nlmeans.arrays import Array, check_image, enter, library, to_numpy
+from nlmeans.arrays import Array, as_numpy_or_cupy, check_image, library
 from nlmeans.errors import InvalidValueError
-from nlmeans.inputs import Inputs
+from nlmeans.inputs import Inputs, check
+from nlmeans.levels import Levels
+from nlmeans.noise.estimate import estimate
+from nlmeans.noise.strength import Noise
 from nlmeans.parameters import (
     Parameters,
+    Settings,
     number,
     one_of,
     patch_radius_of,
     per_axis,
     search_radius_of,
 )
-from nlmeans.preparation import Levels, Noise
 
 
 @dataclass(frozen=True)
 class Row:
     """Best settings up to one noise level: k per patch radius 1, 2, 3, ... of a picture."""
 
-    upto: float  # sigma / span
+    upto: float  # sigma / data range
     patch_radius: int
     search_radius: int
     k: tuple[float, ...]
@@ -67,24 +70,6 @@ _TABLE = {
 }
 
 
-class Settings(TypedDict, total=False):
-    """The parameters of `denoise` that say what is computed, for functions that take them too."""
-
-    sigma: Any
-    h: float | None
-    k: float | None
-    patch_radius: int | tuple[int, ...] | None
-    search_radius: int | tuple[int, ...] | Literal["image"] | None
-    channel_axis: int | None
-    patch: str
-    center: str
-    aggregate: str
-    guide: Any
-    guide_sigma: float | None
-    mask: Any
-    nan: str
-
-
 def suggest(image: Array, **settings: Unpack[Settings]) -> Parameters:
     """What `denoise` would use: the settings given, and its choices for those left out.
 
@@ -106,49 +91,52 @@ def suggest(image: Array, **settings: Unpack[Settings]) -> Parameters:
     >>> suggest(np.zeros((8, 8)), sigma=1.0, patch_radius=1, search_radius=3).patch_radius
     1
     """
-    return settled(image, **settings)[1]
+    return choose(check(image, settings), settings).parameters
 
 
-def settled(
-    image: Array,
-    *,
-    sigma: object = None,
-    h: float | None = None,
-    k: float | None = None,
-    patch_radius: int | tuple[int, ...] | None = None,
-    search_radius: int | tuple[int, ...] | str | None = None,
-    channel_axis: int | None = None,
-    patch: str = "box",
-    center: str = "max",
-    aggregate: str = "patch",
-    guide: Array | None = None,
-    guide_sigma: float | None = None,
-    mask: Array | None = None,
-    nan: str = "raise",
-) -> tuple[Inputs, Parameters, Noise]:
-    """The inputs checked, all parameters with those left out chosen, and the noise."""
-    inputs = Inputs.checked(image, channel_axis, guide, mask, nan)
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """All that is chosen once for an image, apart from its data.
+
+    What was chosen for one frame or for a whole serves others of the same kind: the next frame, a chunk.
+    """
+
+    parameters: Parameters
+    noise: Noise
+    levels: tuple[Levels, Levels]  # of the image, and of what is compared
+
+
+def choose(inputs: Inputs, settings: Settings) -> Chosen:
+    """The settings given, and a choice for those left out."""
+    aggregate = settings.get("aggregate", Parameters.aggregate)
     one_of("aggregate", aggregate, tuple(_TABLE))
-    given_k = None if k is None else number("k", k)
-    given_h = None if h is None else number("h", h)
-    correction = None if guide_sigma is None else number("guide_sigma", guide_sigma)
-    if correction is not None and not inputs.guided:
-        raise InvalidValueError("guide_sigma is the noise of a guide: give guide too, or leave it out")
-    noise = Noise(_sigma(inputs, sigma, correction, given_h), given_h, given_k or 0.0, correction)
-    chosen = _Choice.of(inputs, noise, aggregate, patch_radius, search_radius)
-    if given_k is None and given_h is None:
-        noise = replace(noise, k=chosen.k)
-    parameters = Parameters(
-        patch_radius=chosen.patch_radius,
-        search_radius=chosen.search_radius,
-        sigma=None if noise.is_map else noise.sigma[0] if len(noise.sigma) == 1 else noise.sigma,
-        h=given_h,
-        k=noise.k if given_h is None or given_k is not None else None,
-        patch=patch,  # type: ignore[arg-type]
-        center=center,  # type: ignore[arg-type]
-        aggregate=aggregate,  # type: ignore[arg-type]
+    k, h, correction = (
+        None if settings.get(name) is None else number(name, settings.get(name))
+        for name in ("k", "h", "guide_sigma")
     )
-    return inputs, parameters, noise
+    if correction is not None and inputs.feature is inputs.value:
+        raise InvalidValueError("guide_sigma is the noise of a guide: give guide too, or leave it out")
+    noise = Noise(_sigma(inputs, settings.get("sigma"), correction, h), h, k or 0.0, correction)
+    levels = _levels(inputs)
+    choice = _Choice.of(inputs, levels[1], noise, settings)
+    if k is None and h is None:
+        noise = replace(noise, k=choice.k)
+    chosen: dict[str, Any] = {
+        "patch_radius": choice.patch_radius,
+        "search_radius": choice.search_radius,
+        "sigma": None if noise.is_map else noise.sigma[0] if len(noise.sigma) == 1 else noise.sigma,
+        "h": h,
+        "k": noise.k if h is None or k is not None else None,
+    }
+    rules = {f.name: settings[f.name] for f in fields(Parameters) if f.name in settings}  # type: ignore[literal-required]
+    return Chosen(Parameters(**{**rules, **chosen}), noise, levels)
+
+
+def _levels(inputs: Inputs) -> tuple[Levels, Levels]:
+    """Those of the image and of what is compared: one object for both without a guide."""
+    value, feature = inputs.value, inputs.feature
+    own = Levels.of(inputs.value_ends, value.dtype, value.shape[0])
+    return own, own if feature is value else Levels.of(inputs.feature_ends, feature.dtype, feature.shape[0])
 
 
 def _sigma(
@@ -160,7 +148,7 @@ def _sigma(
             raise InvalidValueError("guide_sigma=0 says nothing of the strength: give h, or sigma too")
         return (guide_sigma,)
     if sigma is None:
-        return (_estimated(inputs),)
+        return (estimate(inputs.feature, inputs.mask),)
     if isinstance(sigma, tuple | list) or (library(sigma) and getattr(sigma, "ndim", None)):
         return _many_sigmas(inputs, sigma)
     return (number("sigma", sigma),)
@@ -172,7 +160,7 @@ def _many_sigmas(inputs: Inputs, sigma: Array) -> tuple[float, ...] | Array:
     is_map = library(sigma) is not None and tuple(sigma.shape) == inputs.grid
     if is_map:
         check_image(sigma, "sigma")
-        sigma = enter(sigma)
+        sigma = as_numpy_or_cupy(sigma)
         if not bool(np.isfinite(sigma).all()) or bool((sigma < 0).any()):
             raise InvalidValueError("a sigma map must be finite and >= 0 everywhere")
         return sigma.reshape((1,) * (3 - sigma.ndim) + sigma.shape)
@@ -188,15 +176,6 @@ def _many_sigmas(inputs: Inputs, sigma: Array) -> tuple[float, ...] | Array:
     return each if any(each) else (0.0,)
 
 
-def _estimated(inputs: Inputs) -> float:
-    """The noise estimated from what is compared, once for the whole image."""
-    from nlmeans.noise import estimate_sigma
-
-    compared = to_numpy(inputs.feature).reshape(-1, *inputs.grid)
-    mask = None if inputs.vote is None else to_numpy(inputs.vote).reshape(inputs.grid)
-    return float(estimate_sigma(compared, channel_axis=0, mask=mask))
-
-
 @dataclass(frozen=True)
 class _Choice:
     """Radii as given or chosen, and the k that suits them."""
@@ -206,13 +185,13 @@ class _Choice:
     k: float
 
     @classmethod
-    def of(
-        cls, inputs: Inputs, noise: Noise, aggregate: str, patch_radius: object, search_radius: object
-    ) -> _Choice:
+    def of(cls, inputs: Inputs, levels: Levels, noise: Noise, settings: Settings) -> _Choice:
         grid = inputs.grid
-        span = Levels.of(inputs.feature, inputs.vote).span or 1.0
+        rows = _TABLE[settings.get("aggregate", Parameters.aggregate)]
+        patch_radius, search_radius = settings.get("patch_radius"), settings.get("search_radius")
         sigma = noise.level or (noise.h or 0.0) / _USUAL_K  # h alone still says how noisy
-        row = next((r for r in _TABLE[aggregate] if sigma / span <= r.upto), _TABLE[aggregate][-1])
+        relative = sigma / (levels.data_range or 1.0)
+        row = next((r for r in rows if relative <= r.upto), rows[-1])
         patch = _patch_radius(row, len(grid)) if patch_radius is None else patch_radius_of(patch_radius)
         search = _search_radius(row, len(grid)) if search_radius is None else search_radius_of(search_radius)
         radii = per_axis("patch_radius", patch, len(grid))

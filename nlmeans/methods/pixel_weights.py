@@ -1,4 +1,4 @@
-"""Looking into the filter: which pixels vote for one, and how much."""
+"""Looking into the filter: the weights of a pixel."""
 
 from __future__ import annotations
 
@@ -9,19 +9,17 @@ from typing import Unpack
 
 import numpy as np
 
-from nlmeans.arrays import Array, leave
-from nlmeans.automatic import Settings, settled
+from nlmeans import formula
+from nlmeans.arrays import Array, in_library_of
+from nlmeans.choosing import choose
 from nlmeans.errors import InvalidTypeError, InvalidValueError, shown
-from nlmeans.parameters import integer
-from nlmeans.planes import Block, Geometry, taps
-from nlmeans.preparation import Prepared
-from nlmeans.similarity import Euclidean, nonlocal_weights
-
-LN_2 = math.log(2)
+from nlmeans.inputs import Inputs, check
+from nlmeans.methods.nlmeans import Exponents, Geometry, NLMeans
+from nlmeans.parameters import Settings, integer
 
 
 def weights(image: Array, at: Sequence[int], **settings: Unpack[Settings]) -> Array:
-    """Who votes for one pixel, and how much: its normalised weights, the centre included.
+    """The normalised weights of one pixel: what each other counts in its average, the centre included.
 
     Parameters
     ----------
@@ -54,43 +52,45 @@ def weights(image: Array, at: Sequence[int], **settings: Unpack[Settings]) -> Ar
     >>> weights(image, (1,), h=0.1, sigma=0, patch_radius=0, search_radius=5).round(3)
     array([0.333, 0.333, 0.333, 0.   , 0.   , 0.   ])
     """
-    votes = Votes(image, **settings)
-    window, shares = votes.window(at)
-    result = np.zeros(votes.grid)
-    result[window] = shares
-    return leave(result, image)
+    of_image = PixelWeights(image, **settings)
+    window, inside = of_image.window(at)
+    result = np.zeros(of_image.grid)
+    result[window] = inside
+    return in_library_of(result, image)
 
 
-class Votes:
+class PixelWeights:
     """The weights of any number of pixels of one image, which is prepared once."""
 
     def __init__(self, image: Array, **settings: Unpack[Settings]) -> None:
-        self._inputs, self.parameters, self._noise = settled(image, **settings)
-        self.grid = tuple(self._inputs.grid)
-        self._geometry = Geometry.of(self.parameters, self.grid)
+        checked = check(image, settings)
+        self._chosen = choose(checked, settings)
+        self._inputs = checked
+        self.parameters = self._chosen.parameters
+        self.grid = tuple(checked.grid)
+        self._method = NLMeans.of(self._chosen, checked, "reference", "float64")
 
     @property
     def search_radius(self) -> tuple[int, ...]:
         """R for each grid axis."""
-        return self._geometry.search_radius[-len(self.grid) :]
+        return self._method.geometry.search_radius[-len(self.grid) :]
 
     def window(self, at: Sequence[int]) -> tuple[tuple[slice, ...], np.ndarray]:
         """A pixel's search window, cut at the edges, and the weights in it."""
         pixel = self._pixel(at)
-        vote = self._inputs.vote
-        if self._noise.changes_nothing or (vote is not None and not bool(vote[pixel])):
+        mask = self._inputs.mask
+        if self._chosen.noise.changes_nothing or (mask is not None and not bool(mask[pixel])):
             return tuple(slice(i, i + 1) for i in pixel[-len(self.grid) :]), np.ones((1,) * len(self.grid))
-        window, rows, _ = _window(self.prepared, self._geometry, pixel)
-        return window[-len(self.grid) :], rows.reshape(rows.shape[-len(self.grid) :])
+        window, p, _ = _window(self._filled, self._method, pixel)
+        return window[-len(self.grid) :], p.reshape(p.shape[-len(self.grid) :])
 
     def patches(self, at: Sequence[int]) -> np.ndarray:
         """The patch of every pixel in the search window as a vector: (pixels, samples)."""
-        return _window(self.prepared, self._geometry, self._pixel(at))[2]
+        return _window(self._filled, self._method, self._pixel(at))[2]
 
     @cached_property
-    def prepared(self) -> Prepared:
-        """The image, ready to be cut."""
-        return Prepared.of(self._inputs, self._noise, self._geometry.patch_radius, "float64")
+    def _filled(self) -> Inputs:
+        return self._inputs.with_holes_filled(self._method.patch_radius)
 
     def _pixel(self, at: Sequence[int]) -> tuple[int, ...]:
         return (0,) * (3 - len(self.grid)) + _checked(at, self.grid)
@@ -106,38 +106,33 @@ def _checked(at: Sequence[int], grid: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _window(
-    prepared: Prepared, geometry: Geometry, pixel: tuple[int, ...]
+    inputs: Inputs, method: NLMeans, pixel: tuple[int, ...]
 ) -> tuple[tuple[slice, ...], np.ndarray, np.ndarray]:
-    """The search window of a pixel, cut at the edges, the weights in it, and its patches."""
-    shape = prepared.value.shape[1:]
+    """The search window of a pixel, cut at the edges, the normalised weights in it, and its patches."""
+    geometry, shape = method.geometry, inputs.value.shape[1:]
     each = list(zip(pixel, geometry.search_radius, shape, strict=True))
     window = tuple(slice(max(0, i - big), min(n, i + big + 1)) for i, big, n in each)
     margin = list(zip(window, geometry.patch_radius, shape, strict=True))
     seen = tuple(slice(max(0, w.start - r), min(n, w.stop + r)) for w, r, n in margin)
-    block = prepared.block(seen, np)
+    tile = method.exponents(inputs.tile(seen, method.levels, "float64", np, method.sigma_map))
     inside = tuple(slice(w.start - s.start, w.stop - s.start) for w, s in zip(window, seen, strict=True))
-    features = _patches(block, geometry)[inside]
-    counts = features.shape[:3]
-    keys = features.reshape(math.prod(counts), -1)
+    patches = _patches(tile, geometry)[inside]
+    counts = patches.shape[:3]
+    patches = patches.reshape(math.prod(counts), -1)
     itself = np.ravel_multi_index(tuple(i - w.start for i, w in zip(pixel, window, strict=True)), counts)
-    here = tuple(i - s.start for i, s in zip(pixel, seen, strict=True))
-    scale, bias = (float(x) for x in block.exponent(here))
-    rows = nonlocal_weights(
-        keys[itself][None],
-        keys,
-        itself=np.asarray([itself]),
-        similarity=Euclidean(h=(LN_2 * scale) ** -0.5, sigma=(bias / scale / 2) ** 0.5),
-        center=geometry.center,  # type: ignore[arg-type]
-        vote=block.vote[inside].reshape(-1),
-    )
-    return window, rows[0].reshape(counts), keys
+    scale, bias = tile.at(tuple(i - s.start for i, s in zip(pixel, seen, strict=True)))
+    distance = ((patches - patches[itself]) ** 2).sum(axis=1)
+    w = formula.weight(distance, scale, bias, np) * tile.vote[inside].reshape(-1)
+    w[itself] = 0.0
+    w[itself] = formula.centre(geometry.center, w.max(), np)
+    return window, (w / w.sum()).reshape(counts), patches
 
 
-def _patches(block: Block, geometry: Geometry) -> np.ndarray:
-    """The patch of every pixel of a block as a vector, scaled by the root of the taps."""
+def _patches(tile: Exponents, geometry: Geometry) -> np.ndarray:
+    """The patch of every pixel of a tile as a vector, scaled by the root of the taps."""
     radius = geometry.patch_radius
-    padded = np.pad(block.feature, ((0, 0), *((r, r) for r in radius)), mode="symmetric")
+    padded = np.pad(tile.feature, ((0, 0), *((r, r) for r in radius)), mode="symmetric")
     for axis, r in enumerate(radius, start=1):
         padded = np.lib.stride_tricks.sliding_window_view(padded, 2 * r + 1, axis=axis)
-        padded = padded * np.sqrt(taps(r, geometry.patch, np.float64))
+        padded = padded * np.sqrt(formula.taps(r, geometry.patch, np.float64))
     return np.moveaxis(padded, 0, 3)

@@ -8,7 +8,6 @@ are runs of samples.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from typing import Any, Literal, overload
 
@@ -16,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlmeans.arrays import Array, to_numpy
-from nlmeans.errors import InvalidTypeError
-from nlmeans.inputs import Inputs
-from nlmeans.noise_in_patches import Bools, Patches, clipping_levels, shared_variance, white_variance
+from nlmeans.errors import InvalidTypeError, warn
+from nlmeans.inputs import check
+from nlmeans.noise.patches import Bools, Patches, clipping_levels, shared_variance, white_variance
+from nlmeans.parameters import Settings
 
 _PATCHES, _WINDOWS = 16_000, 1_000  # sampled at most
 _FEWEST = 8  # differences; of fewer nothing can be said
@@ -114,52 +114,63 @@ def estimate_sigma(
     """
     if not isinstance(per_channel, bool | np.bool_):
         raise InvalidTypeError(f"per_channel must be True or False, got {per_channel!r}")
-    inputs = Inputs.checked(image, channel_axis, None, mask, "keep")
-    vote = None if inputs.vote is None else to_numpy(inputs.vote)
-    estimates = [_of_channel(channel, vote) for channel in to_numpy(inputs.value)]
-    white, used = ([e[i] for e in estimates] for i in (0, 1))
+    settings: Settings = {"channel_axis": channel_axis, "mask": mask, "nan": "keep"}
+    inputs = check(image, settings)
+    found = estimates(inputs.value, inputs.mask)
+    return tuple(found) if per_channel else _root_mean_square(found)
+
+
+def estimate(channels: Array, mask: Array | None) -> float:
+    """Sigma of (C, Z, Y, X) from its valid pixels: the root mean square over channels."""
+    return _root_mean_square(estimates(channels, mask))
+
+
+def estimates(channels: Array, mask: Array | None) -> list[float]:
+    """Sigma of each channel of (C, Z, Y, X), from its valid pixels; warns where two estimates disagree."""
+    valid = None if mask is None else to_numpy(mask)
+    both = [_of_channel(channel, valid) for channel in to_numpy(channels)]
+    white, used = ([pair[i] for pair in both] for i in (0, 1))
     if used != white:
         fine, broad = _root_mean_square(white), _root_mean_square(used)
-        warnings.warn(
+        warn(
             f"two estimates of sigma disagree: {fine:.4g} if the noise is independent from pixel to pixel, "
             f"{broad:.4g} if neighbouring pixels share it; {broad:.4g} is used. If what varies so finely is "
-            f"texture and not noise, give sigma={fine:.4g}",
-            UserWarning,
-            stacklevel=2,
+            f"texture and not noise, give sigma={fine:.4g}"
         )
-    return tuple(used) if per_channel else _root_mean_square(used)
+    return used
 
 
 def _root_mean_square(values: Sequence[float]) -> float:
+    """Of sigma over channels."""
     return math.hypot(*values) / math.sqrt(len(values))
 
 
-def _of_channel(channel: NDArray[Any], vote: Bools | None) -> tuple[float, float]:
+def _of_channel(channel: NDArray[Any], valid: Bools | None) -> tuple[float, float]:
     """Sigma if the noise is white; and sigma to use, larger where neighbours share their noise."""
-    unit = _unit(channel, vote)
+    unit = _unit(channel, valid)
     second, first = sorted(range(3), key=lambda axis: (channel.shape[axis], axis))[1:]
     for sides in ({second: 5, first: 5}, {second: 3, first: 3}, {first: 10}):
-        patches = Patches.of(channel, vote, unit, sides, _PATCHES)
+        patches = Patches.of(channel, valid, unit, sides, _PATCHES)
         if len(patches.values) >= patches.least:
             break
     else:
-        sigma = unit * _from_differences(channel, vote, unit, first)
+        sigma = unit * _from_differences(channel, valid, unit, first)
         return sigma, sigma
     levels = clipping_levels(patches.values)
     white = white_variance(patches.alive(), levels)
     if white <= (_rounding(channel.dtype) * np.abs(patches.values).max()) ** 2:
         return 0.0, 0.0
     sides = {first: 64} if channel.shape[second] == 1 else {second: 16, first: 16}
-    windows = Patches.of(channel, vote, unit, sides, _WINDOWS)
+    windows = Patches.of(channel, valid, unit, sides, _WINDOWS)
     shared = shared_variance(windows.clear_of(levels, white), white)
     return unit * math.sqrt(white), unit * math.sqrt(max(white, shared))
 
 
-def _unit(channel: NDArray[Any], vote: Bools | None) -> float:
+def _unit(channel: NDArray[Any], valid: Bools | None) -> float:
     """A power of two that keeps squares of float64 values finite; other types need none."""
     if channel.dtype.itemsize < 8:
         return 1.0
-    where: Any = True if vote is None else vote
+    where: Any = True if valid is None else valid
     largest = max(channel.max(initial=0, where=where), -channel.min(initial=0, where=where))
     return math.ldexp(1.0, min(max(math.frexp(largest)[1], -1000), 1000))
 
@@ -169,15 +180,15 @@ def _rounding(dtype: np.dtype[Any]) -> float:
     return float(np.finfo(dtype).eps) / math.sqrt(12) if dtype.kind == "f" else 0.0
 
 
-def _from_differences(channel: NDArray[Any], vote: Bools | None, unit: float, axis: int) -> float:
+def _from_differences(channel: NDArray[Any], valid: Bools | None, unit: float, axis: int) -> float:
     """For what is too small for patches: the median second difference along one axis, or 0."""
-    if vote is not None:
-        channel = np.where(vote, channel, channel.dtype.type(0))
+    if valid is not None:
+        channel = np.where(valid, channel, channel.dtype.type(0))
     lines = np.moveaxis(channel, axis, -1).astype(np.float64) * (1 / unit)
     second = lines[..., 2:] - 2 * lines[..., 1:-1] + lines[..., :-2]
-    if vote is not None:
-        voting = np.moveaxis(vote, axis, -1)
-        second = second[voting[..., 2:] & voting[..., 1:-1] & voting[..., :-2]]
+    if valid is not None:
+        usable = np.moveaxis(valid, axis, -1)
+        second = second[usable[..., 2:] & usable[..., 1:-1] & usable[..., :-2]]
     if second.size < _FEWEST:
         return 0.0
     return _NORMAL * float(np.median(np.abs(second))) / math.sqrt(6)

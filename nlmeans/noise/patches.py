@@ -36,7 +36,7 @@ class Patches:
 
     @classmethod
     def of(
-        cls, channel: NDArray[Any], vote: Bools | None, unit: float, sides: dict[int, int], limit: int
+        cls, channel: NDArray[Any], mask: Bools | None, unit: float, sides: dict[int, int], limit: int
     ) -> Patches:
         """About `limit` of them at most, evenly spread over the channel; values in units of `unit`."""
         shape = tuple(sides.get(axis, 1) for axis in range(channel.ndim))
@@ -45,10 +45,10 @@ class Patches:
             return cls(np.empty((0, math.prod(shape))), np.empty(0, np.bool_), shape)
         at = _places(counts, limit)
         valid: Any = ...
-        if vote is not None:
+        if mask is not None:
             for places in (limit, 8 * limit):  # more where few are valid
                 at = _places(counts, places)
-                valid = sliding_window_view(vote, shape)[at].all(axis=(-3, -2, -1))
+                valid = sliding_window_view(mask, shape)[at].all(axis=(-3, -2, -1))
                 if np.count_nonzero(valid) >= limit // 8:
                     break
         cells: Any = sum(places // (2 * side + 2) for places, side in zip(at, shape, strict=True))

@@ -1,0 +1,113 @@
+"""The formulas of NL-means on one page, each once and without policy.
+
+    d2(i, j) = 1/C sum_c sum_o a(o) (u_c(i + o) - u_c(j + o))^2          taps a, sum 1
+    w(i, j)  = exp(-max(d2(i, j) - 2 sigma^2, 0) / h^2)                  weight
+    w(i, i)  = max(rule, 2^-20)                                          centre
+    y(i)     = sum_j w(i, j) v(j) / sum_j w(i, j)                        aggregate="pixel"
+
+    p(i, s)  = w(i, i + s) / sum_s w(i, i + s)                           normalised weight
+    B_s(x)   = sum_o a(o) p(x - o, s)                                    over patch centres x - o
+    y(x)     = sum_s B_s(x) v(x + s) / sum_s B_s(x)                      aggregate="patch"
+
+The window kernels in C and CUDA restate `log_weight`, `weight` and `patch_sum` for their lanes.
+
+References
+----------
+A. Buades, B. Coll, J.-M. Morel, "Non-local means denoising", Image Processing On Line 1 (2011),
+doi:10.5201/ipol.2011.bcm_nlm.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Array = Any  #: a NumPy, CuPy or torch array
+
+LOG2_E = math.log2(math.e)  #: the kernels' weights are powers of 2
+CENTRE_FLOOR = 2.0**-20  #: least weight of a pixel for itself: defines the case where all others vanish
+
+
+# --- the windows -----------------------------------------------------------------------------
+
+
+def shifts(radius: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """The offsets of a window, in the one order that every implementation visits them."""
+    return product(*(range(-r, r + 1) for r in radius))
+
+
+def taps(radius: int, patch: str, dtype: Any) -> np.ndarray:
+    """a(o) along one axis: flat, or a Gaussian of standard deviation r/2 cut off at r; sum 1."""
+    import numpy as np  # not above: the operation on other arrays needs none
+
+    offsets = np.arange(-radius, radius + 1)
+    if patch == "box" or radius == 0:
+        weights = np.ones(len(offsets))
+    else:
+        weights = np.exp(-((offsets / (radius / 2)) ** 2) / 2)
+    normalised: np.ndarray = (weights / weights.sum()).astype(dtype)
+    return normalised
+
+
+def reflected(index: Any, n: int) -> Any:
+    """Symmetric reflection of an index, or an array of them, into [0, n): -1 is 0, -2 is 1, n is n - 1."""
+    last = 2 * n - 1  # an index and its mirror image in one period of 2n add up to this
+    return (last - abs(2 * (index % (2 * n)) - last)) // 2
+
+
+def patch_sum(values: Array, weights: Sequence[Sequence[float]]) -> Array:
+    """sum_o a(o) values(x + o) along the last axes, which bring their margin; B from p too: a(o) = a(-o)."""
+    for axis, each in enumerate(weights, start=-len(weights)):
+        length = values.shape[axis] - len(each) + 1
+        behind = (slice(None),) * (-axis - 1)
+        values = sum(a * values[..., o : o + length, *behind] for o, a in enumerate(each))
+    return values
+
+
+# --- the weight ------------------------------------------------------------------------------
+
+
+def feature_factor(h: float, channels: int) -> float:
+    """What features are multiplied by, so that the summed squared difference is an exponent of 2.
+
+    With ``S = sum_c sum_o a(o) (...)^2 = C d2``, ``exp(-d2 / h^2) = 2^-(log2(e) / (C h^2) S)``: the root
+    of that factor is for the features.  Squared it is the `scale` of S for features left as they are.
+    """
+    return math.sqrt(LOG2_E / channels) / h
+
+
+def bias(sigma_over_h: float) -> float:
+    """The part of the exponent that noise alone gives, ``2 sigma^2 / h^2``, as an exponent of 2."""
+    return 2 * LOG2_E * sigma_over_h * sigma_over_h
+
+
+def log_weight(distance: Array, bias: Array | float, xp: Any) -> Array:
+    """The clamp: ``-max(distance - bias, 0)`` of a scaled squared distance; its base is the caller's."""
+    return -xp.clip(distance - bias, 0, None)
+
+
+def weight(distance: Array, scale: Array | float, bias: Array | float, xp: Any) -> Array:
+    """w from S: ``2^-max(scale S - bias, 0)``."""
+    return xp.exp2(log_weight(scale * distance, bias, xp))
+
+
+# --- the centre ------------------------------------------------------------------------------
+
+
+def centre(rule: str, largest: Array, xp: Any) -> Array | float:
+    """A pixel's weight for itself: the largest of the others, 1 or 0, but at least the floor."""
+    if rule == "max":
+        return xp.maximum(largest, CENTRE_FLOOR)
+    return 1.0 if rule == "one" else CENTRE_FLOOR
+
+
+def log_centre(rule: str, largest: Array, xp: Any) -> Array | float:
+    """The same for natural logarithms of weights."""
+    if rule == "max":
+        return xp.clip(largest, math.log(CENTRE_FLOOR), None)
+    return math.log(1.0 if rule == "one" else CENTRE_FLOOR)

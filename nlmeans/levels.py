@@ -1,0 +1,114 @@
+"""The levels of an image, without its noise or its data: offset, unit, data range, and what fills holes."""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nlmeans.arrays import Array, dtype_name, namespace, to_numpy
+
+Ends = tuple[list[float], list[float]]  #: smallest and largest valid value of each channel
+
+
+@dataclass(frozen=True)
+class Levels:
+    """A constant per channel and a power of two that bring an image near [-1, 1] without rounding.
+
+    Chosen once for the whole image and handed to every tile and frame.
+    """
+
+    offset: tuple[float, ...]
+    unit: float
+    data_range: float
+
+    @classmethod
+    def of(cls, ends: Ends | None, dtype: np.dtype[Any], channels: int) -> Levels:
+        """From the smallest and largest valid values; None where no pixel is valid."""
+        if ends is None:
+            return cls((0.0,) * channels, 1.0, 0.0)
+        low, high = ends
+        middle = [a / 2 + b / 2 for a, b in zip(low, high, strict=True)]
+        if dtype.kind == "f":  # representable in the image's type, so that a constant image is 0 exactly
+            middle = [float(dtype.type(m)) for m in middle]
+        half = max(high) / 2 - min(low) / 2
+        exponent = math.frexp(half)[1] if half > 0 else 0
+        reach = 126 if dtype.itemsize < 8 else 1000  # 2^-reach and 2^reach are normal numbers of the type
+        return cls(
+            tuple(middle),
+            math.ldexp(1.0, min(max(exponent, -reach), reach)),
+            min(2 * half, sys.float_info.max),
+        )
+
+    def down(self, channels: Array, dtype: str) -> Array:
+        """Values near [-1, 1], in the type the kernels work in."""
+        xp = namespace(channels)
+        wide = channels if dtype_name(channels) == "float64" else channels.astype(dtype, copy=False)
+        offset = xp.asarray(self.offset, dtype=wide.dtype).reshape(-1, 1, 1, 1)
+        scaled = wide * wide.dtype.type(1 / self.unit)
+        scaled -= offset * wide.dtype.type(1 / self.unit)
+        return scaled.astype(dtype, copy=False)
+
+    def up(self, values: Array, dtype: Any) -> Array:
+        """The way back, in place where types allow: integers are rounded half to even and clipped."""
+        xp = namespace(values)
+        restored = values.astype(np.float64 if np.dtype(dtype).itemsize > 4 else np.float32, copy=False)
+        restored *= restored.dtype.type(self.unit)
+        restored += xp.asarray(self.offset, dtype=restored.dtype).reshape(-1, 1, 1, 1)
+        if np.dtype(dtype).kind != "f":
+            limits = np.iinfo(dtype)
+            xp.rint(restored, out=restored)
+            xp.clip(restored, limits.min, limits.max, out=restored)
+        return restored.astype(dtype, copy=False)
+
+
+def ends(channels: Array, mask: Array | None) -> Ends | None:
+    """Smallest and largest valid value of each channel of (C, Z, Y, X); None where no pixel is valid.
+
+    Without a mask they are NaN or infinite where the image is: one pass finds both.
+    """
+    if mask is not None:
+        if not bool(mask.any()):
+            return None
+        channels = channels[:, mask][:, None, None]
+    # rows first, which is fast on interleaved channels too
+    low, high = channels.min(axis=(1, 2)).min(axis=1), channels.max(axis=(1, 2)).max(axis=1)
+    low, high = to_numpy(namespace(channels).stack([low, high]))  # one transfer, not two
+    return [float(v) for v in low], [float(v) for v in high]
+
+
+def filled(channels: Array, mask: Array, patch_radius: tuple[int, ...]) -> Array:
+    """Channels with invalid pixels replaced by the mean of the valid ones in the box around them.
+
+    The box has the patch's radius, doubled until it holds a valid pixel; float32 or float64.
+    """
+    xp = namespace(channels)
+    work = channels.astype(np.float64)
+    work = xp.where(mask, work, 0)
+    result, missing = work.copy(), ~mask
+    radius = tuple(max(r, 1) if n > 1 else 0 for r, n in zip(patch_radius, mask.shape, strict=True))
+    while bool(missing.any()):
+        count = _box_sum(mask.astype(np.float64)[None], radius)[0]
+        found = missing & (count > 0.5)
+        mean = _box_sum(work, radius) / xp.maximum(count, 1)
+        result = xp.where(found, mean, result)
+        missing = missing & ~found
+        radius = tuple(2 * r for r in radius)
+    return result if dtype_name(channels) == "float64" else result.astype(np.float32)
+
+
+def _box_sum(channels: Array, radius: tuple[int, ...]) -> Array:
+    """Sums over boxes cut at the edges, by differences of running sums along (Z, Y, X)."""
+    xp = namespace(channels)
+    for axis, r in enumerate(radius, start=1):
+        n = channels.shape[axis]
+        running = xp.cumsum(channels, axis=axis)
+        zero = xp.zeros_like(xp.take(running, xp.arange(1), axis=axis))
+        running = xp.concatenate([zero, running], axis=axis)
+        index = xp.arange(n)
+        upper = xp.take(running, xp.minimum(index + r + 1, n), axis=axis)
+        channels = upper - xp.take(running, xp.maximum(index - r, 0), axis=axis)
+    return channels

@@ -1,0 +1,45 @@
+"""Methods: algorithms that turn a noisy array into a clean one, all behind one seam.
+
+Tiles, memory, threads, progress, transfers, levels, masks and types know a method by :class:`Method` only.
+A method asks its backend whether it can run before it is made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nlmeans.arrays import Array
+from nlmeans.backends.contract import DeviceMemory, Run
+from nlmeans.levels import Levels
+from nlmeans.tiling import Cost, Tile
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Method:
+    """What is done to a tile, and what must be known for it; made for one image.
+
+    Tiles are near [-1, 1]: ``(image - offset) / unit`` with the offset and unit of `levels`.
+    """
+
+    levels: tuple[Levels, Levels]  # of the image, and of what is compared
+    halo: tuple[int, int, int]  # how far a pixel's result looks along (Z, Y, X)
+    cost: Cost  # bytes that a tile takes
+    patch_radius: tuple[int, int, int] = (0, 0, 0)  # holes are filled from boxes of this radius before
+    sigma_map: Array | None = None  # (Z, Y, X) where the noise varies; its part comes with each tile
+    dtype: str = "float32"  # floating type of its tiles, or "float64"
+    library: Any = np  # of its tiles: ``numpy`` or ``cupy``
+    memory: DeviceMemory | None = None  # None: the processor's
+
+    def run(
+        self, tile: Tile, origin: tuple[int, ...], whole_shape: tuple[int, ...], planes: range, run: Run
+    ) -> Array:
+        """The clean values (V, len(planes), Y, X) of some of a tile's planes, near [-1, 1].
+
+        Those of invalid pixels may be anything.  `origin` is the tile's first pixel in a grid of
+        `whole_shape`: a method with a grid of its own must not depend on where tiles begin.  ``run.tick``
+        is told of progress, 1.0 in sum.
+        """
+        raise NotImplementedError

@@ -1,0 +1,1 @@
+"""The noise: how strong it is, and how strong the filter must then be."""

@@ -1,0 +1,58 @@
+"""How noisy what is compared is, and the strength of the filter against it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nlmeans.arrays import to_numpy
+
+
+@dataclass(frozen=True, eq=False)
+class Noise:
+    """sigma, h and the correction 2 sigma^2, in the units of what is compared."""
+
+    sigma: Any  # a tuple: one, or one per channel; or a map (Z, Y, X)
+    h: float | None  # None: k sigma
+    k: float
+    correction: float | None = None  # sigma of the 2 sigma^2 term, where it is another: a guide's
+
+    @property
+    def is_map(self) -> bool:
+        return not isinstance(self.sigma, tuple)
+
+    @property
+    def largest(self) -> float:
+        """The greatest sigma."""
+        return max(self.sigma) if isinstance(self.sigma, tuple) else float(self.sigma.max())
+
+    @property
+    def strengths(self) -> tuple[float, ...]:
+        """The greatest h anywhere; or k sigma of each channel."""
+        if self.h is not None:
+            return (self.h,)
+        return tuple(self.k * s for s in self.sigma) if not self.is_map else (self.k * self.largest,)
+
+    def corrected_ratio(self, h: float) -> float:
+        """sigma / h in the correction 2 sigma^2 / h^2."""
+        if self.correction is not None:
+            return self.correction / h
+        if self.is_map or len(self.sigma) > 1:
+            return 1 / self.k
+        return float(self.sigma[0]) / h
+
+    @property
+    def level(self) -> float:
+        """The root mean square of sigma over channels or a map."""
+        if not self.largest:
+            return 0.0
+        each = np.asarray(self.sigma if isinstance(self.sigma, tuple) else to_numpy(self.sigma), np.float64)
+        return self.largest * math.sqrt(float(np.mean((each / self.largest) ** 2)))
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether the strength is 0, which returns the image."""
+        return self.h == 0 or (self.h is None and (self.k == 0 or self.largest == 0))

@@ -3,6 +3,7 @@
 python -m nlmeans.benchmarks cpu [--quick] [--json FILE]     measure
 python -m nlmeans.benchmarks gpu [--quick] [--json FILE]     the same on a GPU; small without one
 python -m nlmeans.benchmarks attention [--quick]             what non-local blocks attend to (needs torch)
+python -m nlmeans.benchmarks baseline --set12 DIR --kodak DIR --train DIR   what later work is compared with
 python -m nlmeans.benchmarks report [--check]                tables and plot from the JSON
 python -m nlmeans.benchmarks pictures                        pictures to look at, from the JSON
 """
@@ -18,7 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import attention_report, gpu_report, report
+from . import attention_report, baseline, gpu_report, report
 from .gpu_record import PARTS as GPU_PARTS
 from .gpu_record import GpuOrder
 from .gpu_record import record as record_gpu
@@ -50,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     gpu.add_argument("--only", nargs="+", choices=GPU_PARTS, default=GPU_PARTS, metavar="PART")
     _common_options(gpu)
     _attention_options(commands.add_parser("attention", help="train blocks, measure what they attend to"))
+    _baseline_options(commands.add_parser("baseline", help="measure what later work is compared with"))
     for name, run, told in (
         ("report", _report, "write tables and plot from the JSON"),
         ("pictures", _pictures, "make the pictures to look at"),
@@ -124,6 +126,32 @@ def _attention_options(command: argparse.ArgumentParser) -> None:
         default=2100.0,
         help="no training starts after so many seconds of processor time, default %(default)g",
     )
+
+
+def _baseline_options(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(run=_baseline)
+    for name, told in (
+        ("set12", "the grey pictures of Set12"),
+        ("kodak", "colour photographs of Kodak's"),
+        ("train", "grey pictures that others train on"),
+    ):
+        command.add_argument(f"--{name}", type=Path, required=True, metavar="DIR", help=f"{told}, PNG")
+    command.add_argument("--quick", action="store_true", help="two pictures of each: does it all work?")
+    command.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help=f"write the result there, default {baseline.COMMITTED.name} among the results, but not if quick",
+    )
+
+
+def _baseline(given: argparse.Namespace) -> int:
+    folders = {"set12": given.set12, "kodak12": given.kodak, "train400": given.train}
+    result = baseline.baseline(
+        folders, lambda line: print(line, file=sys.stderr, flush=True), quick=given.quick
+    )
+    _tell(result, given.json or (None if given.quick else baseline.COMMITTED), baseline.summary)
+    return 0
 
 
 def _attention(given: argparse.Namespace) -> int:

@@ -10,9 +10,11 @@ import click
 from . import naming, writing
 from .environment import Environment, printable
 from .options import (
+    OUTPUT,
     SectionedCommand,
     limit_options,
     message_options,
+    option,
     parameter_options,
     picture_options,
     taken_limits,
@@ -54,10 +56,10 @@ Examples:
     help="Pixels to measure query-independence over; 0 leaves it out.",
 )
 @click.option("--page", default=1, type=click.IntRange(1), metavar="N", help="Page of a TIFF file, from 1.")
-@click.option(
-    "-o", "--output", metavar="FILE", help="Default: NAME.attention.png. The maps themselves as .npy."
+@option(
+    OUTPUT, "-o", "--output", metavar="FILE", help="Default: NAME.attention.png. The maps themselves as .npy."
 )
-@click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
+@option(OUTPUT, "--overwrite", is_flag=True, help="Replace the output if it exists.")
 @parameter_options
 @picture_options
 @message_options

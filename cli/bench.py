@@ -12,7 +12,7 @@ import click
 
 from . import naming, writing
 from .environment import Environment, printable
-from .options import SectionedCommand, few_message_options
+from .options import FILTER, MESSAGES, OUTPUT, SectionedCommand, few_message_options, option
 from .status import UsageError
 
 EPILOG = """\b
@@ -36,7 +36,8 @@ Examples:
     help="Sizes of the pictures: 1080p, 4k and the like, 512 or 720x1280 (rows x columns). "
     "Default: some that suit the device.",
 )
-@click.option(
+@option(
+    FILTER,
     "--patch-radius",
     help="Radius of the compared patches; 3 compares 7 x 7 pixels.",
     type=click.IntRange(0, 16),
@@ -44,7 +45,8 @@ Examples:
     show_default=True,
     metavar="R",
 )
-@click.option(
+@option(
+    FILTER,
     "--search-radius",
     help="Radius of the window in which like patches are sought.",
     type=click.IntRange(1, 64),
@@ -67,14 +69,16 @@ Examples:
     default="float32",
     show_default=True,
 )
-@click.option(
+@option(
+    FILTER,
     "--patch",
     help="Weights within a patch.",
     type=click.Choice(["box", "gaussian"]),
     default="box",
     show_default=True,
 )
-@click.option(
+@option(
+    FILTER,
     "--aggregate",
     type=click.Choice(["pixel", "patch"]),
     help="The bare filter in one pass, or the default call in two. Default: both.",
@@ -89,8 +93,8 @@ Examples:
 )
 @click.option("--json", "json_file", metavar="FILE", help="Write every figure there.")
 @click.option("--plot", "plot_file", metavar="FILE", help="Draw rate against size there, as SVG.")
-@click.option("--overwrite", is_flag=True, help="Replace these files if they exist.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but the table, warnings and errors.")
+@option(OUTPUT, "--overwrite", is_flag=True, help="Replace these files if they exist.")
+@option(MESSAGES, "-q", "--quiet", is_flag=True, help="Say nothing but the table, warnings and errors.")
 @few_message_options
 @click.pass_obj
 def command(environment: Environment, /, **options: Any) -> int:

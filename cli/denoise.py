@@ -8,10 +8,13 @@ import click
 
 from .environment import Environment
 from .options import (
+    FILTER,
+    OUTPUT,
     Level,
     SectionedCommand,
     limit_options,
     message_options,
+    option,
     parameter_options,
     picture_options,
     running_options,
@@ -32,39 +35,47 @@ FORMAT_NAMES = ["png", "jpeg", "tiff", "webp", "bmp", "npy"]
 
 @click.command("denoise", cls=SectionedCommand, epilog=EPILOG, no_args_is_help=True)
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@click.option(
+@option(
+    OUTPUT,
     "-o",
     "--output",
     metavar="PATH",
     help="File, folder, template with {stem} {ext} {dir}, or - for standard output. "
     "Default: NAME.denoised.EXT beside the input.",
 )
-@click.option("-r", "--recursive", is_flag=True, help="Take the pictures in folders and the folders below.")
-@click.option("--overwrite", is_flag=True, help="Replace outputs that exist, even the input itself.")
-@click.option("--skip-existing", is_flag=True, help="Leave out inputs whose output exists.")
-@click.option(
-    "--dry-run", is_flag=True, help="Say what would be done, the time and the memory; write nothing."
+@option(OUTPUT, "-r", "--recursive", is_flag=True, help="Take the pictures in folders and the folders below.")
+@option(OUTPUT, "--overwrite", is_flag=True, help="Replace outputs that exist, even the input itself.")
+@option(OUTPUT, "--skip-existing", is_flag=True, help="Leave out inputs whose output exists.")
+@option(
+    OUTPUT, "--dry-run", is_flag=True, help="Say what would be done, the time and the memory; write nothing."
 )
-@click.option(
-    "--format", "format_name", type=click.Choice(FORMAT_NAMES), help="Default: by the output's name."
+@option(
+    OUTPUT, "--format", "format_name", type=click.Choice(FORMAT_NAMES), help="Default: by the output's name."
 )
-@click.option("--quality", type=click.IntRange(1, 100), help="Of JPEG and lossy WebP. Default: as the input.")
-@click.option("--strip", is_flag=True, help="Leave out metadata; colour profile and orientation stay.")
-@click.option(
-    "--method-noise", metavar="FILE", help="Write what was removed: exact as .tif or .npy, else visible."
+@option(
+    OUTPUT, "--quality", type=click.IntRange(1, 100), help="Of JPEG and lossy WebP. Default: as the input."
 )
-@click.option("--side-by-side", metavar="FILE", help="Write noisy, denoised and removed in one picture.")
+@option(OUTPUT, "--strip", is_flag=True, help="Leave out metadata; colour profile and orientation stay.")
+@option(
+    OUTPUT,
+    "--method-noise",
+    metavar="FILE",
+    help="Write what was removed: exact as .tif or .npy, else visible.",
+)
+@option(OUTPUT, "--side-by-side", metavar="FILE", help="Write noisy, denoised and removed in one picture.")
 @parameter_options
-@click.option(
-    "--sigma-map", metavar="FILE", help="The noise level of each pixel, a picture of the same size."
+@option(
+    FILTER, "--sigma-map", metavar="FILE", help="The noise level of each pixel, a picture of the same size."
 )
-@click.option("--guide", metavar="FILE", help="A picture whose patches are compared instead.")
-@click.option(
-    "--guide-sigma", type=Level(), metavar="LEVEL", help="Noise level of the guide; 0 if it is clean."
+@option(FILTER, "--guide", metavar="FILE", help="A picture whose patches are compared instead.")
+@option(
+    FILTER, "--guide-sigma", type=Level(), metavar="LEVEL", help="Noise level of the guide; 0 if it is clean."
 )
-@click.option("--mask", metavar="FILE", help="A picture that is 0 where pixels are neither used nor changed.")
+@option(
+    FILTER, "--mask", metavar="FILE", help="A picture that is 0 where pixels are neither used nor changed."
+)
 @picture_options
-@click.option("--volume", is_flag=True, help="The pages of a TIFF file are the planes of one volume.")
+@option(FILTER, "--volume", is_flag=True, help="The pages of a TIFF file are the planes of one volume.")
 @running_options
 @message_options
 @limit_options

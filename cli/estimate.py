@@ -8,10 +8,12 @@ import click
 
 from .environment import Environment, printable
 from .options import (
+    OUTPUT,
     SectionedCommand,
     in_units,
     limit_options,
     message_options,
+    option,
     parameter_options,
     picture_options,
     taken_limits,
@@ -32,7 +34,7 @@ Examples:
 
 @click.command("estimate", cls=SectionedCommand, epilog=EPILOG, no_args_is_help=True)
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@click.option("-r", "--recursive", is_flag=True, help="Take the pictures in folders and the folders below.")
+@option(OUTPUT, "-r", "--recursive", is_flag=True, help="Take the pictures in folders and the folders below.")
 @parameter_options
 @picture_options
 @message_options

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
+from nlmeans.parameters import Settings
+
 from .limits import Limits
 from .options import in_units
 from .picture import Array, Layout, Picture
@@ -16,16 +18,7 @@ from .reading import opened
 from .report import in_options
 from .status import CommandError, UnreadableError, UsageError
 
-PARAMETERS = (
-    "h",
-    "k",
-    "patch_radius",
-    "search_radius",
-    "patch",
-    "center",
-    "aggregate",
-    "nan",
-)
+PER_PICTURE = {"sigma", "channel_axis", "guide", "guide_sigma", "mask"}  # settings that depend on the picture
 RUNNING = ("backend", "workers", "memory_limit")
 
 
@@ -90,7 +83,11 @@ class Job:
     def of(cls, options: dict[str, Any], limits: Limits, piped: BinaryIO) -> Job:
         """Check the options against each other and read the files that they name."""
         job = cls(
-            settings={name: options[name] for name in PARAMETERS if options.get(name) is not None},
+            settings={
+                name: options[name]
+                for name in Settings.__annotations__
+                if name not in PER_PICTURE and options.get(name) is not None
+            },
             running={name: options[name] for name in RUNNING if options.get(name) is not None},
             sigma=options.get("sigma"),
             guide_sigma=options.get("guide_sigma"),

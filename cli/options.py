@@ -17,52 +17,35 @@ else:  # older releases of click have it without a parameter
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-SECTIONS = {  # of a command's help
-    "Output": (
-        "output",
-        "recursive",
-        "overwrite",
-        "skip_existing",
-        "dry_run",
-        "format_name",
-        "quality",
-        "strip",
-        "method_noise",
-        "side_by_side",
-    ),
-    "Filter": (
-        "sigma",
-        "h",
-        "k",
-        "patch_radius",
-        "search_radius",
-        "patch",
-        "center",
-        "aggregate",
-        "nan",
-        "sigma_map",
-        "guide",
-        "guide_sigma",
-        "mask",
-        "channel_axis",
-        "volume",
-    ),
-    "Work": ("backend", "workers", "memory_limit"),
-    "Messages": ("as_json", "quiet", "verbose", "no_color", "show_traceback", "help"),
-    "Limits, held against a file's header": ("max_pixels", "max_frames", "max_metadata", "max_expansion"),
-}
+OUTPUT, FILTER, WORK, MESSAGES = "Output", "Filter", "Work", "Messages"
+LIMITS = "Limits, held against a file's header"
+SECTIONS = (OUTPUT, FILTER, WORK, MESSAGES, LIMITS)  # of a command's help, after what is its own
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+
+
+class SectionedOption(click.Option):
+    """An option that says under which heading of the help it stands."""
+
+    def __init__(self, *arguments: Any, section: str, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.section = section
+
+
+def option(section: str, *names: str, **options: Any) -> Callable[[Any], Any]:
+    """An option under a heading of the help."""
+    return click.option(*names, cls=SectionedOption, section=section, **options)
 
 
 class SectionedCommand(click.Command):
     """A command whose help lists its options by what they are about."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        options = [p for p in self.get_params(ctx) if isinstance(p, click.Option)]
-        name = {p: "help" if "--help" in p.opts else p.name for p in options}
-        records = {name[p]: r for p in options if (r := p.get_help_record(ctx))}
-        rows = {t: [records.pop(n) for n in names if n in records] for t, names in SECTIONS.items()}
-        for title, listed in {"Options": list(records.values()), **rows}.items():
+        rows: dict[str, list[tuple[str, str]]] = {title: [] for title in ("Options", *SECTIONS)}
+        for parameter in self.get_params(ctx):
+            if isinstance(parameter, click.Option) and (record := parameter.get_help_record(ctx)):
+                own = MESSAGES if "--help" in parameter.opts else "Options"
+                rows[getattr(parameter, "section", own)].append(record)
+        for title, listed in rows.items():
             if listed:
                 with formatter.section(title):
                     formatter.write_dl(listed)
@@ -156,56 +139,65 @@ def _stacked(*decorators: Callable[[Any], Any]) -> Callable[[Command], Command]:
 
 
 parameter_options = _stacked(
-    click.option(
+    option(
+        FILTER,
         "--sigma",
         type=Level(),
         metavar="LEVEL",
         help="Noise level, in the file's units (12.5) or of full scale (4%); one per channel as 10,12,9. "
         "Default: estimated.",
     ),
-    click.option(
+    option(
+        FILTER,
         "--h",
         type=float,
         metavar="NUMBER",
         help="Filtering strength in the file's units. Default: k times sigma.",
     ),
-    click.option(
+    option(
+        FILTER,
         "--k",
         type=float,
         metavar="NUMBER",
         help="Filtering strength in units of sigma. Default: chosen by the noise.",
     ),
-    click.option(
+    option(
+        FILTER,
         "--patch-radius",
         type=Radius(),
         metavar="R",
         help="Radius of the compared patches; 2 compares 5 x 5 pixels.",
     ),
-    click.option(
+    option(
+        FILTER,
         "--search-radius",
         type=Radius(whole_image=True),
         metavar="R",
         help="Radius of the window in which like patches are sought, or 'image'.",
     ),
-    click.option(
+    option(
+        FILTER,
         "--patch",
         type=click.Choice(["box", "gaussian"]),
         default="box",
         help="Weights within a patch.",
     ),
-    click.option(
+    option(
+        FILTER,
         "--center",
         type=click.Choice(["max", "one", "zero"]),
         default="max",
         help="A pixel's weight for itself.",
     ),
-    click.option(
+    option(
+        FILTER,
         "--aggregate",
         type=click.Choice(["patch", "pixel"]),
         default="patch",
         help="Every patch estimates all of its pixels (better), or its centre (faster).",
     ),
-    click.option(
+    option(
+        FILTER,
         "--nan",
         type=click.Choice(["raise", "keep"]),
         default="raise",
@@ -214,7 +206,8 @@ parameter_options = _stacked(
 )
 
 picture_options = _stacked(
-    click.option(
+    option(
+        FILTER,
         "--channel-axis",
         type=int,
         metavar="AXIS",
@@ -223,19 +216,22 @@ picture_options = _stacked(
 )
 
 running_options = _stacked(
-    click.option(
+    option(
+        WORK,
         "--backend",
         type=click.Choice(["auto", "cuda", "cpu", "reference"]),
         default="auto",
         help="What computes; 'nlmeans info' lists what can run here.",
     ),
-    click.option(
+    option(
+        WORK,
         "--workers",
         type=click.IntRange(1, 1024),
         metavar="N",
         help="Threads. Default: all processors. The result does not depend on it.",
     ),
-    click.option(
+    option(
+        WORK,
         "--memory-limit",
         type=Bytes(),
         metavar="BYTES",
@@ -243,49 +239,54 @@ running_options = _stacked(
     ),
 )
 
-_traceback = click.option(
-    "--traceback", "show_traceback", is_flag=True, help="Show where in the program an error arose."
+_traceback = option(
+    MESSAGES, "--traceback", "show_traceback", is_flag=True, help="Show where in the program an error arose."
 )
 #: Of commands that say little.
 few_message_options = _stacked(
-    click.option("--no-color", is_flag=True, help="No colours in messages."), _traceback
+    option(MESSAGES, "--no-color", is_flag=True, help="No colours in messages."), _traceback
 )
 message_options = _stacked(
-    click.option(
+    option(
+        MESSAGES,
         "--json",
         "as_json",
         is_flag=True,
         help="One line of JSON for each input, on standard output.",
     ),
-    click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors."),
-    click.option("-v", "--verbose", is_flag=True, help="Say what was chosen, and why."),
-    click.option("--no-color", is_flag=True, help="No colours, as with NO_COLOR or TERM=dumb."),
+    option(MESSAGES, "-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors."),
+    option(MESSAGES, "-v", "--verbose", is_flag=True, help="Say what was chosen, and why."),
+    option(MESSAGES, "--no-color", is_flag=True, help="No colours, as with NO_COLOR or TERM=dumb."),
     _traceback,
 )
 
 limit_options = _stacked(
-    click.option(
+    option(
+        LIMITS,
         "--max-pixels",
         type=click.IntRange(1),
         default=Limits.pixels,
         metavar="N",
         help="Refuse compressed pictures that declare more. Default: 178956970.",
     ),
-    click.option(
+    option(
+        LIMITS,
         "--max-frames",
         type=click.IntRange(1),
         default=Limits.frames,
         metavar="N",
         help="Refuse files with more pages. Default: 32768.",
     ),
-    click.option(
+    option(
+        LIMITS,
         "--max-metadata",
         type=Bytes(),
         default=Limits.metadata,
         metavar="BYTES",
         help="Refuse files with more metadata. Default: 64M.",
     ),
-    click.option(
+    option(
+        LIMITS,
         "--max-expansion",
         type=click.IntRange(1),
         default=Limits.expansion,

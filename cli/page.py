@@ -10,9 +10,12 @@ import click
 from . import naming, writing
 from .environment import Environment, printable
 from .options import (
+    MESSAGES,
+    OUTPUT,
     SectionedCommand,
     few_message_options,
     limit_options,
+    option,
     parameter_options,
     picture_options,
     running_options,
@@ -28,14 +31,14 @@ Example:
 
 @click.command("report", cls=SectionedCommand, epilog=EPILOG, no_args_is_help=True)
 @click.argument("name", metavar="IMAGE")
-@click.option("-o", "--output", metavar="FILE", help="Default: NAME.report.html beside the picture.")
+@option(OUTPUT, "-o", "--output", metavar="FILE", help="Default: NAME.report.html beside the picture.")
 @click.option("--page", default=1, type=click.IntRange(1), metavar="N", help="Page of a TIFF file, from 1.")
-@click.option("--overwrite", is_flag=True, help="Replace the page if it exists.")
+@option(OUTPUT, "--overwrite", is_flag=True, help="Replace the page if it exists.")
 @parameter_options
 @picture_options
 @running_options
 @limit_options
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors.")
+@option(MESSAGES, "-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors.")
 @few_message_options
 @click.pass_obj
 def command(environment: Environment, /, **options: Any) -> None:

@@ -10,9 +10,11 @@ import click
 from . import naming, writing
 from .environment import Environment, printable
 from .options import (
+    OUTPUT,
     SectionedCommand,
     few_message_options,
     limit_options,
+    option,
     parameter_options,
     picture_options,
     taken_limits,
@@ -31,10 +33,10 @@ Examples:
 @click.argument("name", metavar="IMAGE")
 @click.option("--at", required=True, metavar="X,Y", help="The pixel: column and row, from 0.")
 @click.option("--page", default=1, type=click.IntRange(1), metavar="N", help="Page of a TIFF file, from 1.")
-@click.option(
-    "-o", "--output", metavar="FILE", help="Default: NAME.weights.png. Exact shares as .npy or .tif."
+@option(
+    OUTPUT, "-o", "--output", metavar="FILE", help="Default: NAME.weights.png. Exact shares as .npy or .tif."
 )
-@click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
+@option(OUTPUT, "--overwrite", is_flag=True, help="Replace the output if it exists.")
 @parameter_options
 @picture_options
 @limit_options

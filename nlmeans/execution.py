@@ -64,7 +64,7 @@ def _available_processors() -> int:
 
 def in_tiles(prepared: Prepared, geometry: Geometry, engine: Backend, running: Running) -> Array:
     """The filtered image; where a device's memory is full, again in tiles of half the size."""
-    own: DeviceMemory | None = engine.memory() if hasattr(engine, "memory") else None
+    own = engine.memory()
     limit = _limit(prepared, running, own)
     full = ""
     while True:

@@ -72,6 +72,9 @@ class Backend(Protocol):
     def namespace(self) -> Any:
         """The array library whose arrays it takes: ``numpy`` or ``cupy``."""
 
+    def memory(self) -> DeviceMemory | None:
+        """Its own memory, on a device; None where it works in the processor's."""
+
     def accumulate(self, pair: PlanePair, run: Run, *, peak: bool = False, squares: bool = False) -> Sums:
         """Sums over the search window, without the pixel itself when ``pair.own``."""
 
@@ -108,7 +111,7 @@ class Transfers(Protocol):
 
 
 class DeviceMemory(Protocol):
-    """What a backend with memory of its own also has: its function ``memory()`` gives this."""
+    """The memory of a device that a backend works on."""
 
     def limit(self) -> int:
         """Bytes that work may take now."""

@@ -57,6 +57,10 @@ def namespace() -> Any:
     return np
 
 
+def memory() -> None:
+    """None of its own."""
+
+
 def isa() -> str:
     """The instruction set in use: the best, or the one that NLMEANS_ISA names."""
     runs = _kernel.isas()

@@ -36,6 +36,10 @@ def namespace() -> Any:
     return np
 
 
+def memory() -> None:
+    """None of its own."""
+
+
 def accumulate(pair: PlanePair, run: Run, *, peak: bool = False, squares: bool = False) -> Sums:
     """Weighted sums over the search window; see the contract."""
     sums = _zeros(pair)

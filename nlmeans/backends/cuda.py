@@ -60,13 +60,6 @@ def memory() -> CudaMemory:
     return CudaMemory()
 
 
-def memory_needed(pair: PlanePair, *, aggregates: bool, device: Device | None = None) -> int:
-    """Bytes that a call allocates: results and scratch."""
-    problem = Problem.of(pair, _taps(pair), peak=True)
-    plan = (cuda_plan.aggregate if aggregates else cuda_plan.accumulate)(problem, device or Device())
-    return plan.scratch_bytes + 4 * (problem.values + 3) * problem.height * problem.width
-
-
 # --- the two entries, for any executor -------------------------------------------------------
 
 

@@ -59,10 +59,6 @@ class Plan:
         """Whether a launch takes the taps as arrays."""
         return any(isinstance(a, str) and a == "taps_y" for launch in self.launches for a in launch.arguments)
 
-    @property
-    def scratch_bytes(self) -> int:
-        return sum(4 * math.prod(shape) for shape in self.scratch.values())
-
 
 @cache
 def source(name: str) -> str:

@@ -109,16 +109,16 @@ def on_device(pair: PlanePair) -> PlanePair:
 
 
 def down(sums: Sums) -> Sums:
-    found = (sums.numerator, sums.denominator, sums.peak, sums.squares)
+    found = (sums.numerator, sums.denominator, sums.peak)
     return Sums(*(None if values is None else values.get() for values in found))
 
 
 @pytest.mark.skipif(COMPILER is None, reason="the emulator needs g++ on the PATH")
 def test_both_entries_through_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = install(monkeypatch, FakeCuPy())
-    case, done = Case(9, 30, squares=True), []
+    case, done = Case(9, 30), []
     pair, run = on_device(pair_of(case)), Run(tick=done.append)
-    first = down(cuda.accumulate(pair, run, peak=True, squares=True))
+    first = down(cuda.accumulate(pair, run, peak=True))
     normaliser, centre = map(Array, weights_of_centre(case))
     second = down(cuda.aggregate(pair, run, normaliser, centre, normaliser))
     assert picture_error(case, first, exact_accumulate(case)) < 2e-6

@@ -101,8 +101,8 @@ static int isa_of(const char *name)
 
 PyDoc_STRVAR(band_doc,
              "band(rows, isa, stop, query, key, value, vote, radius, taps, bias, scale, own, normaliser, centre, mass,\n"
-             "     numerator, denominator, peak, squares, spill, scratch)\n\n"
-             "The sums of the contract for the query pixels of some rows, into the five arrays from numerator on.\n"
+             "     numerator, denominator, peak, spill, scratch)\n\n"
+             "The sums of the contract for the query pixels of some rows, into the four arrays from numerator on.\n"
              "scratch is a bytearray to work in, made larger when it is too small.");
 
 static PyObject *band(PyObject *module, PyObject *args)
@@ -112,11 +112,11 @@ static PyObject *band(PyObject *module, PyObject *args)
     index_t first, last, C, H, W;
     const char *isa;
     PyObject *stop, *query, *key, *value, *vote, *down, *along, *bias, *scale, *normaliser, *centre, *mass;
-    PyObject *numerator, *denominator, *peak, *squares, *spill, *scratch, *answer = NULL;
+    PyObject *numerator, *denominator, *peak, *spill, *scratch, *answer = NULL;
     (void)module;
-    if (!PyArg_ParseTuple(args, "(nn)sOOOOO(nn)(OO)OOpOOOOOOOOO:band", &first, &last, &isa, &stop, &query, &key, &value,
+    if (!PyArg_ParseTuple(args, "(nn)sOOOOO(nn)(OO)OOpOOOOOOOO:band", &first, &last, &isa, &stop, &query, &key, &value,
                           &vote, &p.Ry, &p.Rx, &down, &along, &bias, &scale, &p.own, &normaliser, &centre, &mass, &numerator,
-                          &denominator, &peak, &squares, &spill, &scratch))
+                          &denominator, &peak, &spill, &scratch))
         return NULL;
     if ((p.isa = isa_of(isa)) < 0)
         return NULL;
@@ -135,7 +135,7 @@ static PyObject *band(PyObject *module, PyObject *args)
         PyErr_SetString(PyExc_ValueError, "the search radius must be >= 0, and the rows a part of the plane.");
         goto done;
     }
-    index_t sums = p.V + 1 + (peak != Py_None) + (squares != Py_None);
+    index_t sums = p.V + 1 + (peak != Py_None);
     if (!(p.vote = floats(&b, vote, "vote", plane, 0)) || !(p.taps_y = taps(&b, down, "taps[0]", &p.ry)) ||
         !(p.taps_x = taps(&b, along, "taps[1]", &p.rx)) ||
         !(p.bias = plane_or_number(&b, bias, "bias", plane, &p.bias_is_plane)) ||
@@ -143,7 +143,6 @@ static PyObject *band(PyObject *module, PyObject *args)
         !(p.numerator = floats(&b, numerator, "numerator", p.V * plane, 1)) ||
         !(p.denominator = floats(&b, denominator, "denominator", plane, 1)) ||
         (peak != Py_None && !(p.peak = floats(&b, peak, "peak", plane, 1))) ||
-        (squares != Py_None && !(p.squares = floats(&b, squares, "squares", plane, 1))) ||
         (normaliser != Py_None && !(p.normaliser = floats(&b, normaliser, "normaliser", plane, 0))) ||
         (centre != Py_None && !(p.centre = floats(&b, centre, "centre", plane, 0))) ||
         (mass != Py_None && !(p.mass = floats(&b, mass, "mass", plane, 0))))

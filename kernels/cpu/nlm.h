@@ -28,8 +28,7 @@ struct pair {
     float *numerator;     /* (V, H, W) */
     float *denominator;   /* (H, W) */
     float *peak;          /* (H, W) or NULL */
-    float *squares;       /* (H, W) or NULL */
-    float *spill;         /* (V + 1 + peak + squares, above + below, W): sums for the rows around the band */
+    float *spill;         /* (V + 1 + peak, above + below, W): sums for the rows around the band */
     index_t above, below; /* rows of the spill: see nlm_spill */
     const volatile unsigned char *stop; /* != 0: give up soon; what was written is then meaningless */
 };

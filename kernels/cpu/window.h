@@ -1,7 +1,7 @@
 /* accumulate and aggregate, for one instruction set (included by the files that choose one).
  *
  * Formula   S(i, s) = sum_c sum_o a(o) (query_c(i + o) - key_c(j + o))^2, j = i + s;
- *           w = 2^-max(scale_i S - bias_i, 0) vote_j; accumulate sums w value_j and w, on request max w, w^2;
+ *           w = 2^-max(scale_i S - bias_i, 0) vote_j; accumulate sums w value_j and w, on request max w;
  *           aggregate first spreads w normaliser_i over the patch: B_s(x) = sum_o a(o) p(x - o, s); its
  *           denominator is the masses of the patch, less B_s(x) (1 - vote_{x + s}).
  * Shapes    as in nlm.h; a band of rows in blocks of columns, LANES columns that lie far apart in a vector.
@@ -132,9 +132,7 @@ static float *target(const struct work *w, index_t s, index_t y)
         index_t row = y < w->first ? y - w->first + p->above : y - w->last + p->above;
         return p->spill + (s * (p->above + p->below) + row) * p->W;
     }
-    float *plane = s < p->V ? p->numerator + s * p->H * p->W : s == p->V ? p->denominator
-                   : p->peak && s == p->V + 1                            ? p->peak
-                                                                         : p->squares;
+    float *plane = s < p->V ? p->numerator + s * p->H * p->W : s == p->V ? p->denominator : p->peak;
     return plane + y * p->W;
 }
 
@@ -144,7 +142,7 @@ static void store(const struct work *w, const struct view *view)
     for (index_t s = 0; s < w->sums; s++)
         for (index_t r = view->row0; r < view->row0 + view->plane / view->row; r++)
             if (r >= -p->above && r < w->last - w->first + p->below)
-                store_row(at(view, s, r, view->t0), w->block, p->W, view->t0, view->row, p->peak && s == p->V + 1,
+                store_row(at(view, s, r, view->t0), w->block, p->W, view->t0, view->row, s == p->V + 1,
                           target(w, s, w->first + r));
 }
 
@@ -317,7 +315,7 @@ static struct work begin(const struct pair *p, index_t first, index_t last)
     struct work w = {.p = p, .first = first, .last = last, .channels = p->C};
     w.block.k = (p->W + LANES * blocks - 1) / (LANES * blocks);
     w.ny = 2 * p->ry + 1, w.nx = 2 * p->rx + 1;
-    w.sums = p->V + 1 + (p->peak != NULL) + (p->squares != NULL);
+    w.sums = p->V + 1 + (p->peak != NULL);
     w.reach_y = p->normaliser ? p->ry : 0, w.reach_x = p->normaliser ? p->rx : 0;
     w.value_planes = p->V + 1 + (p->normaliser != NULL);
     w.half = p->own && !p->bias_is_plane && !p->scale_is_plane;

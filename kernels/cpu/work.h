@@ -42,7 +42,7 @@ struct work {
     index_t channels;
     index_t deep_query, deep_key; /* rows of features for ROWS patches, and for those at every dy */
     index_t wide;               /* vectors of candidates along x */
-    index_t sums;               /* V numerators, denominator, [peak], [squares] */
+    index_t sums;               /* V numerators, denominator, [peak] */
     int half;                   /* a pair of pixels is weighed once and serves both */
     int central;                /* the rectangle has the shift (0, 0): own pixels lie among the candidates */
     int shared;                 /* .. and so do their features */

@@ -49,7 +49,6 @@ class Sums:
     numerator: Array  # (V, H, W)   sum_s w v_j
     denominator: Array  # (H, W)    sum_s w
     peak: Array | None = None  # (H, W)    max_s w, when asked; 0 where there is no candidate
-    squares: Array | None = None  # (H, W) sum_s w^2, when asked
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ class Backend(Protocol):
     def memory(self) -> DeviceMemory | None:
         """Its own memory, on a device; None where it works in the processor's."""
 
-    def accumulate(self, pair: PlanePair, run: Run, *, peak: bool = False, squares: bool = False) -> Sums:
+    def accumulate(self, pair: PlanePair, run: Run, *, peak: bool = False) -> Sums:
         """Sums over the search window, without the pixel itself when ``pair.own``."""
 
     def aggregate(

@@ -70,11 +70,10 @@ def isa() -> str:
     return asked or str(runs[0])
 
 
-def accumulate(pair: PlanePair, run: Run, *, peak: bool = False, squares: bool = False) -> Sums:
+def accumulate(pair: PlanePair, run: Run, *, peak: bool = False) -> Sums:
     """Weighted sums over the search window; see the contract."""
     sums = _empty(pair)
     sums.peak = np.empty_like(sums.denominator) if peak else None
-    sums.squares = np.empty_like(sums.denominator) if squares else None
     return _in_bands(_Call(pair, sums), run)
 
 
@@ -137,15 +136,14 @@ class _Call:
             sums.numerator,
             sums.denominator,
             sums.peak,
-            sums.squares,
         )
         self.isa = isa()
         self.scratch: list[bytearray] = []  # one for each thread: fresh memory for each band costs 5 %
 
     def planes(self) -> list[Array]:
         """Every plane of sums, in the order of a spill."""
-        optional = (a for a in (self.sums.peak, self.sums.squares) if a is not None)
-        return [*self.sums.numerator, self.sums.denominator, *optional]
+        peak = () if self.sums.peak is None else (self.sums.peak,)
+        return [*self.sums.numerator, self.sums.denominator, *peak]
 
     def bands(self) -> list[tuple[int, int]]:
         """First and last row; half as high in the end, so that threads end about together."""

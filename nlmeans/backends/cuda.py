@@ -43,10 +43,10 @@ def namespace() -> Any:
     return import_module("cupy")
 
 
-def accumulate(pair: PlanePair, run: Run, *, peak: bool = False, squares: bool = False) -> Sums:
+def accumulate(pair: PlanePair, run: Run, *, peak: bool = False) -> Sums:
     """Weighted sums over the search window; see the contract."""
     with _on_device_of(pair.query) as executor:
-        return accumulate_on(executor, pair, run, peak=peak, squares=squares)
+        return accumulate_on(executor, pair, run, peak=peak)
 
 
 def aggregate(pair: PlanePair, run: Run, normaliser: Array, centre: Array | None, mass: Array) -> Sums:
@@ -78,18 +78,15 @@ class Executor(Protocol):
         """Queue one launch."""
 
 
-def accumulate_on(
-    executor: Executor, pair: PlanePair, run: Run, *, peak: bool = False, squares: bool = False
-) -> Sums:
+def accumulate_on(executor: Executor, pair: PlanePair, run: Run, *, peak: bool = False) -> Sums:
     """`accumulate` on a given executor."""
     plane = pair.vote.shape
     sums = Sums(executor.empty(pair.value.shape), executor.empty(plane))
     sums.peak = executor.empty(plane) if peak else None
-    sums.squares = executor.empty(plane) if squares else None
-    results = {"denominator": sums.denominator, "peak": sums.peak, "squares": sums.squares}
+    results = {"denominator": sums.denominator, "peak": sums.peak}
     taps = _taps(pair)
     for part, buffers in _parts(executor, pair, sums.numerator):
-        problem = Problem.of(part, taps, peak=peak, squares=squares)
+        problem = Problem.of(part, taps, peak=peak)
         _execute(executor, cuda_plan.accumulate(problem, executor.device), buffers | results, taps)
     if run.tick is not None:
         run.tick(1.0)

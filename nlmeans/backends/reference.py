@@ -40,17 +40,14 @@ def memory() -> None:
     """None of its own."""
 
 
-def accumulate(pair: PlanePair, run: Run, *, peak: bool = False, squares: bool = False) -> Sums:
+def accumulate(pair: PlanePair, run: Run, *, peak: bool = False) -> Sums:
     """Weighted sums over the search window; see the contract."""
     sums = _zeros(pair)
     sums.peak = np.zeros_like(sums.denominator) if peak else None
-    sums.squares = np.zeros_like(sums.denominator) if squares else None
     for i, j, w in _weights(pair, run):
         _add(sums, pair, i, j, w)
         if sums.peak is not None:
             sums.peak[i] = np.maximum(sums.peak[i], w)
-        if sums.squares is not None:
-            sums.squares[i] += w * w
     return sums
 
 

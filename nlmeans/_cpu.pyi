@@ -20,7 +20,7 @@ def band(
     own: bool,
     normaliser: Any,
     centre: Any,
-    mass: Any,
+    weight_sum: Any,
     numerator: Any,
     denominator: Any,
     peak: Any,

@@ -122,14 +122,11 @@ def _plane_of_patches(block: Block, z: int, geometry: Geometry, backend: Backend
         total = reduce(xp.add, [s.denominator[rows] for s in firsts], centre[rows])
         xp.divide(block.vote[z, rows], total, out=normaliser[rows])  # who is not valid casts no estimates
 
-    def mass(own: bool, weights: Array) -> Array:
-        if len(firsts) == 1:
-            return block.vote[z]  # all of a pixel's shares together
-        return (weights + centre if own else weights) * normaliser
-
+    whole = len(firsts) == 1  # one pair holds the whole window
+    tokens = [None if whole else first.token for first in firsts]
     both = _sums(
-        backend.aggregate(p, run, normaliser, centre if p.own else None, mass(p.own, first.denominator))
-        for p, first in zip(_pairs(block, z, geometry, xp), firsts, strict=True)
+        backend.aggregate(p, run, normaliser, centre if p.own else None, token)
+        for p, token in zip(_pairs(block, z, geometry, xp), tokens, strict=True)
     )
     result = both.numerator
     for rows in _strips(block, xp):

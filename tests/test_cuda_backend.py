@@ -120,7 +120,7 @@ def test_both_entries_through_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
     pair, run = on_device(pair_of(case)), Run(tick=done.append)
     first = down(cuda.accumulate(pair, run, peak=True))
     normaliser, centre = map(Array, weights_of_centre(case))
-    second = down(cuda.aggregate(pair, run, normaliser, centre, normaliser))
+    second = down(cuda.aggregate(pair, run, normaliser, centre, first.token))
     assert picture_error(case, first, exact_accumulate(case)) < 2e-6
     assert weight_error(first, exact_accumulate(case)) < 2e-5
     assert picture_error(case, second, exact_aggregate(case)) < 2e-6

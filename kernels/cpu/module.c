@@ -100,8 +100,8 @@ static int isa_of(const char *name)
 }
 
 PyDoc_STRVAR(band_doc,
-             "band(rows, isa, stop, query, key, value, vote, radius, taps, bias, scale, own, normaliser, centre, mass,\n"
-             "     numerator, denominator, peak, spill, scratch)\n\n"
+             "band(rows, isa, stop, query, key, value, vote, radius, taps, bias, scale, own, normaliser, centre,\n"
+             "     weight_sum, numerator, denominator, peak, spill, scratch)\n\n"
              "The sums of the contract for the query pixels of some rows, into the four arrays from numerator on.\n"
              "scratch is a bytearray to work in, made larger when it is too small.");
 
@@ -111,12 +111,12 @@ static PyObject *band(PyObject *module, PyObject *args)
     struct buffers b = {.count = 0};
     index_t first, last, C, H, W;
     const char *isa;
-    PyObject *stop, *query, *key, *value, *vote, *down, *along, *bias, *scale, *normaliser, *centre, *mass;
+    PyObject *stop, *query, *key, *value, *vote, *down, *along, *bias, *scale, *normaliser, *centre, *weight_sum;
     PyObject *numerator, *denominator, *peak, *spill, *scratch, *answer = NULL;
     (void)module;
     if (!PyArg_ParseTuple(args, "(nn)sOOOOO(nn)(OO)OOpOOOOOOOO:band", &first, &last, &isa, &stop, &query, &key, &value,
-                          &vote, &p.Ry, &p.Rx, &down, &along, &bias, &scale, &p.own, &normaliser, &centre, &mass, &numerator,
-                          &denominator, &peak, &spill, &scratch))
+                          &vote, &p.Ry, &p.Rx, &down, &along, &bias, &scale, &p.own, &normaliser, &centre, &weight_sum,
+                          &numerator, &denominator, &peak, &spill, &scratch))
         return NULL;
     if ((p.isa = isa_of(isa)) < 0)
         return NULL;
@@ -145,10 +145,10 @@ static PyObject *band(PyObject *module, PyObject *args)
         (peak != Py_None && !(p.peak = floats(&b, peak, "peak", plane, 1))) ||
         (normaliser != Py_None && !(p.normaliser = floats(&b, normaliser, "normaliser", plane, 0))) ||
         (centre != Py_None && !(p.centre = floats(&b, centre, "centre", plane, 0))) ||
-        (mass != Py_None && !(p.mass = floats(&b, mass, "mass", plane, 0))))
+        (weight_sum != Py_None && !(p.weight_sum = floats(&b, weight_sum, "weight_sum", plane, 0))))
         goto done;
-    if (p.normaliser && (!p.mass || (p.own && !p.centre))) {
-        PyErr_SetString(PyExc_ValueError, "a normaliser needs a mass, and within one plane a centre.");
+    if (p.normaliser && (!p.weight_sum || (p.own && !p.centre))) {
+        PyErr_SetString(PyExc_ValueError, "a normaliser needs a weight_sum, and within one plane a centre.");
         goto done;
     }
     p.Ry = p.Ry < p.H ? p.Ry : p.H - 1, p.Rx = p.Rx < p.W ? p.Rx : p.W - 1;

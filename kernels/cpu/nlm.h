@@ -24,7 +24,7 @@ struct pair {
     int isa;              /* index into the table of instruction sets */
     const float *normaliser; /* (H, W); NULL asks for accumulate, else aggregate */
     const float *centre;     /* (H, W); with own and normaliser only */
-    const float *mass;       /* (H, W); with normaliser only */
+    const float *weight_sum; /* (H, W) sum of a pixel's normalised weights; with normaliser only */
     float *numerator;     /* (V, H, W) */
     float *denominator;   /* (H, W) */
     float *peak;          /* (H, W) or NULL */

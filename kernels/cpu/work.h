@@ -55,11 +55,11 @@ struct work {
     vec *bias, *scale;          /* [ROWS][k], when they are planes */
     struct history columns;     /* sums along y */
     vec *weights;               /* [shifts][ROWS][COLUMNS] */
-    vec *share_history;         /* [1 + half][shifts][nx + 1][ROWS], see spread.h */
+    vec *spread_history;        /* [1 + half][shifts][nx + 1][ROWS], see spread.h */
     vec *terms;                 /* [ROWS + 2 ry] */
     index_t reach_y, reach_x;   /* how far a weight goes: 0, or the patch radius */
     index_t value_planes;       /* V values, the votes and, for aggregate, the normaliser */
-    struct view values, own_values; /* value * vote, vote; aggregate: vote - 1, which is what a share loses, normaliser */
+    struct view values, own_values; /* value * vote, vote; aggregate: vote - 1 for the vote, normaliser */
     struct view totals, own_totals; /* [sums] */
     int *map;
 };

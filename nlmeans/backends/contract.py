@@ -49,6 +49,7 @@ class Sums:
     numerator: Array  # (V, H, W)   sum_s w v_j
     denominator: Array  # (H, W)    sum_s w
     peak: Array | None = None  # (H, W)    max_s w, when asked; 0 where there is no candidate
+    token: Any = None  # what this backend's `aggregate` wants to have back of this pair, if anything
 
 
 @dataclass(frozen=True)
@@ -78,17 +79,20 @@ class Backend(Protocol):
         """Sums over the search window, without the pixel itself when ``pair.own``."""
 
     def aggregate(
-        self, pair: PlanePair, run: Run, normaliser: Array, centre: Array | None, mass: Array
+        self, pair: PlanePair, run: Run, normaliser: Array, centre: Array | None, token: Any = None
     ) -> Sums:
-        """Sums over the search window with every patch voting for all of its pixels.
+        """Sums over the search window with every weight spread over the patch of its pixel.
 
         ``p(i, s) = w(i, s) normaliser_i`` and, when ``pair.own``, ``p(i, 0) = centre_i normaliser_i``
         (else the shift (0, 0) is as any other and ``centre`` is None);
         ``B_s(x) = sum_o a(o) p(x - o, s)`` over patch centres inside the plane;
         numerator and denominator are the sums over s of ``B_s(x) vote(x + s)`` times the value and 1.
 
-        ``mass_i`` is the sum of ``p(i, s)`` over s, which the caller knows from `accumulate`: where all
-        vote the denominator is ``sum_o a(o) mass(x - o)``, and a backend need not sum it up again.
+        Where all vote, the denominator is ``sum_o a(o) P(x - o)`` with ``P_i = sum_s p(i, s)``: a backend
+        that knows P need not sum the denominator up again, and one that does sum it needs no `token`.  The
+        token is None where this pair holds the whole search window of its query plane (``own`` is then True):
+        P is 1 where a pixel is valid and 0 elsewhere, which is ``pair.vote``.  Otherwise it is the
+        `Sums.token` that `accumulate` gave for the same query, key, vote, bias and scale, unchanged.
         """
 
 

@@ -49,8 +49,8 @@ def accumulate(pair: PlanePair, run: Run, *, peak: bool = False) -> Sums:
         return accumulate_on(executor, pair, run, peak=peak)
 
 
-def aggregate(pair: PlanePair, run: Run, normaliser: Array, centre: Array | None, mass: Array) -> Sums:
-    """The same sums with every patch voting for all of its pixels; the denominator is summed, not `mass`."""
+def aggregate(pair: PlanePair, run: Run, normaliser: Array, centre: Array | None, token: Any = None) -> Sums:
+    """The same sums with every weight spread over its patch; it needs no token."""
     with _on_device_of(pair.query) as executor:
         return aggregate_on(executor, pair, run, normaliser, centre)
 

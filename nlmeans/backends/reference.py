@@ -51,8 +51,8 @@ def accumulate(pair: PlanePair, run: Run, *, peak: bool = False) -> Sums:
     return sums
 
 
-def aggregate(pair: PlanePair, run: Run, normaliser: Array, centre: Array | None, mass: Array) -> Sums:
-    """The same sums with every patch voting for all of its pixels; the denominator is summed, not `mass`."""
+def aggregate(pair: PlanePair, run: Run, normaliser: Array, centre: Array | None, token: Any = None) -> Sums:
+    """The same sums with every weight spread over its patch; it needs no token."""
     sums = _zeros(pair)
     everywhere = (slice(None), slice(None))
     if pair.own:

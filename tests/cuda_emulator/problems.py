@@ -108,7 +108,7 @@ def exact_aggregate(case: Case) -> Sums:
     normaliser, centre = weights_of_centre(case)
     exact = np.float64(normaliser)
     wide = None if centre is None else np.float64(centre)
-    return reference.aggregate(in_double(pair_of(case)), Run(), exact, wide, exact)
+    return reference.aggregate(in_double(pair_of(case)), Run(), exact, wide)
 
 
 def picture_error(case: Case, got: Sums, expected: Sums) -> float:

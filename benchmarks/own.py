@@ -205,7 +205,7 @@ def kernel_call(
 
     def both() -> Any:
         engine.accumulate(weights, run, peak=True)
-        return engine.aggregate(pair, run, normaliser, centre, pair.vote)
+        return engine.aggregate(pair, run, normaliser, centre)
 
     return both
 

@@ -20,16 +20,15 @@ def band(
     own: bool,
     normaliser: Any,
     centre: Any,
-    mass: Any,
+    weight_sum: Any,
     numerator: Any,
     denominator: Any,
     peak: Any,
-    squares: Any,
     spill: Any,
     scratch: bytearray,
     /,
 ) -> None:
-    """The sums of the contract for the query pixels of some rows, into the five arrays from numerator on.
+    """The sums of the contract for the query pixels of some rows, into the four arrays from numerator on.
 
     `scratch` is a bytearray to work in, made larger when it is too small.
     """

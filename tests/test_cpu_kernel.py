@@ -58,13 +58,17 @@ def case(seed, *, far=False, shape=None):
 
 
 def assert_close(got, expected, allowed=8e-6):
-    """Equal in units of the largest sum of weights: a weight is good to 3e-6, its square to 6e-6."""
+    """Equal in units of the largest sum of weights: a weight is good to 3e-6."""
     unit = max(float(expected.denominator.max()), 1e-3)
-    for name in ("numerator", "denominator", "peak", "squares"):
+    for name in ("numerator", "denominator", "peak"):
         a, b = getattr(got, name), getattr(expected, name)
         assert (a is None) == (b is None)
         if a is not None:
             np.testing.assert_allclose(a, b, rtol=0, atol=allowed * unit, err_msg=name)
+
+
+def planes(sums):
+    return [a for a in (sums.numerator, sums.denominator, sums.peak) if a is not None]
 
 
 def single(array):
@@ -73,12 +77,12 @@ def single(array):
 
 def check_both_entries(seed, allowed=8e-6, **kind):
     exact, rounded, normaliser, centre = case(seed, **kind)
-    more = {"peak": seed % 2 == 0, "squares": seed % 3 == 0}
-    assert_close(cpu.accumulate(rounded, Run(2), **more), reference.accumulate(exact, Run(), **more), allowed)
-    mass = normaliser * (reference.accumulate(exact, Run()).denominator + (0 if centre is None else centre))
+    peak = seed % 2 == 0
+    first = cpu.accumulate(rounded, Run(2), peak=peak)
+    assert_close(first, reference.accumulate(exact, Run(), peak=peak), allowed)
     assert_close(
-        cpu.aggregate(rounded, Run(2), single(normaliser), single(centre), single(mass)),
-        reference.aggregate(exact, Run(), normaliser, centre, mass),
+        cpu.aggregate(rounded, Run(2), single(normaliser), single(centre), first.token),
+        reference.aggregate(exact, Run(), normaliser, centre),
         allowed,
     )
 
@@ -96,6 +100,52 @@ def test_both_entries_match_the_reference_where_planes_bring_far_distances_back(
 @pytest.mark.parametrize("seed", range(800, 806))
 def test_both_entries_match_the_reference_on_wide_planes(seed):
     check_both_entries(seed, shape=(5, 4200))  # where aggregate takes the widest vectors
+
+
+@pytest.mark.parametrize("seed", [s for s in range(900, 940) if case(s)[0].own])
+def test_a_whole_window_needs_no_token(seed):
+    exact, rounded, _, centre = case(seed)
+    sums = reference.accumulate(exact, Run())
+    normaliser = exact.vote / (sums.denominator + centre)  # a pixel that is not valid has no weights
+    expected = reference.aggregate(exact, Run(), normaliser, centre)
+    for token in (None, cpu.accumulate(rounded, Run(2)).token):
+        assert_close(cpu.aggregate(rounded, Run(2), single(normaliser), single(centre), token), expected)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_pairs_of_a_volume_with_their_tokens_match_the_reference(seed):
+    rng = np.random.default_rng(seed)
+    volume, votes = rng.random((3, 40, 70)), (rng.random((3, 40, 70)) > 0.1).astype(float)
+    box = taps(2, "box", np.float64)
+
+    def average(dtype, backend):
+        images, valid = volume.astype(dtype), votes.astype(dtype)
+        query = 3 * images[1:2]
+        pairs = [
+            PlanePair(
+                query=query,
+                key=query if z == 1 else 3 * images[z : z + 1],
+                value=images[z : z + 1],
+                vote=valid[z],
+                radius=(3, 4),
+                taps=(box.astype(dtype),) * 2,
+                bias=0.5,
+                scale=1.0,
+                own=z == 1,
+            )
+            for z in range(3)
+        ]
+        firsts = [backend.accumulate(pair, Run(2)) for pair in pairs]
+        centre = np.full_like(valid[1], 0.5)
+        normaliser = valid[1] / sum((first.denominator for first in firsts), start=centre)
+        each = [
+            backend.aggregate(pair, Run(2), normaliser, centre if pair.own else None, first.token)
+            for pair, first in zip(pairs, firsts, strict=True)
+        ]
+        return sum(s.numerator for s in each), sum(s.denominator for s in each)
+
+    for got, expected in zip(average(np.float32, cpu), average(np.float64, reference), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=0, atol=8e-6)
 
 
 def test_a_sharp_edge_does_not_disturb_the_weights_behind_it():
@@ -119,9 +169,9 @@ def test_every_number_of_workers_and_every_run_gives_the_same_bits(seed):
     _, pair, normaliser, centre = case(seed + 500)
 
     def bits(workers):
-        first = cpu.accumulate(pair, Run(workers), peak=True, squares=True)
-        second = cpu.aggregate(pair, Run(workers), single(normaliser), single(centre), first.denominator)
-        return [a.tobytes() for a in (*vars(first).values(), second.numerator, second.denominator)]
+        first = cpu.accumulate(pair, Run(workers), peak=True)
+        second = cpu.aggregate(pair, Run(workers), single(normaliser), single(centre), first.token)
+        return [a.tobytes() for a in (*planes(first), *planes(second))]
 
     expected = bits(1)
     for workers in (1, 2, 3, 8, 64):
@@ -151,9 +201,9 @@ def test_what_is_in_the_scratch_memory_has_no_part_in_the_result(monkeypatch, se
 
     def bits(scratch):
         monkeypatch.setattr(cpu, "bytearray", lambda *n: bytearray(*n or (scratch,)), raising=False)
-        first = cpu.accumulate(pair, Run(1), peak=True, squares=True)
-        second = cpu.aggregate(pair, Run(1), single(normaliser), single(centre), first.denominator)
-        return [a.tobytes() for a in (*vars(first).values(), second.numerator, second.denominator)]
+        first = cpu.accumulate(pair, Run(1), peak=True)
+        second = cpu.aggregate(pair, Run(1), single(normaliser), single(centre), first.token)
+        return [a.tobytes() for a in (*planes(first), *planes(second))]
 
     assert bits(left_over(1)) == bits(left_over(2)) == bits(b"\xff" * 2**23)  # the last are NaN
 

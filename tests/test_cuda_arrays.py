@@ -49,7 +49,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeCuPy:
         return replace(pair, **{n: there(getattr(pair, n)) for n in names})
 
     def on_device(sums: Sums) -> Sums:
-        found = {n: getattr(sums, n) for n in ("numerator", "denominator", "peak", "squares")}
+        found = {n: getattr(sums, n) for n in ("numerator", "denominator", "peak")}
         return Sums(**{n: None if v is None else made.asarray(Array(v)) for n, v in found.items()})
 
     def accumulate(pair: PlanePair, run: Run, **options: Any) -> Sums:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -108,18 +109,18 @@ def on_device(pair: PlanePair) -> PlanePair:
 
 
 def down(sums: Sums) -> Sums:
-    found = (sums.numerator, sums.denominator, sums.peak, sums.squares)
+    found = (sums.numerator, sums.denominator, sums.peak)
     return Sums(*(None if values is None else values.get() for values in found))
 
 
 @pytest.mark.skipif(COMPILER is None, reason="the emulator needs g++ on the PATH")
 def test_both_entries_through_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = install(monkeypatch, FakeCuPy())
-    case, done = Case(9, 30, squares=True), []
+    case, done = Case(9, 30), []
     pair, run = on_device(pair_of(case)), Run(tick=done.append)
-    first = down(cuda.accumulate(pair, run, peak=True, squares=True))
+    first = down(cuda.accumulate(pair, run, peak=True))
     normaliser, centre = map(Array, weights_of_centre(case))
-    second = down(cuda.aggregate(pair, run, normaliser, centre, normaliser))
+    second = down(cuda.aggregate(pair, run, normaliser, centre, first.token))
     assert picture_error(case, first, exact_accumulate(case)) < 2e-6
     assert weight_error(first, exact_accumulate(case)) < 2e-5
     assert picture_error(case, second, exact_aggregate(case)) < 2e-6
@@ -180,7 +181,7 @@ def problem(height: int = 1080, width: int = 1920, radius: int = 10, patch: int 
 def test_a_large_picture_takes_one_launch_and_no_scratch() -> None:
     plan = cuda_plan.accumulate(problem(2160, 3840, peak=True), Device())
     assert [launch.kernel for launch in plan.launches] == ["accumulate"]
-    assert plan.scratch_bytes == 0
+    assert plan.scratch == {}
     assert plan.launches[0].grid == (32 * 135, 1, 1)
 
 
@@ -190,7 +191,7 @@ def test_a_small_picture_is_split_over_the_window_to_fill_the_gpu() -> None:
     assert blocks < 132 <= blocks * slices
     window = plan.launches[0].arguments[-1][0]
     assert window["chunks_y"] * window["chunks_x"] >= slices
-    assert plan.scratch_bytes == 4 * slices * 2 * 128 * 128
+    assert sum(math.prod(shape) for shape in plan.scratch.values()) == slices * 2 * 128 * 128
 
 
 def test_wide_offsets_only_where_they_are_needed() -> None:
@@ -220,19 +221,11 @@ def test_every_shape_fits_the_shared_memory_and_covers_the_window(
     assert shape.chunks_x == 1 or shape.chunk_x % 4 == 0
 
 
-def test_the_memory_a_call_needs_grows_with_the_picture() -> None:
-    pair = pair_of(Case(64, 64))
-    large = pair_of(Case(128, 128))
-    for aggregates in (False, True):
-        needed = cuda.memory_needed(pair, aggregates=aggregates)
-        assert 4 * 64 * 64 * 2 < needed < cuda.memory_needed(large, aggregates=aggregates)
-
-
 def test_a_side_beyond_the_coordinates_is_refused() -> None:
     huge = np.lib.stride_tricks.as_strided(np.zeros(1, np.float32), (1, 1, 2**30 + 1), (0, 0, 0))
     pair = replace(pair_of(Case(1, 1)), query=huge, key=huge, value=huge, vote=huge[0])
     with pytest.raises(MemoryLimitError, match="use tiles"):
-        cuda.memory_needed(pair, aggregates=False)
+        Problem.of(pair, pair.taps)
 
 
 def test_source_has_its_headers_put_in_once() -> None:

@@ -69,7 +69,6 @@ def every_key(architecture: str) -> Iterator[tuple[Launch, str]]:
         {"bias": None, "scale": None},
         {"gaussian": True},
         {"gaussian": True, "channels": 3, "values": 3},
-        {"squares": True},
         {"patch": 0},
         {"channels": 2, "values": 4},
     )

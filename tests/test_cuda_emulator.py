@@ -40,7 +40,7 @@ TIGHT = {
 
 def run(entry: str, case: Case, emulator: Emulator) -> Sums:
     if entry == "accumulate":
-        return cuda.accumulate_on(emulator, pair_of(case), Run(), peak=case.peak, squares=case.squares)
+        return cuda.accumulate_on(emulator, pair_of(case), Run(), peak=case.peak)
     return cuda.aggregate_on(emulator, pair_of(case), Run(), *weights_of_centre(case))
 
 
@@ -96,7 +96,7 @@ def test_a_window_wider_than_one_chunk_of_shifts(entry: str) -> None:
 @ENTRIES
 def test_a_window_in_slices_is_put_together(entry: str) -> None:
     emulator = Emulator(Device(multiprocessors=2))
-    check(entry, Case(21, 37, radius=(4, 2), squares=entry == "accumulate"), emulator, entry)
+    check(entry, Case(21, 37, radius=(4, 2)), emulator, entry)
     assert emulator.launched[0].grid[2] > 1
     assert "reduce" in [launch.kernel for launch in emulator.launched]
 
@@ -148,9 +148,8 @@ def test_the_keys_of_newer_gpus(entry: str) -> None:
 
 
 @pytest.mark.parametrize("peak", [False, True])
-@pytest.mark.parametrize("squares", [False, True])
-def test_only_the_planes_asked_for_come_back(peak: bool, squares: bool) -> None:
-    check("accumulate", Case(peak=peak, squares=squares), Emulator(ONE_WAVE), "accumulate")
+def test_the_peak_comes_back_only_when_asked_for(peak: bool) -> None:
+    check("accumulate", Case(peak=peak), Emulator(ONE_WAVE), "accumulate")
 
 
 @pytest.mark.parametrize("device", [ONE_WAVE, Device()], ids=["one slice", "slices"])
@@ -159,7 +158,7 @@ def test_only_the_planes_asked_for_come_back(peak: bool, squares: bool) -> None:
     [
         Case(**INNER, values=0),
         Case(values=0, channels=3, votes="some"),
-        Case(values=0, patch=(2, 2), bias="plane", squares=True),
+        Case(values=0, patch=(2, 2), bias="plane"),
         Case(11, 13, values=0, patch=(5, 5)),
     ],
     ids=str,
@@ -178,14 +177,12 @@ READABLE = {"accumulate": "accumulate_readable", "aggregate": "weigh"}
     "case",
     [
         Case(11, 13, patch=(5, 5), votes="some"),
-        Case(11, 13, patch=(6, 2), bias="plane", scale="plane", squares=True),
+        Case(11, 13, patch=(6, 2), bias="plane", scale="plane"),
         Case(3, 4, patch=(9, 9), own=False, channels=2, values=2, taps="gaussian"),
     ],
     ids=str,
 )
 def test_patch_radii_above_four_take_the_readable_kernels(entry: str, case: Case) -> None:
-    if entry == "aggregate":
-        case = Case(**(vars(case) | {"squares": False}))
     check(entry, case, Emulator(), READABLE[entry])
 
 
@@ -196,7 +193,7 @@ def test_a_sharp_edge_with_little_noise(entry: str, height: int) -> None:
 
 
 def planes(sums: Sums) -> list[Any]:
-    return [a for a in (sums.numerator, sums.denominator, sums.peak, sums.squares) if a is not None]
+    return [a for a in (sums.numerator, sums.denominator, sums.peak) if a is not None]
 
 
 @ENTRIES

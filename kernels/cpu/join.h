@@ -7,8 +7,8 @@ struct end {
     index_t sums_row, values_row; /* strides */
 };
 
-/* How a weight w joins a sum: as w, w x, max w, max w x, w^2 x. */
-enum kind { NONE, WEIGHT, VALUE, LARGEST, LARGEST_VOTE, SQUARE };
+/* How a weight w joins a sum: as w, w x, max w, max w x. */
+enum kind { NONE, WEIGHT, VALUE, LARGEST, LARGEST_VOTE };
 
 INLINE vec joined(enum kind kind, vec sum, vec weight, const vec *x)
 {
@@ -21,8 +21,6 @@ INLINE vec joined(enum kind kind, vec sum, vec weight, const vec *x)
         return at_least(sum, weight);
     case LARGEST_VOTE:
         return at_least(sum, weight * *x);
-    case SQUARE:
-        return sum + weight * (weight * *x);
     default:
         return sum;
     }
@@ -120,7 +118,6 @@ JOIN(join_value, NONE, VALUE, NONE)
 JOIN(join_vote_and_largest, NONE, VALUE, LARGEST_VOTE)
 JOIN(join_two_values, VALUE, VALUE, NONE)
 JOIN(join_value_vote_and_largest, VALUE, VALUE, LARGEST_VOTE)
-JOIN(join_squares, NONE, SQUARE, NONE)
 
 static struct end end_of(struct side s, index_t a, index_t b, index_t c, index_t y)
 {
@@ -143,7 +140,7 @@ static void distribute(const struct work *w, const vec *x, int shifts, int both,
         /* voted, peak, V > 0 */
         {{join_weight, join_value_and_weight}, {join_weight_and_largest, join_value_weight_and_largest}},
         {{join_value, join_two_values}, {join_vote_and_largest, join_value_vote_and_largest}}};
-    const index_t V = w->p->V, peak = V + (w->p->peak != NULL), squares = peak + 1;
+    const index_t V = w->p->V, peak = V + (w->p->peak != NULL);
     const int voted = !all_vote(w, least(own.t, theirs.t), most(own.t, theirs.t + shifts - 1) + COLUMNS);
 #define ENDS(a, b, c, y) end_of(own, a, b, c, y), end_of(theirs, a, b, c, y)
     join[voted][peak > V][V > 0](x, shifts, both, rows, ENDS(0, V, peak, V));
@@ -151,6 +148,4 @@ static void distribute(const struct work *w, const vec *x, int shifts, int both,
         last = least(v + 1, V - 1);
         (last > v ? join_two_values : join_value)(x, shifts, both, rows, ENDS(v, last, V, last));
     }
-    if (w->p->squares)
-        join_squares(x, shifts, both, rows, ENDS(0, squares, V, V));
 }

@@ -100,9 +100,9 @@ static int isa_of(const char *name)
 }
 
 PyDoc_STRVAR(band_doc,
-             "band(rows, isa, stop, query, key, value, vote, radius, taps, bias, scale, own, normaliser, centre, mass,\n"
-             "     numerator, denominator, peak, squares, spill, scratch)\n\n"
-             "The sums of the contract for the query pixels of some rows, into the five arrays from numerator on.\n"
+             "band(rows, isa, stop, query, key, value, vote, radius, taps, bias, scale, own, normaliser, centre,\n"
+             "     weight_sum, numerator, denominator, peak, spill, scratch)\n\n"
+             "The sums of the contract for the query pixels of some rows, into the four arrays from numerator on.\n"
              "scratch is a bytearray to work in, made larger when it is too small.");
 
 static PyObject *band(PyObject *module, PyObject *args)
@@ -111,12 +111,12 @@ static PyObject *band(PyObject *module, PyObject *args)
     struct buffers b = {.count = 0};
     index_t first, last, C, H, W;
     const char *isa;
-    PyObject *stop, *query, *key, *value, *vote, *down, *along, *bias, *scale, *normaliser, *centre, *mass;
-    PyObject *numerator, *denominator, *peak, *squares, *spill, *scratch, *answer = NULL;
+    PyObject *stop, *query, *key, *value, *vote, *down, *along, *bias, *scale, *normaliser, *centre, *weight_sum;
+    PyObject *numerator, *denominator, *peak, *spill, *scratch, *answer = NULL;
     (void)module;
-    if (!PyArg_ParseTuple(args, "(nn)sOOOOO(nn)(OO)OOpOOOOOOOOO:band", &first, &last, &isa, &stop, &query, &key, &value,
-                          &vote, &p.Ry, &p.Rx, &down, &along, &bias, &scale, &p.own, &normaliser, &centre, &mass, &numerator,
-                          &denominator, &peak, &squares, &spill, &scratch))
+    if (!PyArg_ParseTuple(args, "(nn)sOOOOO(nn)(OO)OOpOOOOOOOO:band", &first, &last, &isa, &stop, &query, &key, &value,
+                          &vote, &p.Ry, &p.Rx, &down, &along, &bias, &scale, &p.own, &normaliser, &centre, &weight_sum,
+                          &numerator, &denominator, &peak, &spill, &scratch))
         return NULL;
     if ((p.isa = isa_of(isa)) < 0)
         return NULL;
@@ -135,7 +135,7 @@ static PyObject *band(PyObject *module, PyObject *args)
         PyErr_SetString(PyExc_ValueError, "the search radius must be >= 0, and the rows a part of the plane.");
         goto done;
     }
-    index_t sums = p.V + 1 + (peak != Py_None) + (squares != Py_None);
+    index_t sums = p.V + 1 + (peak != Py_None);
     if (!(p.vote = floats(&b, vote, "vote", plane, 0)) || !(p.taps_y = taps(&b, down, "taps[0]", &p.ry)) ||
         !(p.taps_x = taps(&b, along, "taps[1]", &p.rx)) ||
         !(p.bias = plane_or_number(&b, bias, "bias", plane, &p.bias_is_plane)) ||
@@ -143,13 +143,12 @@ static PyObject *band(PyObject *module, PyObject *args)
         !(p.numerator = floats(&b, numerator, "numerator", p.V * plane, 1)) ||
         !(p.denominator = floats(&b, denominator, "denominator", plane, 1)) ||
         (peak != Py_None && !(p.peak = floats(&b, peak, "peak", plane, 1))) ||
-        (squares != Py_None && !(p.squares = floats(&b, squares, "squares", plane, 1))) ||
         (normaliser != Py_None && !(p.normaliser = floats(&b, normaliser, "normaliser", plane, 0))) ||
         (centre != Py_None && !(p.centre = floats(&b, centre, "centre", plane, 0))) ||
-        (mass != Py_None && !(p.mass = floats(&b, mass, "mass", plane, 0))))
+        (weight_sum != Py_None && !(p.weight_sum = floats(&b, weight_sum, "weight_sum", plane, 0))))
         goto done;
-    if (p.normaliser && (!p.mass || (p.own && !p.centre))) {
-        PyErr_SetString(PyExc_ValueError, "a normaliser needs a mass, and within one plane a centre.");
+    if (p.normaliser && (!p.weight_sum || (p.own && !p.centre))) {
+        PyErr_SetString(PyExc_ValueError, "a normaliser needs a weight_sum, and within one plane a centre.");
         goto done;
     }
     p.Ry = p.Ry < p.H ? p.Ry : p.H - 1, p.Rx = p.Rx < p.W ? p.Rx : p.W - 1;

@@ -24,12 +24,11 @@ struct pair {
     int isa;              /* index into the table of instruction sets */
     const float *normaliser; /* (H, W); NULL asks for accumulate, else aggregate */
     const float *centre;     /* (H, W); with own and normaliser only */
-    const float *mass;       /* (H, W); with normaliser only */
+    const float *weight_sum; /* (H, W) sum of a pixel's normalised weights; with normaliser only */
     float *numerator;     /* (V, H, W) */
     float *denominator;   /* (H, W) */
     float *peak;          /* (H, W) or NULL */
-    float *squares;       /* (H, W) or NULL */
-    float *spill;         /* (V + 1 + peak + squares, above + below, W): sums for the rows around the band */
+    float *spill;         /* (V + 1 + peak, above + below, W): sums for the rows around the band */
     index_t above, below; /* rows of the spill: see nlm_spill */
     const volatile unsigned char *stop; /* != 0: give up soon; what was written is then meaningless */
 };

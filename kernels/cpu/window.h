@@ -1,9 +1,9 @@
 /* accumulate and aggregate, for one instruction set (included by the files that choose one).
  *
  * Formula   S(i, s) = sum_c sum_o a(o) (query_c(i + o) - key_c(j + o))^2, j = i + s;
- *           w = 2^-max(scale_i S - bias_i, 0) vote_j; accumulate sums w value_j and w, on request max w, w^2;
+ *           w = 2^-max(scale_i S - bias_i, 0) vote_j; accumulate sums w value_j and w, on request max w;
  *           aggregate first spreads w normaliser_i over the patch: B_s(x) = sum_o a(o) p(x - o, s); its
- *           denominator is the masses of the patch, less B_s(x) (1 - vote_{x + s}).
+ *           denominator is the weight sums of the patch, sum_s p(i, s), less B_s(x) (1 - vote_{x + s}).
  * Shapes    as in nlm.h; a band of rows in blocks of columns, LANES columns that lie far apart in a vector.
  * Work      a thread has a band; within one plane a weight serves i and j (S(i, j) = S(j, i)).
  * Memory    per thread: the block's features, values and totals, grown by patch and window.
@@ -89,14 +89,14 @@ static void load_or_clear(const struct work *w, const float *plane, index_t y, i
 static void load_values(const struct work *w, const struct view *view, index_t count)
 {
     const struct pair *p = w->p;
-    const float share = tapped(w) ? 1 : p->taps_y[0] * p->taps_x[0];
+    const float taps = tapped(w) ? 1 : p->taps_y[0] * p->taps_x[0];
     map_columns(w->block, p->W, view->t0, count, 0, w->map);
     for (index_t r = view->row0; r < view->row0 + view->plane / view->row; r++) {
         const index_t y = w->first + r;
         vec *vote = at(view, p->V, r, view->t0);
         load_or_clear(w, p->vote, y, count, 1, vote);
         if (p->normaliser)
-            load_or_clear(w, p->normaliser, y, count, share, at(view, p->V + 1, r, view->t0));
+            load_or_clear(w, p->normaliser, y, count, taps, at(view, p->V + 1, r, view->t0));
         for (index_t v = 0; v < p->V; v++) {
             vec *value = at(view, v, r, view->t0);
             load_or_clear(w, p->value + v * p->H * p->W, y, count, 1, value);
@@ -132,9 +132,7 @@ static float *target(const struct work *w, index_t s, index_t y)
         index_t row = y < w->first ? y - w->first + p->above : y - w->last + p->above;
         return p->spill + (s * (p->above + p->below) + row) * p->W;
     }
-    float *plane = s < p->V ? p->numerator + s * p->H * p->W : s == p->V ? p->denominator
-                   : p->peak && s == p->V + 1                            ? p->peak
-                                                                         : p->squares;
+    float *plane = s < p->V ? p->numerator + s * p->H * p->W : s == p->V ? p->denominator : p->peak;
     return plane + y * p->W;
 }
 
@@ -144,7 +142,7 @@ static void store(const struct work *w, const struct view *view)
     for (index_t s = 0; s < w->sums; s++)
         for (index_t r = view->row0; r < view->row0 + view->plane / view->row; r++)
             if (r >= -p->above && r < w->last - w->first + p->below)
-                store_row(at(view, s, r, view->t0), w->block, p->W, view->t0, view->row, p->peak && s == p->V + 1,
+                store_row(at(view, s, r, view->t0), w->block, p->W, view->t0, view->row, s == p->V + 1,
                           target(w, s, w->first + r));
 }
 
@@ -197,7 +195,7 @@ static void carve_all(struct work *w, struct arena *a)
     w->columns.kept = margin <= COLUMNS ? NULL : carve(a, shifts * ROWS * margin);
     w->weights = carve(a, shifts * STEP);
     w->map = (int *)carve(a, w->wide + w->nx);
-    w->share_history = p->normaliser ? carve(a, (1 + w->half) * shifts * (w->nx + 1) * ROWS) : NULL;
+    w->spread_history = p->normaliser ? carve(a, (1 + w->half) * shifts * (w->nx + 1) * ROWS) : NULL;
     const index_t ry = w->reach_y, rx = w->reach_x;
     const index_t wide = (w->wide + 2 * rx) | 1, narrow = (k + 2 * rx) | 1; /* odd: rows share no lines of a cache */
     const struct view theirs = {NULL, (rows + 2 * ry) * wide, wide, w->dy0 - ry, w->dx0 - rx};
@@ -278,8 +276,8 @@ static void sum_around(const struct pair *p, const float *plane, const float *ti
             sums[x] += p->taps_x[o] * line[x + o];
 }
 
-/* aggregate: the masses around a pixel, and the pixel itself as a candidate, whose share goes to the whole patch
- * around it.  lines[2 W + 2 rx] is scratch memory. */
+/* aggregate: the weight sums around a pixel, and the pixel itself as a candidate, whose weight goes to the whole
+ * patch around it.  lines[2 W + 2 rx] is scratch memory. */
 static void add_known(const struct work *w, float *lines)
 {
     const struct pair *p = w->p;
@@ -287,7 +285,7 @@ static void add_known(const struct work *w, float *lines)
     for (index_t y = w->first; y < w->last; y++) {
         const float *vote = p->vote + y * p->W;
         float *denominator = p->denominator + y * p->W;
-        sum_around(p, p->mass, NULL, y, line, sums);
+        sum_around(p, p->weight_sum, NULL, y, line, sums);
         for (index_t x = 0; x < p->W; x++)
             denominator[x] += sums[x];
         if (!p->own)
@@ -317,7 +315,7 @@ static struct work begin(const struct pair *p, index_t first, index_t last)
     struct work w = {.p = p, .first = first, .last = last, .channels = p->C};
     w.block.k = (p->W + LANES * blocks - 1) / (LANES * blocks);
     w.ny = 2 * p->ry + 1, w.nx = 2 * p->rx + 1;
-    w.sums = p->V + 1 + (p->peak != NULL) + (p->squares != NULL);
+    w.sums = p->V + 1 + (p->peak != NULL);
     w.reach_y = p->normaliser ? p->ry : 0, w.reach_x = p->normaliser ? p->rx : 0;
     w.value_planes = p->V + 1 + (p->normaliser != NULL);
     w.half = p->own && !p->bias_is_plane && !p->scale_is_plane;

@@ -42,7 +42,7 @@ struct work {
     index_t channels;
     index_t deep_query, deep_key; /* rows of features for ROWS patches, and for those at every dy */
     index_t wide;               /* vectors of candidates along x */
-    index_t sums;               /* V numerators, denominator, [peak], [squares] */
+    index_t sums;               /* V numerators, denominator, [peak] */
     int half;                   /* a pair of pixels is weighed once and serves both */
     int central;                /* the rectangle has the shift (0, 0): own pixels lie among the candidates */
     int shared;                 /* .. and so do their features */
@@ -55,11 +55,11 @@ struct work {
     vec *bias, *scale;          /* [ROWS][k], when they are planes */
     struct history columns;     /* sums along y */
     vec *weights;               /* [shifts][ROWS][COLUMNS] */
-    vec *share_history;         /* [1 + half][shifts][nx + 1][ROWS], see spread.h */
+    vec *spread_history;        /* [1 + half][shifts][nx + 1][ROWS], see spread.h */
     vec *terms;                 /* [ROWS + 2 ry] */
     index_t reach_y, reach_x;   /* how far a weight goes: 0, or the patch radius */
     index_t value_planes;       /* V values, the votes and, for aggregate, the normaliser */
-    struct view values, own_values; /* value * vote, vote; aggregate: vote - 1, which is what a share loses, normaliser */
+    struct view values, own_values; /* value * vote, vote; aggregate: vote - 1 for the vote, normaliser */
     struct view totals, own_totals; /* [sums] */
     int *map;
 };

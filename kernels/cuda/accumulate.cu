@@ -1,13 +1,13 @@
 // Weighted sums over the search window, everything between the tile and the result in registers.
 //
-// formula:  window.cuh; numerator_v = sum_s w v_j, denominator = sum_s w, peak = max_s w, squares = sum_s w^2
+// formula:  window.cuh; numerator_v = sum_s w v_j, denominator = sum_s w, peak = max_s w
 // pointers: query, key (CHANNELS, H, W); value (VALUES, H, W), VALUES >= 0; vote, bias, scale (H, W);
-//           numerator (slices, VALUES, H, W); denominator, peak, squares (slices, H, W)
+//           numerator (slices, VALUES, H, W); denominator, peak (slices, H, W)
 // thread:   4 adjacent columns x ROWS rows, GROUP shifts along the row at a time
 // shared:   query (ROWS WARPS + 2 ry rows of 128), key, value and vote of one chunk of shifts
 // numbers:  sm_90, r = 3, R = 10, bias and peak: 164 registers, 0 spills, 59 KiB, 12 warps on a multiprocessor,
 //           17.4 issue slots a useful pair (14.6 bare; 15.5 without values, as the default call's first pass), at
-//           most 3.9 Gpixel/s on an H100 (4.1; 4.3): counted 2026-11-24 in the code of NVRTC 13.5; speed not
+//           most 3.9 Gpixel/s on an H100 (4.1; 4.3): counted 2026-11-30 in the code of NVRTC 13.5; speed not
 //           measured (all settings: kernels/README.md)
 // tested:   tests/test_cuda_emulator.py against nlmeans.backends.reference; test_cuda_compile.py
 #include "strip.cuh"
@@ -21,9 +21,6 @@
 #ifndef PEAK
 #define PEAK 1
 #endif
-#ifndef SQUARES
-#define SQUARES 0
-#endif
 #ifndef BLOCKS
 #define BLOCKS 3  // wanted on a multiprocessor at a time: sets the registers a thread may have
 #endif
@@ -36,7 +33,7 @@ constexpr int HALO = PATCH_X > 0 ? 1 : 0;
 // A thread's pixels of the result.
 struct Totals {
     float numerator[STORED][ROWS][COLUMNS];
-    float denominator[ROWS][COLUMNS], peak[ROWS][COLUMNS], squares[ROWS][COLUMNS];
+    float denominator[ROWS][COLUMNS], peak[ROWS][COLUMNS];
     float bias[ROWS][COLUMNS], scale[ROWS][COLUMNS];  // of the query pixels, for BIAS == 2
 };
 
@@ -62,7 +59,6 @@ __device__ __forceinline__ void add_row(Totals &totals, const float (&column)[N]
             for (int v = 0; v < VALUES; ++v) totals.numerator[v][row][j] += w * value[v][j + k];
             totals.denominator[row][j] += w;
             if (PEAK) totals.peak[row][j] = fmaxf(totals.peak[row][j], w);
-            if (SQUARES) totals.squares[row][j] += w * w;
         }
     }
 }
@@ -102,7 +98,7 @@ __device__ __forceinline__ void start_totals(Totals &totals, int y, int x, const
         for (int j = 0; j < COLUMNS; ++j) {
 #pragma unroll
             for (int v = 0; v < VALUES; ++v) totals.numerator[v][row][j] = 0;
-            totals.denominator[row][j] = totals.peak[row][j] = totals.squares[row][j] = 0;
+            totals.denominator[row][j] = totals.peak[row][j] = 0;
             if (BIAS != 2) continue;
             const bool inside = in_plane(y + row, x + j, window);
             const INDEX i = (INDEX)(y + row) * window.width + (x + j);
@@ -112,7 +108,7 @@ __device__ __forceinline__ void start_totals(Totals &totals, int y, int x, const
 }
 
 __device__ __forceinline__ void write_totals(const Totals &totals, int y, int x, float *numerator,
-                                             float *denominator, float *peak, float *squares, const Window &window)
+                                             float *denominator, float *peak, const Window &window)
 {
     const INDEX plane = (INDEX)window.height * window.width;
 #pragma unroll
@@ -127,7 +123,6 @@ __device__ __forceinline__ void write_totals(const Totals &totals, int y, int x,
                 numerator[(blockIdx.z * VALUES + v) * plane + i] = totals.numerator[v][row][j];
             denominator[at] = totals.denominator[row][j];
             if (PEAK) peak[at] = totals.peak[row][j];
-            if (SQUARES) squares[at] = totals.squares[row][j];
         }
 }
 
@@ -135,7 +130,7 @@ extern "C" __global__ void __launch_bounds__(LANES * WARPS, BLOCKS)
 accumulate(const float *__restrict__ query, const float *__restrict__ key, const float *__restrict__ value,
            const float *__restrict__ vote, const float *__restrict__ bias, const float *__restrict__ scale,
            float *__restrict__ numerator, float *__restrict__ denominator, float *__restrict__ peak,
-           float *__restrict__ squares, const Window window)
+           const Window window)
 {
     DYNAMIC_SHARED(float4, shared);
     const Place<HALO> here(ROWS, window);
@@ -177,5 +172,5 @@ accumulate(const float *__restrict__ query, const float *__restrict__ key, const
             sweep_chunk<true>(totals, at, chunk, window);
     }
 
-    if (here.owns()) write_totals(totals, here.y, here.x, numerator, denominator, peak, squares, window);
+    if (here.owns()) write_totals(totals, here.y, here.x, numerator, denominator, peak, window);
 }

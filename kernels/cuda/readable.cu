@@ -3,7 +3,7 @@
 //
 // formula:  window.cuh; aggregate: p(i, s) = w(i, s) normaliser_i, B_s(x) = sum_o a(o) p(x - o, s)
 // pointers: query, key (CHANNELS, H, W); value, numerator (VALUES, H, W); vote, bias, scale, normaliser, centre,
-//           denominator, peak, squares (H, W); taps_y, taps_x (2r + 1); p (shifts, H, W)
+//           denominator, peak (H, W); taps_y, taps_x (2r + 1); p (shifts, H, W)
 // thread:   one pixel (weigh: one pixel for each shift of the batch)
 // shared:   none
 // numbers:  O((2R+1)^2 (2r+1)^2 C) a pixel; not measured
@@ -74,7 +74,7 @@ extern "C" __global__ void accumulate_readable(
     const float *__restrict__ query, const float *__restrict__ key, const float *__restrict__ value,
     const float *__restrict__ vote, const float *__restrict__ bias, const float *__restrict__ scale,
     const float *__restrict__ taps_y, const float *__restrict__ taps_x, float *__restrict__ numerator,
-    float *__restrict__ denominator, float *__restrict__ peak, float *__restrict__ squares, const Window window)
+    float *__restrict__ denominator, float *__restrict__ peak, const Window window)
 {
     const Pixel pixel = own_pixel(window);
     if (!pixel.inside) return;
@@ -82,7 +82,7 @@ extern "C" __global__ void accumulate_readable(
     const INDEX i = offset(pixel.y, pixel.x, window);
 
     float sum[VALUES > 0 ? VALUES : 1] = {};
-    float total = 0, highest = 0, total_squares = 0;
+    float total = 0, highest = 0;
     for (int dy = -window.radius_y; dy <= window.radius_y; ++dy) {
         for (int dx = -window.radius_x; dx <= window.radius_x; ++dx) {
             if (!in_plane(pixel.y + dy, pixel.x + dx, window)) continue;
@@ -93,14 +93,12 @@ extern "C" __global__ void accumulate_readable(
             for (int v = 0; v < VALUES; ++v) sum[v] += w * value[v * plane + j];
             total += w;
             highest = fmaxf(highest, w);
-            total_squares += w * w;
         }
     }
 
     for (int v = 0; v < VALUES; ++v) numerator[v * plane + i] = sum[v];
     denominator[i] = total;
     if (peak) peak[i] = highest;
-    if (squares) squares[i] = total_squares;
 }
 
 // p(i, s) for a batch of shifts, numbered along the rows of the window; shift n of the batch in grid.y.

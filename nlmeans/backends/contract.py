@@ -49,7 +49,7 @@ class Sums:
     numerator: Array  # (V, H, W)   sum_s w v_j
     denominator: Array  # (H, W)    sum_s w
     peak: Array | None = None  # (H, W)    max_s w, when asked; 0 where there is no candidate
-    squares: Array | None = None  # (H, W) sum_s w^2, when asked
+    token: Any = None  # what this backend's `aggregate` wants to have back of this pair, if anything
 
 
 @dataclass(frozen=True)
@@ -78,23 +78,26 @@ class Backend(Protocol):
         """The array library whose arrays it takes: ``numpy`` or ``cupy``."""
 
     def memory(self) -> DeviceMemory | None:
-        """What a backend with memory of its own knows of it; None where arrays are in the processor's."""
+        """Its own memory, on a device; None where it works in the processor's."""
 
-    def accumulate(self, pair: PlanePair, run: Run, *, peak: bool = False, squares: bool = False) -> Sums:
+    def accumulate(self, pair: PlanePair, run: Run, *, peak: bool = False) -> Sums:
         """Sums over the search window, without the pixel itself when ``pair.own``."""
 
     def aggregate(
-        self, pair: PlanePair, run: Run, normaliser: Array, centre: Array | None, mass: Array
+        self, pair: PlanePair, run: Run, normaliser: Array, centre: Array | None, token: Any = None
     ) -> Sums:
-        """Sums over the search window with every patch voting for all of its pixels.
+        """Sums over the search window with every weight spread over the patch of its pixel.
 
         ``p(i, s) = w(i, s) normaliser_i`` and, when ``pair.own``, ``p(i, 0) = centre_i normaliser_i``
         (else the shift (0, 0) is as any other and ``centre`` is None);
         ``B_s(x) = sum_o a(o) p(x - o, s)`` over patch centres inside the plane;
         numerator and denominator are the sums over s of ``B_s(x) vote(x + s)`` times the value and 1.
 
-        ``mass_i`` is the sum of ``p(i, s)`` over s, which the caller knows from `accumulate`: where all
-        vote the denominator is ``sum_o a(o) mass(x - o)``, and a backend need not sum it up again.
+        Where all vote, the denominator is ``sum_o a(o) P(x - o)`` with ``P_i = sum_s p(i, s)``: a backend
+        that knows P need not sum the denominator up again, and one that does sum it needs no `token`.  The
+        token is None where this pair holds the whole search window of its query plane (``own`` is then True):
+        P is 1 where a pixel is valid and 0 elsewhere, which is ``pair.vote``.  Otherwise it is the
+        `Sums.token` that `accumulate` gave for the same query, key, vote, bias and scale, unchanged.
         """
 
 
@@ -116,7 +119,7 @@ class Transfers(Protocol):
 
 
 class DeviceMemory(Protocol):
-    """What a backend with memory of its own also has: its function ``memory()`` gives this."""
+    """The memory of a device that a backend works on."""
 
     def limit(self) -> int:
         """Bytes that work may take now."""

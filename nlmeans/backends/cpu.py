@@ -58,8 +58,7 @@ def namespace() -> Any:
 
 
 def memory() -> None:
-    """None: it works in the processor's memory."""
-    return None
+    """None of its own."""
 
 
 def isa() -> str:
@@ -71,17 +70,24 @@ def isa() -> str:
     return asked or str(runs[0])
 
 
-def accumulate(pair: PlanePair, run: Run, *, peak: bool = False, squares: bool = False) -> Sums:
-    """Weighted sums over the search window; see the contract."""
+def accumulate(pair: PlanePair, run: Run, *, peak: bool = False) -> Sums:
+    """Weighted sums over the search window; see the contract.  Their denominators are the token."""
     sums = _empty(pair)
     sums.peak = np.empty_like(sums.denominator) if peak else None
-    sums.squares = np.empty_like(sums.denominator) if squares else None
+    sums.token = sums.denominator
     return _in_bands(_Call(pair, sums), run)
 
 
-def aggregate(pair: PlanePair, run: Run, normaliser: Array, centre: Array | None, mass: Array) -> Sums:
-    """The same sums with every patch voting for all of its pixels; see the contract."""
-    return _in_bands(_Call(pair, _empty(pair), normaliser, centre, mass), run)
+def aggregate(pair: PlanePair, run: Run, normaliser: Array, centre: Array | None, token: Any = None) -> Sums:
+    """The same sums with every weight spread over its patch; see the contract.
+
+    Where all vote, the denominator is the spread of what each pixel's normalised weights sum to, known from
+    the pair's denominators: the kernel need not sum it up again.
+    """
+    weight_sum = pair.vote  # the whole window: 1 where a pixel is valid
+    if token is not None:
+        weight_sum = (token + centre if pair.own else token) * normaliser
+    return _in_bands(_Call(pair, _empty(pair), normaliser, centre, weight_sum), run)
 
 
 def _empty(pair: PlanePair) -> Sums:
@@ -113,7 +119,7 @@ class _Call:
         sums: Sums,
         normaliser: Array | None = None,
         centre: Array | None = None,
-        mass: Array | None = None,
+        weight_sum: Array | None = None,
     ) -> None:
         query = _float32("query", pair.query)
         key = query if pair.key is pair.query else _float32("key", pair.key)
@@ -122,7 +128,7 @@ class _Call:
         self.up = 0 if normaliser is None else pair.patch_radius[0]
         self.down = pair.radius[0] + self.up
         self.stop = bytearray(1)
-        known = {"normaliser": normaliser, "centre": centre, "mass": mass}
+        known = {"normaliser": normaliser, "centre": centre, "weight_sum": weight_sum}
         optional = (None if array is None else _float32(name, array) for name, array in known.items())
         self.arguments = (
             query,
@@ -138,15 +144,14 @@ class _Call:
             sums.numerator,
             sums.denominator,
             sums.peak,
-            sums.squares,
         )
         self.isa = isa()
         self.scratch: list[bytearray] = []  # one for each thread: fresh memory for each band costs 5 %
 
     def planes(self) -> list[Array]:
         """Every plane of sums, in the order of a spill."""
-        optional = (a for a in (self.sums.peak, self.sums.squares) if a is not None)
-        return [*self.sums.numerator, self.sums.denominator, *optional]
+        peak = () if self.sums.peak is None else (self.sums.peak,)
+        return [*self.sums.numerator, self.sums.denominator, *peak]
 
     def bands(self) -> list[tuple[int, int]]:
         """First and last row; half as high in the end, so that threads end about together."""

@@ -43,14 +43,14 @@ def namespace() -> Any:
     return import_module("cupy")
 
 
-def accumulate(pair: PlanePair, run: Run, *, peak: bool = False, squares: bool = False) -> Sums:
+def accumulate(pair: PlanePair, run: Run, *, peak: bool = False) -> Sums:
     """Weighted sums over the search window; see the contract."""
     with _on_device_of(pair.query) as executor:
-        return accumulate_on(executor, pair, run, peak=peak, squares=squares)
+        return accumulate_on(executor, pair, run, peak=peak)
 
 
-def aggregate(pair: PlanePair, run: Run, normaliser: Array, centre: Array | None, mass: Array) -> Sums:
-    """The same sums with every patch voting for all of its pixels; the denominator is summed, not `mass`."""
+def aggregate(pair: PlanePair, run: Run, normaliser: Array, centre: Array | None, token: Any = None) -> Sums:
+    """The same sums with every weight spread over its patch; it needs no token."""
     with _on_device_of(pair.query) as executor:
         return aggregate_on(executor, pair, run, normaliser, centre)
 
@@ -58,13 +58,6 @@ def aggregate(pair: PlanePair, run: Run, normaliser: Array, centre: Array | None
 def memory() -> CudaMemory:
     """Of the current device; see the contract."""
     return CudaMemory()
-
-
-def memory_needed(pair: PlanePair, *, aggregates: bool, device: Device | None = None) -> int:
-    """Bytes that a call allocates: results and scratch."""
-    problem = Problem.of(pair, _taps(pair), peak=True)
-    plan = (cuda_plan.aggregate if aggregates else cuda_plan.accumulate)(problem, device or Device())
-    return plan.scratch_bytes + 4 * (problem.values + 3) * problem.height * problem.width
 
 
 # --- the two entries, for any executor -------------------------------------------------------
@@ -85,18 +78,15 @@ class Executor(Protocol):
         """Queue one launch."""
 
 
-def accumulate_on(
-    executor: Executor, pair: PlanePair, run: Run, *, peak: bool = False, squares: bool = False
-) -> Sums:
+def accumulate_on(executor: Executor, pair: PlanePair, run: Run, *, peak: bool = False) -> Sums:
     """`accumulate` on a given executor."""
     plane = pair.vote.shape
     sums = Sums(executor.empty(pair.value.shape), executor.empty(plane))
     sums.peak = executor.empty(plane) if peak else None
-    sums.squares = executor.empty(plane) if squares else None
-    results = {"denominator": sums.denominator, "peak": sums.peak, "squares": sums.squares}
+    results = {"denominator": sums.denominator, "peak": sums.peak}
     taps = _taps(pair)
     for part, buffers in _parts(executor, pair, sums.numerator):
-        problem = Problem.of(part, taps, peak=peak, squares=squares)
+        problem = Problem.of(part, taps, peak=peak)
         _execute(executor, cuda_plan.accumulate(problem, executor.device), buffers | results, taps)
     if run.tick is not None:
         run.tick(1.0)

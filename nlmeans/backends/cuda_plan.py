@@ -59,10 +59,6 @@ class Plan:
         """Whether a launch takes the taps as arrays."""
         return any(isinstance(a, str) and a == "taps_y" for launch in self.launches for a in launch.arguments)
 
-    @property
-    def scratch_bytes(self) -> int:
-        return sum(4 * math.prod(shape) for shape in self.scratch.values())
-
 
 @cache
 def source(name: str) -> str:
@@ -93,9 +89,9 @@ def accumulate(problem: Problem, device: Device) -> Plan:
     shape = Shape.best("accumulate", problem, device)
     if shape is None:
         return _accumulate_readable(problem)
-    results = ("numerator", "denominator", "peak" * problem.peak, "squares" * problem.squares)
+    results = ("numerator", "denominator", "peak" * problem.peak)
     tail = 1 if problem.radius[1] % 2 == 0 else 3  # of 2 R + 1 shifts, after groups of 4
-    options = (f"-DTAIL={tail}", f"-DPEAK={problem.peak:d}", f"-DSQUARES={problem.squares:d}")
+    options = (f"-DTAIL={tail}", f"-DPEAK={problem.peak:d}")
     return _in_slices(problem, shape, device, options, (), results)
 
 
@@ -105,7 +101,7 @@ def aggregate(problem: Problem, device: Device) -> Plan:
     shape = Shape.best("aggregate", problem, device)
     if shape is None:
         return _aggregate_readable(problem, range(problem.shifts))
-    plan = _in_slices(problem, shape, device, (), ("normaliser",), ("numerator", "denominator", "", ""))
+    plan = _in_slices(problem, shape, device, (), ("normaliser",), ("numerator", "denominator"))
     if not problem.own:
         return plan
     middle = problem.shifts // 2
@@ -130,10 +126,9 @@ def _in_slices(
     if slices > 1:
         scratch = {partial: (slices, *plane) for partial in names.values()}
         scratch["partial_numerator"] = (slices, problem.values, *plane)
-    wanted = results if shape.kernel == "accumulate" else results[:2]
     arguments = (
         *("query", "key", "value", "vote", *_maps(problem), *inputs),
-        *(names.get(name) for name in wanted),
+        *(names.get(name) for name in results),
         _window(problem, shape, slices),
     )
     launch = Launch(
@@ -168,7 +163,7 @@ def _reduce(problem: Problem, partial: str, result: str, slices: int) -> Launch:
 def _accumulate_readable(problem: Problem) -> Plan:
     arguments = (
         *("query", "key", "value", "vote", *_maps(problem), "taps_y", "taps_x", "numerator"),
-        *("denominator", "peak" if problem.peak else None, "squares" if problem.squares else None),
+        *("denominator", "peak" if problem.peak else None),
         _window(problem),
     )
     return Plan((_readable_launch("accumulate_readable", problem, 1, arguments),), {})

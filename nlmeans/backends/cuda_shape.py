@@ -52,10 +52,9 @@ class Problem:
     bias: float | None = 0.0  # None: a plane
     scale: float | None = 1.0
     peak: bool = False
-    squares: bool = False
 
     @staticmethod
-    def of(pair: PlanePair, taps: tuple[Any, Any], *, peak: bool = False, squares: bool = False) -> Problem:
+    def of(pair: PlanePair, taps: tuple[Any, Any], *, peak: bool = False) -> Problem:
         """From a pair and its taps as NumPy arrays."""
         (channels, height, width), values = pair.query.shape, pair.value.shape[0]
         if max(height, width) > _LONGEST_SIDE:
@@ -64,16 +63,14 @@ class Problem:
                 f"sides go up to {_LONGEST_SIDE}; use tiles"
             )
         bias, scale = (None if getattr(x, "ndim", 0) else float(x) for x in (pair.bias, pair.scale))
-        return Problem(
-            height, width, channels, values, pair.radius, taps, pair.own, bias, scale, peak, squares
-        )
+        return Problem(height, width, channels, values, pair.radius, taps, pair.own, bias, scale, peak)
 
     @cached_property
     def _key(self) -> tuple[Any, ...]:
         """Equal for equal calls."""
         sizes = (self.height, self.width, self.channels, self.values, self.radius)
         taps = (self.taps[0].tobytes(), self.taps[1].tobytes())
-        return (*sizes, *taps, self.own, self.bias, self.scale, self.peak, self.squares)
+        return (*sizes, *taps, self.own, self.bias, self.scale, self.peak)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Problem) and self._key == other._key
@@ -211,7 +208,7 @@ def _rows(kernel: str, problem: Problem, device: Device) -> tuple[int, int]:
     one_plane = problem.channels == 1 and problem.values <= 1
     old = device.capability < _BLACKWELL
     if kernel == "accumulate":
-        plain = one_plane and problem.box and not (problem.per_query or problem.squares)
+        plain = one_plane and problem.box and not problem.per_query
         few = plain and (problem.values == 0 or (not problem.peak and problem.patch[0] > 2))
         five = few and device.capability == _HOPPER and problem.patch[0] > 1
         return 5 if five else 4 if one_plane or old else 3, 12 if plain and old else 8

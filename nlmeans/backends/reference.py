@@ -37,26 +37,22 @@ def namespace() -> Any:
 
 
 def memory() -> None:
-    """None: it works in the processor's memory."""
-    return None
+    """None of its own."""
 
 
-def accumulate(pair: PlanePair, run: Run, *, peak: bool = False, squares: bool = False) -> Sums:
+def accumulate(pair: PlanePair, run: Run, *, peak: bool = False) -> Sums:
     """Weighted sums over the search window; see the contract."""
     sums = _zeros(pair)
     sums.peak = np.zeros_like(sums.denominator) if peak else None
-    sums.squares = np.zeros_like(sums.denominator) if squares else None
     for i, j, w in _weights(pair, run):
         _add(sums, pair, i, j, w)
         if sums.peak is not None:
             sums.peak[i] = np.maximum(sums.peak[i], w)
-        if sums.squares is not None:
-            sums.squares[i] += w * w
     return sums
 
 
-def aggregate(pair: PlanePair, run: Run, normaliser: Array, centre: Array | None, mass: Array) -> Sums:
-    """The same sums with every patch voting for all of its pixels; the denominator is summed, not `mass`."""
+def aggregate(pair: PlanePair, run: Run, normaliser: Array, centre: Array | None, token: Any = None) -> Sums:
+    """The same sums with every weight spread over its patch; it needs no token."""
     sums = _zeros(pair)
     everywhere = (slice(None), slice(None))
     if pair.own:

@@ -190,14 +190,11 @@ def _plane_of_patches(
             tile.vote[z, rows], total, out=normaliser[rows]
         )  # patches of invalid pixels estimate nothing
 
-    def mass(own: bool, weights: Array) -> Array:
-        if len(firsts) == 1:
-            return tile.vote[z]  # the normalised weights of a pixel all together
-        return (weights + centre if own else weights) * normaliser
-
+    whole = len(firsts) == 1  # one pair holds the whole window
+    tokens = [None if whole else first.token for first in firsts]
     both = _sums(
-        backend.aggregate(p, run, normaliser, centre if p.own else None, mass(p.own, first.denominator))
-        for p, first in zip(_pairs(tile, z, geometry, xp), firsts, strict=True)
+        backend.aggregate(p, run, normaliser, centre if p.own else None, token)
+        for p, token in zip(_pairs(tile, z, geometry, xp), tokens, strict=True)
     )
     result = both.numerator
     for rows in _strips(tile, xp):

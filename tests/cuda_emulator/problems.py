@@ -30,7 +30,6 @@ class Case:
     votes: str = "all"  # "some", "none"
     picture: str = "noise"  # "edge": 0 and 1 with noise of 1 %
     peak: bool = True
-    squares: bool = False
     seed: int = 0
 
     def __str__(self) -> str:
@@ -102,14 +101,14 @@ def in_double(pair: PlanePair) -> PlanePair:
 
 def exact_accumulate(case: Case) -> Sums:
     pair = in_double(pair_of(case))
-    return reference.accumulate(pair, Run(), peak=case.peak, squares=case.squares)
+    return reference.accumulate(pair, Run(), peak=case.peak)
 
 
 def exact_aggregate(case: Case) -> Sums:
     normaliser, centre = weights_of_centre(case)
     exact = np.float64(normaliser)
     wide = None if centre is None else np.float64(centre)
-    return reference.aggregate(in_double(pair_of(case)), Run(), exact, wide, exact)
+    return reference.aggregate(in_double(pair_of(case)), Run(), exact, wide)
 
 
 def picture_error(case: Case, got: Sums, expected: Sums) -> float:
@@ -125,9 +124,9 @@ def picture_error(case: Case, got: Sums, expected: Sums) -> float:
 
 
 def weight_error(got: Sums, expected: Sums) -> float:
-    """Largest relative difference of the sums of weights, of the peak and of the squares."""
+    """Largest relative difference of the sums of weights and of the peak."""
     worst = 0.0
-    for name in ("denominator", "peak", "squares"):
+    for name in ("denominator", "peak"):
         mine, theirs = getattr(got, name), getattr(expected, name)
         assert (mine is None) == (theirs is None), f"{name} was not as asked"
         if theirs is not None:

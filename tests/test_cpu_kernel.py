@@ -22,6 +22,12 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+@pytest.fixture(autouse=True)
+def threads_for_everything(monkeypatch):
+    """Small pairs too are worked on by threads, as large ones are."""
+    monkeypatch.setattr(cpu, "_WORTH_THREADS", 0)
+
+
 def case(seed, *, far=False, shape=None):
     """A pair of planes in float64 and float32, normaliser and centre: anything the contract allows.
 
@@ -165,7 +171,7 @@ def test_a_sharp_edge_does_not_disturb_the_weights_behind_it():
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_every_number_of_workers_and_every_run_gives_the_same_bits(seed):
+def test_every_number_of_workers_and_every_run_gives_the_same_bits(seed, monkeypatch):
     _, pair, normaliser, centre = case(seed + 500)
 
     def bits(workers):
@@ -176,6 +182,9 @@ def test_every_number_of_workers_and_every_run_gives_the_same_bits(seed):
     expected = bits(1)
     for workers in (1, 2, 3, 8, 64):
         assert bits(workers) == expected
+    monkeypatch.setattr(cpu, "_WORTH_THREADS", 2**62)
+    monkeypatch.setattr(cpu, "ThreadPoolExecutor", None)  # what is small needs none
+    assert bits(2) == expected
 
 
 @pytest.mark.parametrize("isa", ["avx512", "avx2", "baseline"])

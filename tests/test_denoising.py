@@ -378,7 +378,11 @@ def test_a_halo_that_is_one_short_is_seen(
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 64])
-def test_the_number_of_workers_changes_no_bit(workers: int, backend: str) -> None:
+def test_the_number_of_workers_changes_no_bit(
+    workers: int, backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if backend == "cpu":
+        monkeypatch.setattr("nlmeans.backends.cpu._WORTH_THREADS", 0)
     image = noisy((70, 40)).astype(np.float32)
     expected = denoise(image, backend=backend, **FIXED)
     result = denoise(image, backend=backend, workers=workers, **FIXED)

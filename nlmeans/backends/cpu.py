@@ -8,6 +8,7 @@ so the same bits come back for any number of workers.
 
 from __future__ import annotations
 
+import math
 import os
 from collections import deque
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from nlmeans.errors import InvalidTypeError
 
 _BAND = 64  # rows: measured flat from 32 to 128; fewer waste work at the seams, more idle threads
 _TICK = 0.1  # seconds between two signs of life to the caller
+_WORTH_THREADS = 2**20  # pairs, 0.3 ms on one thread: below, starting threads takes longer than they save
 
 _kernel: Any
 _missing: str | None = None
@@ -110,6 +112,9 @@ class _Spill:
     planes: Array  # (P, rows, W)
 
 
+_Band = tuple[tuple[int, int], tuple[_Spill, _Spill]]  # first and last row, and what it has for others
+
+
 class _Call:
     """One call of an entry: the arrays as the kernel takes them, and the flag that stops its threads."""
 
@@ -125,6 +130,8 @@ class _Call:
         key = query if pair.key is pair.query else _float32("key", pair.key)
         self.sums = sums
         self.height, self.width = pair.vote.shape
+        window = [min(2 * r + 1, n) for r, n in zip(pair.radius, pair.vote.shape, strict=True)]
+        self.pairs = len(query) * math.prod(window) * pair.vote.size
         self.up = 0 if normaliser is None else pair.patch_radius[0]
         self.down = pair.radius[0] + self.up
         self.stop = bytearray(1)
@@ -186,28 +193,33 @@ class _Call:
 
 def _in_bands(call: _Call, run: Run) -> Sums:
     """All bands, their spills joined in order; whatever `run.tick` raises stops the threads first."""
-    spills: deque[_Spill] = deque()
+    if call.pairs < _WORTH_THREADS:
+        return _joined(call, run, ((rows, call.band(*rows)) for rows in call.bands()))
     with ThreadPoolExecutor(run.workers, thread_name_prefix="nlmeans") as pool:
         try:
-            for (first, last), (above, below) in _finished(pool, call, run):
-                for earlier in spills:
-                    call.add(earlier, first, below.first)
-                call.add(above, 0, first)
-                spills.append(below)
-                while spills and spills[0].first + spills[0].planes.shape[1] <= below.first:
-                    spills.popleft()
-                if run.tick is not None:
-                    run.tick((last - first) / call.height)
+            return _joined(call, run, _finished(pool, call, run))
         except BaseException:
             call.stop[0] = 1
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _joined(call: _Call, run: Run, finished: Iterator[_Band]) -> Sums:
+    """The sums, once every band from the top down has what the bands above have for it."""
+    spills: deque[_Spill] = deque()
+    for (first, last), (above, below) in finished:
+        for earlier in spills:
+            call.add(earlier, first, below.first)
+        call.add(above, 0, first)
+        spills.append(below)
+        while spills and spills[0].first + spills[0].planes.shape[1] <= below.first:
+            spills.popleft()
+        if run.tick is not None:
+            run.tick((last - first) / call.height)
     return call.sums
 
 
-def _finished(
-    pool: ThreadPoolExecutor, call: _Call, run: Run
-) -> Iterator[tuple[tuple[int, int], tuple[_Spill, _Spill]]]:
+def _finished(pool: ThreadPoolExecutor, call: _Call, run: Run) -> Iterator[_Band]:
     """Bands from the top down; only a few more than there are workers at a time, so memory stays small.
 
     They come through a queue: an interrupt while waiting for a future can leave its lock held for ever.

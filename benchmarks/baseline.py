@@ -74,7 +74,7 @@ class Pictures:
     clean: list[Image]
 
     def noisy(self, sigma: float, most: int | None = None) -> list[Image]:
-        """The first `most`, each with its share of one stream of noise."""
+        """The first `most`, each with its part of one stream of noise."""
         rng = np.random.default_rng(0)
         return [p + rng.normal(0, sigma, p.shape) if sigma else p for p in self.clean[:most]]
 

@@ -106,7 +106,7 @@ def record(order: Order, tell: Tell) -> dict[str, Any]:
             "kernel, device, whole, ceiling, exponential, first, overhead": "seconds",
             "spread": "half the distance of the quartiles over the median",
             "psnr": "dB against the clean picture",
-            "difference": "largest from the float64 reference on a crop, of the picture's span",
+            "difference": "largest from the float64 reference on a crop, of the picture's data range",
             "pair": "one (pixel, shift) of one pass",
             "ceiling": "least time for the counted instructions, at the highest clock the device names",
             "exponential": "least time for one exponential a pair and pass",
@@ -124,8 +124,8 @@ def record(order: Order, tell: Tell) -> dict[str, Any]:
     rows: list[Measured] = []
     for number, setting in enumerate(asked):
 
-        def part(label: str, share: float, number: int = number) -> None:
-            tell(label, (number + share) / len(asked))
+        def part(label: str, fraction: float, number: int = number) -> None:
+            tell(label, (number + fraction) / len(asked))
 
         rows.append(measure(setting, backend, order.seconds, part, gpu))
     if backend == "cuda":
@@ -159,7 +159,7 @@ def table(result: dict[str, Any], *, plain: bool = False) -> str:
             f"{row['kernel_gpair_s']:.3g}",
         ]
         if on_gpu:
-            line += [_share(row["share_of_ceiling"]), _share(row["share_of_exponential"])]
+            line += [_percent(row["share_of_ceiling"]), _percent(row["share_of_exponential"])]
             line += [_rate(row, "device")]
         line += [_rate(row, "whole"), f"{row['psnr']:.2f}", _off(row)]
         lines.append(line)
@@ -167,11 +167,11 @@ def table(result: dict[str, Any], *, plain: bool = False) -> str:
     return text.replace("±", "+-").replace("²", "^2") if plain else text
 
 
-def bar(share: float, *, plain: bool = False, width: int = _BAR) -> str:
+def bar(fraction: float, *, plain: bool = False, width: int = _BAR) -> str:
     """A bar of eighths of a character; never empty."""
     if plain:
-        return "#" * max(1, round(share * width))
-    eighths = max(1, round(share * width * 8))
+        return "#" * max(1, round(fraction * width))
+    eighths = max(1, round(fraction * width * 8))
     return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
 
 
@@ -190,7 +190,7 @@ def aligned(lines: Sequence[Sequence[str]]) -> str:
     )
 
 
-def _share(value: float | None) -> str:
+def _percent(value: float | None) -> str:
     return "not counted" if value is None else f"{100 * value:.0f} %"
 
 
@@ -232,7 +232,7 @@ def _notes(result: dict[str, Any]) -> list[str]:
     """What the columns mean, and what may disturb."""
     notes = [
         "pixel: the bare filter; patch: the default call, two passes, with noise correction",
-        "off by: the largest difference from the reference on a crop, of the picture's span",
+        "off by: the largest difference from the reference on a crop, of the picture's data range",
     ]
     computer = result["machine"]
     busy = max(result[when]["load_average"][0] for when in ("started", "ended"))

@@ -37,7 +37,7 @@ _UNUSED = re.compile(r"-DWARPS=|-DBLOCKS=|-DINDEX=")  # in another count of regi
 
 
 def gpu_of(name: str, capability: int, multiprocessors: int, gigahertz: float) -> Gpu:
-    """A GPU by what it says of itself."""
+    """A GPU by the properties it reports."""
     lanes = 64 if capability in _HALF_RATE else 128
     return Gpu(name, f"sm_{capability}", multiprocessors, gigahertz, fp32=lanes)
 
@@ -135,7 +135,7 @@ def problem_of(
 
 
 def plans_of(problem: Problem, device: Device, *, aggregates: bool) -> list[Plan]:
-    """The kernels' part of a call: one pass, or with every patch voting two."""
+    """The kernels' part of a call: one pass, or two with patch aggregation."""
     first = cuda_plan.accumulate(replace(problem, values=0) if aggregates else problem, device)
     return [first, cuda_plan.aggregate(problem, device)] if aggregates else [first]
 

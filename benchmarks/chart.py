@@ -158,6 +158,6 @@ def _scale(values: list[float], start: float, end: float) -> Callable[[float], f
 def _ticks(values: list[float]) -> list[float]:
     """Round numbers within the range: 1, 2, 5 and their tens, or the ends where there are none."""
     low, high = min(values), max(values)
-    span = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    found = [d * 10.0**power for power in span for d in (1, 2, 5) if low <= d * 10.0**power <= high]
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    found = [d * 10.0**power for power in powers for d in (1, 2, 5) if low <= d * 10.0**power <= high]
     return found if len(found) < 12 else [v for v in found if f"{v:e}".startswith("1")]

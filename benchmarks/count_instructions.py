@@ -68,7 +68,7 @@ class Line:
 
 
 def line(launch: Launch, architecture: str) -> Line:
-    """The row of shifts of a register kernel, in a tile where everything votes."""
+    """The row of shifts of a register kernel, in a tile where every vote is 1."""
     code = disassemble(compile_kernel(launch.source, launch.options, architecture), launch.kernel)
     defined = dict(o[2:].split("=") for o in launch.options)
     reach = int(defined["PATCH_X"]) * (1 if launch.kernel == "accumulate" else 2)
@@ -83,7 +83,7 @@ def line(launch: Launch, architecture: str) -> Line:
 
 
 def count(launch: Launch, architecture: str) -> Count:
-    """What a launch of a register kernel issues for each useful pair where everything votes."""
+    """What a launch of a register kernel issues for each useful pair where every vote is 1."""
     counted = line(launch, architecture)
     window = next(a for a in launch.arguments if isinstance(a, np.ndarray))[0]
     warps = int(dict(o[2:].split("=") for o in launch.options)["WARPS"])
@@ -120,7 +120,7 @@ def _kind(instruction: str) -> str:
 
 
 def _line_of_shifts(code: Code) -> tuple[Loop, list[Loop]]:
-    """The loop over rows of shifts of a tile where everything votes, and the loops inside it."""
+    """The loop over rows of shifts of a tile where every vote is 1, and the loops inside it."""
     heavy = sorted((b for b in loops(code) if b.weights(code)), key=lambda b: len(b.body))
     innermost = [b for b in heavy if not any(other.body < b.body for other in heavy)]
     most = max(b.weights(code) for b in innermost)

@@ -1,4 +1,4 @@
-"""What the GPU says of itself, and clocks that tell how long it took."""
+"""The properties that a GPU reports, and clocks for its work."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def gpu(found: dict[str, Any]) -> Gpu:
 
 
 def clock_under_load(cupy: Any, call: Callable[[], object], seconds: float) -> str | None:
-    """What nvidia-smi says of the clock while the device works on this call, which takes so long."""
+    """The clock that nvidia-smi reports while the device works on this call, which takes so long."""
     for _ in range(min(2000, max(1, int(1.0 / max(seconds, 1e-6))))):
         call()
     told = management(cupy.cuda.runtime.getDevice()).get("clocks.sm")
@@ -113,7 +113,7 @@ class DeviceClock:
 def repeated(
     calls: Sequence[Callable[[], object]], clock: Clock, seconds: float, most: int = 200
 ) -> Iterator[tuple[float, list[float]]]:
-    """The calls in turn, after one round to warm up, until the time is spent: (share, seconds so far).
+    """The calls in turn, after one round to warm up, until the time is spent: (fraction, seconds so far).
 
     Each call has data of its own, so that nothing is answered from a cache.
     """
@@ -125,8 +125,8 @@ def repeated(
         spent += clock.each([calls[(len(spent) + n) % len(calls)] for n in range(batch)])
         gone = time.monotonic() - began
         done = len(spent) >= most or (gone >= seconds and len(spent) >= 3)
-        share = 1.0 if done else min(0.99, max(gone / max(seconds, 1e-9), len(spent) / most))
-        yield share, spent
+        fraction = 1.0 if done else min(0.99, max(gone / max(seconds, 1e-9), len(spent) / most))
+        yield fraction, spent
         if done:
             return
 

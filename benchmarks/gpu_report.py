@@ -105,17 +105,17 @@ def _everyone(result: Result) -> str:
     lines = []
     for contestant in (c for c in CONTESTANTS if gpu is not None or needs_gpu(c)):
         row = _find(result, contestant.name, _MAIN)
-        share = None
+        fraction = None
         if row is not None and gpu is not None and contestant in (KERNEL, WHOLE):
             least = _least(row, gpu, aggregates=contestant is WHOLE)
-            share = None if least is None else least / time_of(row)
+            fraction = None if least is None else least / time_of(row)
         lines.append(
             [
                 contestant.name,
                 _cell(row, lambda r: f"{_rate(r):.3g}"),
                 _cell(row, lambda r: seconds(time_of(r))),
                 _cell(row, lambda r: f"{1 / r['wall_median']:.0f}"),
-                NOT_MEASURED if row is None else "" if share is None else f"{100 * share:.0f} %",
+                NOT_MEASURED if row is None else "" if fraction is None else f"{100 * fraction:.0f} %",
                 _cell(_find(result, contestant.name, _FAVOURITE), lambda r: seconds(time_of(r))),
                 _cell(_find(result, contestant.name, _COLOUR), lambda r: seconds(time_of(r))),
                 _cell(row, lambda r: f"{r['psnr']:.2f}"),
@@ -201,8 +201,8 @@ def _ceiling_line() -> str:
         f"Counted in machine code on {kept.get('date', 'no day')}, not measured: what issue slots, FP32 "
         "lanes, exponential units and shared memory with shuffles allow for the instructions of the kernels' "
         f"inner loops, whichever is least ({gpus}). The last column is one exponential for every pair and "
-        "pass. Half of a ceiling is a fair hope. Not counted: the tiles do not fit the shared memory there, "
-        "and a slower kernel runs."
+        "pass. Half of a ceiling is a realistic goal. Not counted: the tiles do not fit the shared memory "
+        "there, and a slower kernel runs."
     )
 
 
@@ -251,11 +251,11 @@ def _all_targets(result: Result) -> Iterable[_Target]:
             f"the same at r=4, R=2, uint8, against {rival}", must, goal, "x", ratio(theirs, ours, wall)
         )
     kernel = _largest(result)
-    share = None
+    fraction = None
     if kernel is not None:
         least = _least(kernel, device.gpu(result["device"]), aggregates=False)
-        share = None if least is None else 100 * least / time_of(kernel)
-    yield _Target("share of the counted ceiling, 4096²", 45, 65, "%", share)
+        fraction = None if least is None else 100 * least / time_of(kernel)
+    yield _Target("share of the counted ceiling, 4096²", 45, 65, "%", fraction)
     host, alone = _find(result, HOST_BYTES.name, _MAIN), _find(result, KERNEL.name, _MAIN)
     over = None if host is None or alone is None else wall(host) / time_of(alone)
     yield _Target(

@@ -277,14 +277,14 @@ def torch_filter(image: Any, patch: int, search: int, h: float) -> Any:
         )  # C, rows, shifts, columns
         squared = ((line - query[:, :, None]) ** 2).mean(0).transpose(0, 1)  # shifts, rows, columns
         distance = avg_pool2d(squared, 2 * patch + 1, stride=1) if patch else squared
-        votes = inside[dy : dy + height].unfold(1, width, 1).transpose(0, 1)
-        weight = torch.exp(-distance / h**2) * votes
+        valid = inside[dy : dy + height].unfold(1, width, 1).transpose(0, 1)
+        weight = torch.exp(-distance / h**2) * valid
         if dy == search:
             weight[search] = 0  # the pixel itself
         peak = torch.maximum(peak, weight.amax(0))
         total += weight.sum(0)
-        centres = line[:, patch : patch + height, :, patch : patch + width].transpose(1, 2)
-        summed += (weight * centres).sum(1)
+        centers = line[:, patch : patch + height, :, patch : patch + width].transpose(1, 2)
+        summed += (weight * centers).sum(1)
     found = (summed + peak * planes) / (total + peak)
     found = found[0] if image.ndim == 2 else found.movedim(0, -1)
     return found.round().clamp(0, 255).to(image.dtype) if image.dtype == torch.uint8 else found

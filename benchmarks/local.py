@@ -1,4 +1,4 @@
-"""Filters that look at neighbours only, beside NL-means: what it was invented against.
+"""Filters that look at neighbours only, beside NL-means, which was invented to do better.
 
 Each is tuned by its own best strength on the same noisy picture, which favours all of them alike.
 

@@ -1,4 +1,4 @@
-"""What a result must say of where it comes from."""
+"""The machine that a result comes from, to be stored with it."""
 
 from __future__ import annotations
 

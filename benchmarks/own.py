@@ -25,10 +25,10 @@ from .machine import processors
 from .problems import Image, Problem
 from .run import psnr
 
-Tell = Callable[[str, float], None]  # a label, and the share that is done
+Tell = Callable[[str, float], None]  # a label, and the fraction done
 _CORE = 48  # pixels a side of the crop that is compared with the reference
-_TOLERANCE = 1e-5  # of the span
-_LEAST_SPAN = 0.45  # of the generated pictures; theirs is 0.49 to 0.7
+_TOLERANCE = 1e-5  # of the data range
+_LEAST_DATA_RANGE = 0.45  # of the generated pictures; theirs is 0.49 to 0.7
 _K = 0.5  # strength in units of the noise; the kernel's time does not depend on it
 
 
@@ -37,7 +37,7 @@ class Setting:
     """A picture and how it is filtered.
 
     ``aggregate="pixel"`` is the bare filter, as most others have it (no noise correction, centre rule
-    "one"); ``"patch"`` is the default call (correction, centre rule "max", every patch votes).
+    "one"); ``"patch"`` is the default call (correction, centre rule "max", patch aggregation).
     """
 
     problem: Problem
@@ -50,7 +50,7 @@ class Setting:
 
     @property
     def halo(self) -> int:
-        """How far a pixel's result looks."""
+        """How far from a pixel its result depends on the picture."""
         return self.problem.search_radius + (2 if self.corrected else 1) * self.problem.patch_radius
 
     def options(self) -> dict[str, Any]:
@@ -84,7 +84,7 @@ class Measured:
     clock: str | None = None  # of the GPU while it worked on the kernel
     first: float | None = None  # of the first call in this process
     psnr: float | None = None  # dB against the clean picture
-    difference: float | None = None  # largest from the float64 reference on a crop, of the span
+    difference: float | None = None  # largest from the float64 reference on a crop, of the data range
     ceiling: float | None = None  # seconds the counted instructions need at least, on this GPU
     exponential: float | None = None  # seconds one exponential a pair needs at least
     reason: str | None = None  # why there is nothing
@@ -102,7 +102,7 @@ class Measured:
     @property
     def wrong(self) -> bool:
         """Whether the result is farther from the reference than any backend may be."""
-        rounding = 0.51 / 255 / _LEAST_SPAN if self.setting["dtype"] == "uint8" else 0.0
+        rounding = 0.51 / 255 / _LEAST_DATA_RANGE if self.setting["dtype"] == "uint8" else 0.0
         return self.difference is not None and not self.difference <= _TOLERANCE + rounding
 
     def to_dict(self) -> dict[str, Any]:
@@ -175,9 +175,9 @@ def _measure(row: Measured, setting: Setting, backend: str, seconds: float, tell
             calls = [_finished(whole(engine.namespace().asarray(image)), engine) for image in pictures]
         else:
             calls = [whole(image) for image in pictures]
-        for share, spent in repeated(calls, clock, seconds):
+        for fraction, spent in repeated(calls, clock, seconds):
             setattr(row, part, spent)
-            tell(f"{row.picture} {setting.aggregate}: {part}", (number + share) / len(parts))
+            tell(f"{row.picture} {setting.aggregate}: {part}", (number + fraction) / len(parts))
         if on_gpu and part == "kernel":
             row.clock = clock_under_load(engine.namespace(), calls[0], min(row.kernel))
     if on_gpu:
@@ -193,19 +193,19 @@ def _pictures(problem: Problem) -> list[Image]:
 def kernel_call(
     setting: Setting, image: Image, engine: Backend, workers: int, *, peak: bool = False
 ) -> Callable[[], Any]:
-    """The kernel alone on planes in the backend's memory: one pass, or with every patch voting two."""
+    """The kernel alone on planes in the backend's memory: one pass, or two with patch aggregation."""
     pair = _pair(setting, image, engine.namespace())
     run = Run(workers)
     if not setting.corrected:
         return lambda: engine.accumulate(pair, run, peak=peak)
     weights = replace(pair, value=pair.value[:0])  # values are averaged in the second pass only
     sums = engine.accumulate(weights, run, peak=True)
-    centre = sums.peak
-    normaliser = 1 / (sums.denominator + centre)
+    center = sums.peak
+    normaliser = 1 / (sums.denominator + center)
 
     def both() -> Any:
         engine.accumulate(weights, run, peak=True)
-        return engine.aggregate(pair, run, normaliser, centre)
+        return engine.aggregate(pair, run, normaliser, center)
 
     return both
 

@@ -155,7 +155,7 @@ def _command(choice: Choice, effort: Effort, log: Log, side: int) -> Measured:
 
 
 def _accuracy(choice: Choice, effort: Effort, log: Log, side: int) -> Measured:
-    """Largest difference from the float64 reference, in spans of the picture."""
+    """Largest difference from the float64 reference, of the picture's data range."""
     from nlmeans import denoise
 
     pictures = (
@@ -169,7 +169,7 @@ def _accuracy(choice: Choice, effort: Effort, log: Log, side: int) -> Measured:
         error = float(f"{worst / np.ptp(image):.2g}")
         how = f"default call on {image.shape[0]} x {image.shape[1]} float32"
         what = f"difference from the float64 reference, {name}"
-        targets.append(Target(what, "of the span", limit, limit, False, error, None, how))
+        targets.append(Target(what, "of the data range", limit, limit, False, error, None, how))
     return targets, []
 
 

@@ -35,16 +35,16 @@ class Attention:
         from nlmeans.attention.statistics import are_distributions, entropy
 
         found = []
-        for share, (y, x) in zip(self.maps, self.queries, strict=True):
-            flat = share.reshape(1, -1)
+        for weights, (y, x) in zip(self.maps, self.queries, strict=True):
+            flat = weights.reshape(1, -1)
             row: dict[str, Any] = {
-                "keys": share.size if self.radius is None else int(np.count_nonzero(share))
+                "keys": weights.size if self.radius is None else int(np.count_nonzero(weights))
             }
             if are_distributions(flat):
                 ordered = np.sort(flat[0])[::-1]
                 row["keys_of_90_percent"] = int(np.searchsorted(np.cumsum(ordered), 0.9)) + 1
                 row["perplexity"] = math.exp(float(entropy(flat)[0]))
-            row["self_weight"] = float(share[y, x]) if share.shape == self.grid else None
+            row["self_weight"] = float(weights[y, x]) if weights.shape == self.grid else None
             found.append(row)
         return found
 
@@ -75,20 +75,20 @@ def of_filter(job: Any, split: Any, layout: Layout, at: list[tuple[int, int]], c
 
     chosen = job.suggested(split, layout)
     settings = {**job.settings_for(split, layout), **chosen.to_dict()}
-    votes = PixelWeights(split.colour, **settings)
-    maps = np.zeros((len(at), *votes.grid))
-    for share, query in zip(maps, at, strict=True):
-        window, inside = votes.window(query)
-        share[window] = inside
+    weights = PixelWeights(split.colour, **settings)
+    maps = np.zeros((len(at), *weights.grid))
+    for whole, query in zip(maps, at, strict=True):
+        window, inside = weights.window(query)
+        whole[window] = inside
     independence, reason = None, ""
     try:
         independence = measure(split.colour, queries=count, **settings) if count else None
     except InvalidValueError as error:
         reason = str(error)
     details = {"similarity": "NL-means", "parameters": chosen.to_dict()}
-    radius = tuple(min(r, n - 1) for r, n in zip(votes.search_radius, votes.grid, strict=True))
+    radius = tuple(min(r, n - 1) for r, n in zip(weights.search_radius, weights.grid, strict=True))
     kind = f"NL-means, {noise_words(chosen.sigma)}"
-    return Attention(maps, at, votes.grid, radius, kind, details, independence, reason)
+    return Attention(maps, at, weights.grid, radius, kind, details, independence, reason)
 
 
 def of_block(
@@ -101,7 +101,11 @@ def of_block(
                 f"--{name.replace('_', '-')} is of NL-means: leave it out with --weights, or --weights out"
             )
     from nlmeans.errors import InvalidValueError
-    from nlmeans.learned.attention import attention_rows, measure_block, read_block  # says it if torch lacks
+    from nlmeans.learned.attention import (
+        attention_rows,
+        measure_block,
+        read_block,
+    )
 
     block = read_block(options["weights"], prefix=options["prefix"])
     if block.axes != 2:

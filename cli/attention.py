@@ -70,8 +70,8 @@ def command(environment: Environment, /, **options: Any) -> int:
 
     The picture shows where the queries are, and beside it each one's map over the darkened
     picture: white most, black not at all. The measure is GCNet's: mean cosine distances of pairs of
-    pixels, of what they see, what they get, and their maps. Maps that hardly differ where the input
-    does have collapsed: the average is the same for all.
+    pixels: of their features, of their averages, and of their maps. Maps that hardly differ where the
+    input does have collapsed: the average is the same for all.
     """
     from .job import Job, Split
     from .reading import opened
@@ -149,7 +149,7 @@ def _lines(
             parts.append(f"perplexity {row['perplexity']:.1f}")
         if row["self_weight"] is not None:
             parts.append(f"itself {100 * row['self_weight']:.3g} %")
-        lines.append(f"({x}, {y}): {', '.join(parts) or 'no shares: weights of any sign'}")
+        lines.append(f"({x}, {y}): {', '.join(parts) or 'weights of any sign'}")
     if between is not None:
         lines.append(f"these maps, by {between['frame']}: {_distances(between, ('attention',))}")
     return lines

@@ -137,7 +137,7 @@ class Batch:
     def _pages(
         self, picture: Picture, progress: Progress, facts: list[dict[str, Any]], sides: Sides
     ) -> Iterator[Array]:
-        """Every page denoised, one at a time; what is told of it, and drawn beside it, is collected."""
+        """Every page denoised, one at a time; its facts and the pictures beside it are collected."""
         for result in self.job.results(picture, progress):
             facts.append(facts_of(result))
             sides.add(result)
@@ -172,7 +172,7 @@ class Batch:
 
 
 def facts_of(result: Result) -> dict[str, Any]:
-    """What is told of one page."""
+    """The facts about one page, for the JSON line."""
     return {
         "shape": list(result.layout.shape),
         "dtype": result.layout.dtype,

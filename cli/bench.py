@@ -1,4 +1,4 @@
-"""``nlmeans bench``: how fast and how right this machine is."""
+"""``nlmeans bench``: speed and accuracy on this machine."""
 
 from __future__ import annotations
 
@@ -100,10 +100,10 @@ Examples:
 def command(environment: Environment, /, **options: Any) -> int:
     """Measure speed and quality on this machine.
 
-    Generated noisy pictures take turns; medians are told, with how far they spread: the kernel alone,
+    Generated noisy pictures take turns; medians are printed, with their spread: the kernel alone,
     and the whole call from NumPy array to NumPy array. The result is held against the clean picture
-    and, on a crop, against the reference, so that nothing wrong can look fast. On a GPU the
-    rates are also told in per cent of what its counted instructions allow.
+    and, on a crop, against the reference, so that a wrong result does not count as a fast one. On a
+    GPU the rates are also printed in per cent of what its counted instructions allow.
     """
     from nlmeans.benchmarks import bench
 
@@ -116,11 +116,11 @@ def command(environment: Environment, /, **options: Any) -> int:
         print(f"no GPU: {reason}; measuring the processor", file=environment.err, flush=True)
     with Progress(environment, shown=not options["quiet"]) as progress:
 
-        def tell(label: str, share: float) -> None:
+        def tell(label: str, fraction: float) -> None:
             if label != told[0]:
                 told[0] = label
                 progress.start(label)
-            progress(share)
+            progress(fraction)
 
         told = [""]
         result = bench.record(order, tell)

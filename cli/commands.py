@@ -23,7 +23,7 @@ COMMANDS = {
     "denoise": "Remove noise from pictures.",
     "estimate": "Tell how noisy pictures are, and what denoise would do.",
     "compare": "Tell how far a picture is from a clean one.",
-    "weights": "Show which pixels vote for one pixel.",
+    "weights": "Show the weights of one pixel.",
     "attention": "Show what pixels look at, and whether all look at the same.",
     "report": "Make a page to look at: before and after, what was removed, and why.",
     "bench": "Measure speed and quality on this machine.",
@@ -101,17 +101,17 @@ def _guarded(arguments: list[str], environment: Environment) -> int:
         environment.out.flush()
         return status
     except BrokenPipeError:
-        _abandon_output(environment)
+        _discard_output(environment)
         return ExitStatus.PIPE_CLOSED
     except OSError as error:  # standard output cannot be written: a full disk, for instance
-        _abandon_output(environment)
-        _last_words(environment, f"error: standard output: {error.strerror}")
+        _discard_output(environment)
+        _print_last(environment, f"error: standard output: {error.strerror}")
         return ExitStatus.FAILED
     except (KeyboardInterrupt, click.Abort):
-        _last_words(environment, "interrupted; what was finished is kept, nothing is half-written")
+        _print_last(environment, "interrupted; what was finished is kept, nothing is half-written")
         return ExitStatus.INTERRUPTED
     except Terminated:
-        _last_words(environment, "terminated; what was finished is kept, nothing is half-written")
+        _print_last(environment, "terminated; what was finished is kept, nothing is half-written")
         return ExitStatus.TERMINATED
 
 
@@ -156,7 +156,7 @@ def usage_message(error: click.UsageError) -> str:
 def _stoppable(environment: Environment) -> Iterator[None]:
     """Ctrl-C and SIGTERM unwind the work, so that nothing half-written stays.
 
-    The first of them starts the cleaning up, which one that follows at once does not disturb.
+    The first of them starts the cleaning up; a second one that follows at once does not stop it.
     """
     caught = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
     last = -math.inf
@@ -171,7 +171,7 @@ def _stoppable(environment: Environment) -> Iterator[None]:
                 environment.check_stopped()
 
     if threading.current_thread() is not threading.main_thread():
-        yield  # signals are the business of whoever runs the main thread
+        yield  # signals are handled by the code that runs the main thread
         return
     handlers = {number: signal.getsignal(number) for number in caught}
     for number in caught:
@@ -184,7 +184,8 @@ def _stoppable(environment: Environment) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _last_words(environment: Environment, text: str) -> None:
+def _print_last(environment: Environment, text: str) -> None:
+    """Print a last message, if standard error can still be written."""
     with contextlib.suppress(OSError, ValueError):
         print(
             ("\n" if environment.is_terminal(environment.err) else "") + text,
@@ -193,7 +194,7 @@ def _last_words(environment: Environment, text: str) -> None:
         )
 
 
-def _abandon_output(environment: Environment) -> None:
+def _discard_output(environment: Environment) -> None:
     """Point a broken standard output at nothing, so that the interpreter's last flush is silent."""
     import os
 

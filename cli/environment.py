@@ -29,7 +29,7 @@ class Environment:
     no_color: bool = False
     out_closed: bool = False  # there is nowhere for results to go
     stopped: type[BaseException] | None = None  # what a signal has asked for
-    deferring: bool = False  # a signal waits until the library next tells its progress
+    deferring: bool = False  # a signal waits until the library next reports its progress
 
     @classmethod
     def of_process(cls) -> Environment:
@@ -41,9 +41,9 @@ class Environment:
 
     @contextlib.contextmanager
     def stopped_at_progress(self) -> Iterator[None]:
-        """Let a signal wait until the library next tells its progress.
+        """Let a signal wait until the library next reports its progress.
 
-        An exception at any other moment could leave its threads waiting for a lock for ever.
+        An exception at any other moment could leave its threads waiting for a lock forever.
         """
         self.deferring = True
         try:
@@ -75,7 +75,7 @@ class Environment:
             return False
 
     def colour_on(self, stream: TextIO) -> bool:
-        """Whether colours may be used: never off a terminal, nor where the user or it says no."""
+        """Whether colours may be used: on a terminal that has them, unless the user has switched them off."""
         if self.no_color or self.variables.get("NO_COLOR"):
             return False
         return self.is_terminal(stream) and self.variables.get("TERM") != "dumb"
@@ -99,5 +99,5 @@ def _text(stream: Any) -> TextIOWrapper:
 
 
 def printable(name: str) -> str:
-    """A file name that cannot play tricks on a terminal: control and undecodable bytes are escaped."""
+    """A file name that is safe on a terminal: control and undecodable bytes are escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)

@@ -154,7 +154,7 @@ def _layout(
 
 
 def _item(kind: bytes, payload: bytes, limits: Limits, warnings: list[str]) -> Item | None:
-    """A chunk as a piece of metadata; None for those that speak of the old pixels."""
+    """A chunk as a piece of metadata; None for those that describe the old pixels."""
     name = kind.decode("latin-1")
     raw = (kind, payload)
     if kind in _DEPENDS_ON_PIXELS:
@@ -173,7 +173,7 @@ def _item(kind: bytes, payload: bytes, limits: Limits, warnings: list[str]) -> I
     if kind == b"iTXt" and payload.startswith(b"XML:com.adobe.xmp\0"):
         return Item("xmp", "XMP", _itxt_text(payload, limits), raw)
     if kind == b"sRGB":
-        return Item("implied", "sRGB", None, raw)  # what the other formats mean when they say nothing
+        return Item("implied", "sRGB", None, raw)  # the default of the other formats
     if kind in _COLOUR_CHUNKS:
         return Item("colour", f"colour chunk {name}", None, raw)
     if kind in (b"tEXt", b"zTXt", b"iTXt"):

@@ -66,7 +66,7 @@ class Result:
 
 @dataclass
 class Job:
-    """The filter that the options say, for any number of pictures."""
+    """The filter that the options describe, for any number of pictures."""
 
     settings: dict[str, Any]  # keywords of nlmeans.suggest, but for those that depend on the picture
     running: dict[str, Any]  # further keywords of nlmeans.denoise
@@ -102,7 +102,7 @@ class Job:
         return job
 
     def _check(self, options: dict[str, Any]) -> None:
-        """Refuse settings that no picture could make sense of, before any is opened."""
+        """Refuse settings that are wrong for every picture, before any is opened."""
         import nlmeans
 
         if options.get("sigma_map") and (self.sigma is not None or "h" in self.settings):
@@ -159,7 +159,7 @@ class Job:
         """The parameters that this picture gets."""
         import nlmeans
 
-        with self._heard():
+        with self._collecting_warnings():
             return nlmeans.suggest(split.colour, **self.settings_for(split, layout))
 
     def denoised(self, split: Split, layout: Layout, progress: Progress | Part) -> tuple[Array, Any]:
@@ -167,9 +167,9 @@ class Job:
         import nlmeans
 
         settings = self.settings_for(split, layout)
-        with self._heard():
+        with self._collecting_warnings():
             chosen = nlmeans.suggest(split.colour, **settings)
-        with self._heard(), progress.environment.stopped_at_progress():
+        with self._collecting_warnings(), progress.environment.stopped_at_progress():
             colour = nlmeans.denoise(
                 split.colour, **{**settings, **chosen.to_dict()}, **self.running, progress=progress
             )
@@ -193,8 +193,8 @@ class Job:
         return taken
 
     @contextlib.contextmanager
-    def _heard(self) -> Iterator[None]:
-        """Python's warnings as ours."""
+    def _collecting_warnings(self) -> Iterator[None]:
+        """Keep the warnings that the library gives, with options in place of parameters."""
         with python_warnings.catch_warnings(record=True) as caught:
             python_warnings.simplefilter("always")
             yield

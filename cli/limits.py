@@ -15,7 +15,7 @@ class Limits:
     """Each refusal names its limit and the option that raises it."""
 
     pixels: int = (
-        178_956_970  # a frame of a compressed format: where Pillow refuses, so nobody meets two limits
+        178_956_970  # a frame of a compressed format: where Pillow refuses too, so that there is one limit
     )
     frames: int = 32_768
     metadata: int = 64 * MEBI  # bytes of everything that is not pixels

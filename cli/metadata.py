@@ -1,4 +1,4 @@
-"""What is carried from the input to the output, what each format can carry, and what is said of the rest."""
+"""What is carried from the input to the output, what each format can carry, and warnings of the rest."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def split(items: Iterable[Item], kinds: Iterable[str]) -> tuple[dict[str, Item],
 
 
 def exif_of(taken: dict[str, Item]) -> bytes | None:
-    """The EXIF block to write: the carried one, or one that only says the orientation."""
+    """The EXIF block to write: the carried one, or one with the orientation only."""
     if "exif" in taken:
         block: bytes = taken["exif"].content
         return block
@@ -63,7 +63,7 @@ def exif_of(taken: dict[str, Item]) -> bytes | None:
 
 
 def exif_with(orientation: int) -> bytes:
-    """The smallest EXIF block that says how to turn the picture."""
+    """The smallest EXIF block with an orientation."""
     entry = struct.pack(">HHIHH", ORIENTATION, SHORT, 1, orientation, 0)
     return b"MM\0*" + struct.pack(">IH", 8, 1) + entry + struct.pack(">I", 0)
 

@@ -125,7 +125,7 @@ def _task(root: str, file: str, output: str | None, format_name: str | None) -> 
     if format_name and format_name != SUFFIXES.get(suffix.lower()):
         suffix = FORMATS[format_name].suffixes[0]
     elif suffix.lower() not in SUFFIXES:
-        suffix = ""  # what the file holds will tell
+        suffix = ""  # chosen later, by the content of the file
     fields = {"dir": folder or ".", "stem": stem, "ext": suffix}
     if output is None:
         target, open_ended = os.path.join(folder, filled("{stem}.denoised{ext}", fields)), not suffix
@@ -154,7 +154,7 @@ def beside(name: str, ending: str) -> str:
 
 
 def format_by_name(target: str) -> str:
-    """The format that an output's suffix says."""
+    """The format of an output, by its suffix."""
     suffix = os.path.splitext(target)[1]
     name = SUFFIXES.get(suffix.lower())
     if name is None:

@@ -1,4 +1,4 @@
-"""``nlmeans report``: a page to look at, in one file that loads nothing from anywhere."""
+"""``nlmeans report``: a page to look at, in one file that loads nothing else."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def command(environment: Environment, /, **options: Any) -> None:
     """Make a page to look at: before and after, what was removed, and why.
 
     One HTML file with a slider between before and after, the removed noise with its histogram and
-    spectrum, the pixels that vote for those that you click on, and other strengths.
+    spectrum, the weights of the pixels that you click on, and other strengths.
     """
     from importlib.resources import files
 

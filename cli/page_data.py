@@ -15,7 +15,7 @@ from .estimate import words
 from .job import Job, Split, merged
 from .picture import Array, Layout, Picture
 from .progress import Progress
-from .weights import page_of, shares
+from .weights import page_of, weights_of
 
 LARGEST = (1600, 1200)  # pixels of the picture on the page; of larger ones the middle is shown
 GRID = 12  # marked pixels along the longer side
@@ -23,7 +23,7 @@ STRIP = 200  # pixels of the pieces that show other strengths, each way
 FACTORS = (0.5, 0.7, 1.0, 1.4, 2.0)
 _WIDEST = 30  # radius of the surroundings that are shown of a pixel
 _BINS = 80
-_BLOCK = 64  # pixels of the blocks whose spectra are averaged
+_PIECE = 64  # pixels a side of the pieces whose spectra are averaged
 
 
 def collected(job: Job, picture: Picture, name: str, number: int, progress: Progress) -> str:
@@ -40,9 +40,9 @@ def collected(job: Job, picture: Picture, name: str, number: int, progress: Prog
     limits = views.shown_range(samples, layout)
     difference = views.removed(samples, clean, layout)
     seen, gain = views.removed_view(difference)
-    level = noise_level(chosen.sigma, difference)
-    spectrum, radial = spectra(difference, level)
-    marked = voters(job, split, layout, chosen, (top, left, height, width), progress)
+    sigma = single_sigma(chosen.sigma, difference)
+    spectrum, radial = spectra(difference, sigma)
+    marked = marked_weights(job, split, layout, chosen, (top, left, height, width), progress)
     data = {
         "title": printable(name),
         "summary": f"{words(layout, chosen)}; denoised in {seconds:.2f} s",
@@ -59,9 +59,9 @@ def collected(job: Job, picture: Picture, name: str, number: int, progress: Prog
             "spectrum": png(spectrum),
         },
         "removed": {"caption": f"Mid-grey is zero, {gain:.3g} grey levels are one unit"},
-        "histogram": histogram(difference, level, whole=layout.kind != "f"),
+        "histogram": histogram(difference, sigma, whole=layout.kind != "f"),
         "radial": radial,
-        "voters": marked,
+        "weights": marked,
         "marked": min(
             range(len(marked)),
             key=lambda n: abs(marked[n]["x"] - width / 2) + abs(marked[n]["y"] - height / 2),
@@ -89,8 +89,8 @@ def png(page: Array) -> str:
     return "data:image/png;base64," + base64.b64encode(stored).decode()
 
 
-def noise_level(sigma: Any, difference: Array) -> float:
-    """The noise level that the removed noise is held against, for all channels together."""
+def single_sigma(sigma: Any, difference: Array) -> float:
+    """One sigma for all channels together, that the removed noise is compared with."""
     import numpy as np
 
     if isinstance(sigma, tuple):
@@ -101,14 +101,14 @@ def noise_level(sigma: Any, difference: Array) -> float:
     return float(sigma) or 1.0
 
 
-def histogram(difference: Array, level: float, *, whole: bool) -> dict[str, Any]:
-    """How often each removed amount occurs, beside the bell of noise of this level."""
+def histogram(difference: Array, sigma: float, *, whole: bool) -> dict[str, Any]:
+    """How often each removed amount occurs, beside the bell of noise of this sigma."""
     import numpy as np
 
-    finite = difference[np.isfinite(difference)] / level
+    finite = difference[np.isfinite(difference)] / sigma
     step = 8 / _BINS
     if whole:  # bars of as many whole units each, or they would stand like a comb
-        step = max(1, round(step * level)) / level
+        step = max(1, round(step * sigma)) / sigma
     count = 2 * math.floor(4 / step) + 1
     counts, _ = np.histogram(finite, bins=count, range=(-count * step / 2, count * step / 2))
     density = counts / max(1, finite.size) / step
@@ -118,28 +118,28 @@ def histogram(difference: Array, level: float, *, whole: bool) -> dict[str, Any]
     return {
         "bars": {"start": -count * step / 2, "step": step, "heights": [round(float(v), 4) for v in density]},
         "bell": [[round(float(a), 2), round(float(b), 4)] for a, b in zip(at, bell, strict=True)],
-        "caption": f"In units of the noise level {level:.3g}: mean {mean:+.2g}, deviation {deviation:.2f}; "
+        "caption": f"In units of the noise level {sigma:.3g}: mean {mean:+.2g}, deviation {deviation:.2f}; "
         "dashed: noise of that level",
     }
 
 
-def spectra(difference: Array, level: float) -> tuple[Array, list[list[float]]]:
+def spectra(difference: Array, sigma: float) -> tuple[Array, list[list[float]]]:
     """The spectrum of the removed noise as a picture, and by frequency in decibels of white noise."""
     import numpy as np
 
     plane = np.nan_to_num(difference, posinf=0.0, neginf=0.0).astype(np.float64)
     planes = [plane] if plane.ndim == 2 else list(np.moveaxis(plane, -1, 0))
-    block = min(_BLOCK, *planes[0].shape)
-    window = np.outer(np.hanning(block + 2)[1:-1], np.hanning(block + 2)[1:-1])
-    power, count = np.zeros((block, block)), 0
+    piece = min(_PIECE, *planes[0].shape)
+    window = np.outer(np.hanning(piece + 2)[1:-1], np.hanning(piece + 2)[1:-1])
+    power, count = np.zeros((piece, piece)), 0
     for p in planes:
-        for y in range(0, p.shape[0] - block + 1, max(1, block // 2)):
-            for x in range(0, p.shape[1] - block + 1, max(1, block // 2)):
-                power += np.abs(np.fft.fft2(p[y : y + block, x : x + block] * window)) ** 2
+        for y in range(0, p.shape[0] - piece + 1, max(1, piece // 2)):
+            for x in range(0, p.shape[1] - piece + 1, max(1, piece // 2)):
+                power += np.abs(np.fft.fft2(p[y : y + piece, x : x + piece] * window)) ** 2
                 count += 1
-    power /= max(1, count) * float((window**2).sum()) * level**2
+    power /= max(1, count) * float((window**2).sum()) * sigma**2
     decibels = 10 * np.log10(np.maximum(np.fft.fftshift(power), 1e-6))
-    frequency = np.fft.fftshift(np.fft.fftfreq(block))
+    frequency = np.fft.fftshift(np.fft.fftfreq(piece))
     radius = np.hypot(frequency[:, None], frequency[None, :])
     radial = []
     for low in np.arange(0, 0.5, 1 / 64):
@@ -150,7 +150,7 @@ def spectra(difference: Array, level: float) -> tuple[Array, list[list[float]]]:
     return views.eight_bits((decibels + 30) * (255 / 40)), radial
 
 
-def voters(
+def marked_weights(
     job: Job,
     split: Split,
     layout: Layout,
@@ -158,7 +158,7 @@ def voters(
     piece: tuple[int, int, int, int],
     progress: Progress,
 ) -> list[dict[str, Any]]:
-    """The surroundings of pixels on a grid: the share of each in the vote, one byte a pixel."""
+    """The weights of pixels on a grid, in the surroundings of each: one byte a weight."""
     import numpy as np
 
     top, left, height, width = piece
@@ -166,16 +166,16 @@ def voters(
     places = [(y, x) for y in range(step // 2, height, step) for x in range(step // 2, width, step)]
     found = []
     for n, (y, x) in enumerate(places):
-        share, _ = shares(job, split, layout, (y + top, x + left), chosen)
-        share = share[top : top + height, left : left + width]
-        rows, columns = (np.flatnonzero(share.any(axis=a)) for a in (1, 0))
+        weights, _ = weights_of(job, split, layout, (y + top, x + left), chosen)
+        weights = weights[top : top + height, left : left + width]
+        rows, columns = (np.flatnonzero(weights.any(axis=a)) for a in (1, 0))
         bounds = []
         for used, i, n_ in ((rows, y, height), (columns, x, width)):
             near = used[np.abs(used - i) <= _WIDEST]
             bounds.append(slice(max(0, min(near.min(), i) - 2), min(n_, max(near.max(), i) + 3)))
-        part = share[tuple(bounds)]
+        part = weights[tuple(bounds)]
         scaled = np.rint(255 * np.sqrt(part / max(part.max(), 1e-300))).astype(np.uint8)
-        ordered = np.sort(share, axis=None)[::-1]
+        ordered = np.sort(weights, axis=None)[::-1]
         most = int(np.searchsorted(np.cumsum(ordered), 0.9 * ordered.sum())) + 1
         found.append(
             {
@@ -185,8 +185,8 @@ def voters(
                 "top": int(bounds[0].start),
                 "width": part.shape[1],
                 "height": part.shape[0],
-                "shares": base64.b64encode(scaled.tobytes()).decode(),
-                "words": f"{most} of {np.count_nonzero(share)} pixels hold 90 % of the vote",
+                "weights": base64.b64encode(scaled.tobytes()).decode(),
+                "words": f"{most} of {np.count_nonzero(weights)} pixels have 90 % of the weight",
             }
         )
         progress(0.6 + 0.3 * (n + 1) / len(places))

@@ -99,7 +99,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Saving:
-    """What the user says about how results are stored."""
+    """The user's options for how results are stored."""
 
     quality: int | None = None  # JPEG and lossy WebP, 1 to 100; None: as the input was
     compression: int = 4  # PNG, 0 to 9: a third of the time of 6, 3 % larger (photographs, 2026-11-23)

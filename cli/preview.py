@@ -12,7 +12,7 @@ from .progress import duration
 
 SAMPLE = 160  # pixels along each side of the piece that is timed
 _PROGRAM = 75e6  # bytes of the interpreter with NumPy and the codecs (2026-11-23, as is the next)
-_USED = 0.55  # share of the memory limit that tiles really take, which are halved until they fit
+_USED = 0.55  # part of the memory limit that tiles really take, which are halved until they fit
 _LIBRARY_LIMIT = 3 * 2**26  # the library's own default for its work
 
 

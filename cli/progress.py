@@ -1,4 +1,4 @@
-"""A line on a terminal that says how far the work is, at what rate, and how long it will still take."""
+"""A line on a terminal with the fraction done, the rate and the time left."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ class Progress:
         self._write(label)
 
     def size(self, megapixels: float) -> None:
-        """Tell how large the piece is, and that the clock starts now."""
+        """Set the size of the piece, and start the clock."""
         self._megapixels, self._began = megapixels, self._clock()
 
-    def part(self, start: float, share: float) -> Part:
-        """A progress of its own for a part of the piece."""
-        return Part(self, start, share)
+    def part(self, start: float, size: float) -> Part:
+        """A progress of its own for a part of the piece: where it starts and its size, as fractions."""
+        return Part(self, start, size)
 
     def __call__(self, fraction: float) -> None:
-        """Tell how much of the piece is done, 0 to 1."""
+        """Show how much of the piece is done, 0 to 1."""
         self.environment.check_stopped()
         now = self._clock()
         if self._stream is None or now - self._last < INTERVAL:
@@ -80,13 +80,13 @@ class Progress:
 class Part:
     """The progress of a part of a piece of work."""
 
-    def __init__(self, whole: Progress, start: float, share: float) -> None:
+    def __init__(self, whole: Progress, start: float, size: float) -> None:
         self.environment = whole.environment
-        self._whole, self._start, self._share = whole, start, share
+        self._whole, self._start, self._size = whole, start, size
 
     def __call__(self, fraction: float) -> None:
-        """Tell how much of the part is done, 0 to 1."""
-        self._whole(self._start + self._share * fraction)
+        """Show how much of the part is done, 0 to 1."""
+        self._whole(self._start + self._size * fraction)
 
 
 def duration(seconds: float) -> str:

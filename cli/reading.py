@@ -1,6 +1,6 @@
 """Reading pictures: what it is, whether it is within limits, and only then its pixels.
 
-Formats are an allow-list, told by content and never by name; no address is ever opened.  Whatever a
+Formats are an allow-list, recognised by content and never by name; no address is ever opened.  Whatever a
 decoder raises comes out as one error.
 """
 
@@ -117,7 +117,7 @@ def _at_once(name: str, flags: int) -> int:
 
 
 def format_of(file: BinaryIO) -> str:
-    """The format that the first bytes tell."""
+    """The format, by the first bytes."""
     file.seek(0)
     start = file.read(64)
     for pattern, name in _SIGNATURES:
@@ -147,7 +147,7 @@ def _described(file: BinaryIO, size: int, limits: Limits) -> Picture:
 
 @contextmanager
 def one_error(format_name: str) -> Iterator[None]:
-    """Whatever a decoder raises, as one error that says which format is damaged."""
+    """Whatever a decoder raises, as one error that names the damaged format."""
     try:
         yield
     except (CommandError, MemoryError):

@@ -1,4 +1,4 @@
-"""One outcome per input, told as it happens, and the exit code they add up to."""
+"""One outcome per input, printed as it happens, and the exit code of them all."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Outcome:
 
 @dataclass
 class Report:
-    """Tells outcomes and counts them."""
+    """Prints outcomes and counts them."""
 
     environment: Environment
     json: bool = False
@@ -59,7 +59,7 @@ class Report:
 
     @classmethod
     def of(cls, environment: Environment, options: dict[str, Any]) -> Report:
-        """A report as the options say."""
+        """The report that the options ask for."""
         return cls(
             environment,
             json=options["as_json"],
@@ -69,13 +69,13 @@ class Report:
         )
 
     def add(self, outcome: Outcome) -> None:
-        """Count an outcome and tell it: JSON on standard output, words on standard error."""
+        """Count an outcome and print it: JSON on standard output, words on standard error."""
         self.outcomes.append(outcome)
         name = printable(outcome.input)
         for warning in outcome.warnings:
             self.warn(f"{name}: {warning}")
         if outcome.state == "failed":
-            self._say("error", f"{name}: {outcome.message}")
+            self._print("error", f"{name}: {outcome.message}")
         elif not self.quiet and outcome.message:
             self.tell(outcome.message)
         if self.json:
@@ -90,16 +90,16 @@ class Report:
         self.add(Outcome(name, "failed", output, code=status_of(error), message=message))
 
     def warn(self, text: str) -> None:
-        """Say something that the user should know though the work goes on; also when quiet."""
-        self._say("warning", text)
+        """Print a warning, also when quiet."""
+        self._print("warning", text)
 
     def tell(self, text: str) -> None:
-        """Say something on standard error, unless quiet."""
+        """Print a line on standard error, unless quiet."""
         if not self.quiet:
             print(text, file=self.environment.err, flush=True)
 
     def detail(self, text: str) -> None:
-        """Say something that only --verbose wants."""
+        """Print a line that only --verbose shows."""
         if self.verbose:
             self.tell(self.environment.styled(text, "faint", self.environment.err))
 
@@ -111,10 +111,10 @@ class Report:
         all_failed = all(o.state == "failed" for o in self.outcomes)
         return codes.pop() if all_failed and len(codes) == 1 else ExitStatus.FAILED
 
-    def _say(self, kind: Literal["error", "warning"], text: str) -> None:
+    def _print(self, kind: Literal["error", "warning"], text: str) -> None:
         stream = self.environment.err
         label = self.environment.styled(kind, kind, stream)
-        print(f"{label}: {printable(text)}", file=stream, flush=True)  # a file's own words may be in it
+        print(f"{label}: {printable(text)}", file=stream, flush=True)  # text of a file may be in it
 
 
 def one_line(error: BaseException) -> str:
@@ -139,7 +139,7 @@ def in_options(text: str) -> str:
 
 
 def tell_error(environment: Environment, error: BaseException, *, show_traceback: bool = False) -> None:
-    """Say the error that ends the run."""
+    """Print the error that ends the run."""
     if show_traceback:
         traceback.print_exception(error, file=environment.err)
     label = environment.styled("error", "error", environment.err)

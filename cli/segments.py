@@ -92,7 +92,7 @@ def _jpeg_item(marker: int, payload: bytes) -> Item | None:
         return Item("xmp", "XMP", payload[len(_XMP) :], raw)
     if marker == _COMMENT:
         return Item("other", "comment", None, raw)
-    if _APP0 <= marker <= 0xEF and marker != _APP14:  # APP14 tells how the old pixels were coded
+    if _APP0 <= marker <= 0xEF and marker != _APP14:  # APP14 describes how the old pixels were coded
         return Item("other", f"APP{marker - _APP0} segment", None, raw)
     return None
 

@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class ExitStatus(IntEnum):
-    """What the process says when it ends."""
+    """The exit code of the process."""
 
     DONE = 0  # everything asked for was done
     FAILED = 1  # at least one input failed; the others were written
@@ -15,12 +15,12 @@ class ExitStatus(IntEnum):
     UNAVAILABLE = 4  # the device or backend asked for cannot run here
     LIMIT = 5  # a limit was hit: pixels, frames, metadata, memory
     INTERRUPTED = 130  # Ctrl-C (128 + SIGINT)
-    PIPE_CLOSED = 141  # whoever read standard output went away (128 + SIGPIPE)
+    PIPE_CLOSED = 141  # the reader of standard output has closed it (128 + SIGPIPE)
     TERMINATED = 143  # asked to end (128 + SIGTERM)
 
 
 class CommandError(Exception):
-    """An error that is told to the user in one line; `status` says how the process ends."""
+    """An error that is printed in one line; `status` is the exit code."""
 
     status = ExitStatus.FAILED
 

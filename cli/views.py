@@ -10,7 +10,7 @@ from .picture import Array, Layout
 GAP = 8  # pixels between pictures that stand side by side
 _LEAST_FRAME = 5  # pixels a side
 _BAND = 24  # pixels above them for their names
-_VISIBLE = 3.0  # the removed noise spans black to white over this many times its deviation, each way
+_VISIBLE = 3.0  # the removed noise goes from black to white over this many times its deviation, each way
 
 
 def shown_range(samples: Array, layout: Layout) -> tuple[float, float]:
@@ -80,17 +80,17 @@ def coloured(fraction: Array) -> Array:
     return np.stack([np.clip(3 * fraction - n, 0, 1) for n in range(3)], axis=-1) * np.float32(255)
 
 
-def voters(picture: Array, share: Array, at: tuple[int, int], size: int = 480) -> Array:
-    """The surroundings of a pixel, enlarged, and beside them how much each of them votes.
+def pixel_weights(picture: Array, weights: Array, at: tuple[int, int], size: int = 480) -> Array:
+    """The surroundings of a pixel, enlarged, and beside them the weight of each.
 
-    `picture` is 8-bit (H, W) or (H, W, 3), `share` the weights (H, W), `at` is (y, x).  A weight
+    `picture` is 8-bit (H, W) or (H, W, 3), `weights` (H, W), `at` is (y, x).  A weight
     is shown by its square root, from black over red and yellow to white, so that small ones are seen.
     """
-    window = surroundings([share], [at])
+    window = surroundings([weights], [at])
     around = _rgb(picture[window])
     factor = max(1, size // max(around.shape[:2]))
     here = (at[0] - window[0].start, at[1] - window[1].start)
-    parts = [_framed(_enlarged(p, factor), [here], factor) for p in (around, heat(share[window]))]
+    parts = [_framed(_enlarged(p, factor), [here], factor) for p in (around, heat(weights[window]))]
     return in_a_row(parts)
 
 
@@ -102,45 +102,45 @@ def attention_maps(
     `picture` is 8-bit (H, W) or (H, W, 3), `at` its pixels (y, x).  A map has the picture's size or
     is coarser; what no map reaches is cut off.
     """
-    full = [spread(share, picture.shape[:2]) for share in maps]
+    full = [spread(weights, picture.shape[:2]) for weights in maps]
     window = surroundings(full, at)
     around = _rgb(picture[window])
     factor = max(1, size // max(around.shape[:2]))
     here = [(y - window[0].start, x - window[1].start) for y, x in at]
     parts = [_framed(_enlarged(around, factor), here, factor)]
-    for share, query in zip(full, here, strict=False):
-        lit = 255 - (255 - 0.5 * around) * (255.0 - heat(share[window])) / 255  # black adds nothing
+    for weights, query in zip(full, here, strict=False):
+        lit = 255 - (255 - 0.5 * around) * (255.0 - heat(weights[window])) / 255  # black adds nothing
         parts.append(_framed(_enlarged(eight_bits(lit), factor), [query], factor))
     return in_a_row(parts)
 
 
-def spread(share: Array, shape: tuple[int, ...]) -> Array:
+def spread(weights: Array, shape: tuple[int, ...]) -> Array:
     """A map of a coarser grid, at the size of the picture."""
     import numpy as np
 
-    if share.shape == shape:
-        return share
-    y, x = (np.arange(n) * m // n for n, m in zip(shape, share.shape, strict=True))
-    return share[y[:, None], x[None, :]]
+    if weights.shape == shape:
+        return weights
+    y, x = (np.arange(n) * m // n for n, m in zip(shape, weights.shape, strict=True))
+    return weights[y[:, None], x[None, :]]
 
 
-def heat(share: Array) -> Array:
+def heat(weights: Array) -> Array:
     """Weights by their square roots, the largest white, as 8-bit RGB."""
     import numpy as np
 
     return eight_bits(
-        coloured(np.sqrt(np.clip(share, 0, None) / max(share.max(), 1e-300)).astype(np.float32))
+        coloured(np.sqrt(np.clip(weights, 0, None) / max(weights.max(), 1e-300)).astype(np.float32))
     )
 
 
-def surroundings(shares: Sequence[Array], at: Sequence[tuple[int, int]]) -> tuple[slice, ...]:
+def surroundings(maps: Sequence[Array], at: Sequence[tuple[int, int]]) -> tuple[slice, ...]:
     """The rows and columns in which any weight is, with a margin."""
     import numpy as np
 
     margin = 4
-    found = [np.nonzero(share) for share in shares]
+    found = [np.nonzero(weights) for weights in maps]
     window = []
-    for axis, n in enumerate(shares[0].shape):
+    for axis, n in enumerate(maps[0].shape):
         places = np.concatenate([*(f[axis] for f in found), [a[axis] for a in at]])
         window.append(slice(max(0, int(places.min()) - margin), min(n, int(places.max()) + margin + 1)))
     return tuple(window)

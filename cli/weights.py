@@ -1,4 +1,4 @@
-"""``nlmeans weights``: which pixels vote for one pixel, and how much."""
+"""``nlmeans weights``: the weights of one pixel."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .status import UsageError
 EPILOG = """\b
 Examples:
   nlmeans weights photo.png --at 120,80
-  nlmeans weights photo.png --at 120,80 -o shares.npy
+  nlmeans weights photo.png --at 120,80 -o weights.npy
 """
 
 
@@ -34,7 +34,11 @@ Examples:
 @click.option("--at", required=True, metavar="X,Y", help="The pixel: column and row, from 0.")
 @click.option("--page", default=1, type=click.IntRange(1), metavar="N", help="Page of a TIFF file, from 1.")
 @option(
-    OUTPUT, "-o", "--output", metavar="FILE", help="Default: NAME.weights.png. Exact shares as .npy or .tif."
+    OUTPUT,
+    "-o",
+    "--output",
+    metavar="FILE",
+    help="Default: NAME.weights.png. The numbers as .npy or .tif.",
 )
 @option(OUTPUT, "--overwrite", is_flag=True, help="Replace the output if it exists.")
 @parameter_options
@@ -43,14 +47,14 @@ Examples:
 @few_message_options
 @click.pass_obj
 def command(environment: Environment, /, **options: Any) -> None:
-    """Show which pixels vote for one pixel, and how much.
+    """Show the weights of one pixel: how much each other counts in its average.
 
-    The picture shows the surroundings of the pixel, which is framed, and beside them how much each
-    of them counts in its average: white most, black not at all. The shares sum to 1.
+    The picture shows the surroundings of the pixel, which is framed, and beside them the weight of
+    each: the largest is white, none is black. The weights sum to 1.
     """
     from .job import Job, Split
     from .reading import opened
-    from .views import shown, shown_range, voters
+    from .views import pixel_weights, shown, shown_range
 
     limits = taken_limits(options)
     x, y = position(options["at"])
@@ -67,18 +71,18 @@ def command(environment: Environment, /, **options: Any) -> None:
         if not (0 <= x < layout.shape[1] and 0 <= y < layout.shape[0]):
             raise UsageError(f"--at {x},{y} lies outside of the picture, which is {layout.words}")
         split = Split.of(samples, layout, job.channel_axis)
-        share, chosen = shares(job, split, layout, (y, x))
-        page = share
+        weights, chosen = weights_of(job, split, layout, (y, x))
+        page = weights
         if task.format not in ("TIFF", "NPY"):
-            page = voters(shown(samples, layout, shown_range(samples, layout)), share, (y, x))
+            page = pixel_weights(shown(samples, layout, shown_range(samples, layout)), weights, (y, x))
     save(target, task.format, page, overwrite=options["overwrite"])
-    print(f"{printable(task.output)}: {_words(share, (x, y), chosen)}", file=environment.err)
+    print(f"{printable(task.output)}: {_words(weights, (x, y), chosen)}", file=environment.err)
 
 
-def shares(
+def weights_of(
     job: Any, split: Any, layout: Layout, at: tuple[int, int], chosen: Any = None
 ) -> tuple[Array, Any]:
-    """The share of every pixel in the vote for one, and the parameters used."""
+    """The normalised weights of one pixel, and the parameters used."""
     import nlmeans
 
     chosen = chosen or job.suggested(split, layout)
@@ -87,7 +91,7 @@ def shares(
 
 
 def save(target: Path, format_name: str, page: Array, *, overwrite: bool) -> None:
-    """Write one page that no file was the model of."""
+    """Write one page that comes from no input file."""
     from .reading import writer_of
 
     layout = Layout(page.shape, page.dtype.str, 3 if page.ndim == 3 else 1)
@@ -117,19 +121,19 @@ def page_of(picture: Picture, number: int) -> tuple[Layout, Array]:
 
 
 def noise_words(sigma: float | tuple[float, ...] | None) -> str:
-    """The noise that was told or estimated; of channels, or in a map."""
+    """The noise that was given or estimated; of channels, or in a map."""
     if sigma is None:
         return "sigma from a map"
     return f"sigma {', '.join(f'{s:.3g}' for s in (sigma if isinstance(sigma, tuple) else (sigma,)))}"
 
 
-def _words(share: Array, at: tuple[int, int], chosen: Any) -> str:
+def _words(weights: Array, at: tuple[int, int], chosen: Any) -> str:
     import numpy as np
 
-    ordered = np.sort(share, axis=None)[::-1]
+    ordered = np.sort(weights, axis=None)[::-1]
     most = int(np.searchsorted(np.cumsum(ordered), 0.9)) + 1
-    own = share[at[1], at[0]]
+    own = weights[at[1], at[0]]
     return (
-        f"{most} of {np.count_nonzero(share)} pixels hold 90 % of the vote for ({at[0]}, {at[1]}), "
+        f"{most} of {np.count_nonzero(weights)} pixels have 90 % of the weight for ({at[0]}, {at[1]}), "
         f"which itself has {100 * own:.3g} %; {noise_words(chosen.sigma)}"
     )

@@ -52,7 +52,7 @@ def replacing(
 
 
 def identity(path: Path) -> tuple[int, int]:
-    """What tells a file from all others, whatever its names."""
+    """What identifies a file under all of its names."""
     found = path.stat()
     return found.st_dev, found.st_ino
 
@@ -137,7 +137,7 @@ def _locked(path: Path) -> BinaryIO:
 
 
 def _lock(descriptor: int) -> bool | None:
-    """Take the lock that says a run is alive; None where the system has no locks."""
+    """Take the lock that shows that a run is alive; None where the system has no locks."""
     try:
         import fcntl
 

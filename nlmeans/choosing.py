@@ -1,4 +1,4 @@
-"""From the noise level to the settings: what `denoise` uses for whatever the caller leaves out."""
+"""From sigma to the other settings: what `denoise` uses for whatever the caller leaves out."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from nlmeans.parameters import (
 
 @dataclass(frozen=True)
 class Row:
-    """Best settings up to one noise level: k per patch radius 1, 2, 3, ... of a picture."""
+    """Best settings up to one sigma: k per patch radius 1, 2, 3, ... of a picture."""
 
     upto: float  # sigma / data range
     patch_radius: int
@@ -145,7 +145,7 @@ def _sigma(
     """One sigma, one per channel, or a map (Z, Y, X); estimated where nothing is given."""
     if sigma is None and guide_sigma is not None:
         if guide_sigma == 0 and h is None:
-            raise InvalidValueError("guide_sigma=0 says nothing of the strength: give h, or sigma too")
+            raise InvalidValueError("guide_sigma=0 does not set the strength: give h, or sigma too")
         return (guide_sigma,)
     if sigma is None:
         return (estimate(inputs.feature, inputs.mask),)
@@ -189,7 +189,7 @@ class _Choice:
         grid = inputs.grid
         rows = _TABLE[settings.get("aggregate", Parameters.aggregate)]
         patch_radius, search_radius = settings.get("patch_radius"), settings.get("search_radius")
-        sigma = noise.level or (noise.h or 0.0) / _USUAL_K  # h alone still says how noisy
+        sigma = noise.rms_sigma or (noise.h or 0.0) / _USUAL_K  # from h alone, at the usual k
         relative = sigma / (levels.data_range or 1.0)
         row = next((r for r in rows if relative <= r.upto), rows[-1])
         patch = _patch_radius(row, len(grid)) if patch_radius is None else patch_radius_of(patch_radius)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Array = Any  #: a NumPy, CuPy or torch array
 
 LOG2_E = math.log2(math.e)  #: the kernels' weights are powers of 2
-CENTRE_FLOOR = 2.0**-20  #: least weight of a pixel for itself: defines the case where all others vanish
+CENTER_FLOOR = 2.0**-20  #: least weight of a pixel for itself: defines the case where all others vanish
 
 
 # --- the windows -----------------------------------------------------------------------------
@@ -99,15 +99,15 @@ def weight(distance: Array, scale: Array | float, bias: Array | float, xp: Any) 
 # --- the centre ------------------------------------------------------------------------------
 
 
-def centre(rule: str, largest: Array, xp: Any) -> Array | float:
+def center(rule: str, largest: Array, xp: Any) -> Array | float:
     """A pixel's weight for itself: the largest of the others, 1 or 0, but at least the floor."""
     if rule == "max":
-        return xp.maximum(largest, CENTRE_FLOOR)
-    return 1.0 if rule == "one" else CENTRE_FLOOR
+        return xp.maximum(largest, CENTER_FLOOR)
+    return 1.0 if rule == "one" else CENTER_FLOOR
 
 
-def log_centre(rule: str, largest: Array, xp: Any) -> Array | float:
+def log_center(rule: str, largest: Array, xp: Any) -> Array | float:
     """The same for natural logarithms of weights."""
     if rule == "max":
-        return xp.clip(largest, math.log(CENTRE_FLOOR), None)
-    return math.log(1.0 if rule == "one" else CENTRE_FLOOR)
+        return xp.clip(largest, math.log(CENTER_FLOOR), None)
+    return math.log(1.0 if rule == "one" else CENTER_FLOOR)

@@ -189,7 +189,7 @@ def _same_library(array: Array, image: Array, name: str) -> None:
 def _refuse_not_finite(
     channels: Array, name: str, axes: int, channel_axis: int | None, mask: Array | None
 ) -> None:
-    """Say how many values are not finite among the unmasked, and where the first is."""
+    """Raise with the count of values that are not finite among the unmasked, and the first position."""
     if channels.dtype.kind != "f":
         return
     bad = ~np.isfinite(channels)

@@ -33,7 +33,7 @@ class Running:
 
     @classmethod
     def checked(cls, workers: object, progress: Progress | None, memory_limit: object) -> Running:
-        """From what the caller said."""
+        """From the caller's arguments."""
         if progress is not None and not callable(progress):
             raise InvalidTypeError(f"progress must be callable with a fraction, got {shown(progress)}")
         return cls(

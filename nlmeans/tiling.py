@@ -1,4 +1,4 @@
-"""Tiles of a grid with the halo they look into, so that the work fits a memory limit."""
+"""Tiles of a grid with their halo, so that the work fits a memory limit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SMALLEST = 64  # rows or columns of a tile: below this the halo is most of the w
 
 @dataclass(frozen=True)
 class Cut:
-    """Where a tile lies: the pixels it answers for, those it must see, and the first within the second."""
+    """Where a tile lies: the pixels it computes, those with the halo, and the first within the second."""
 
     core: tuple[slice, ...]
     seen: tuple[slice, ...]

@@ -20,11 +20,11 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 BACKENDS = ("reference", "cpu", "cuda")
 
-#: The largest error against the exact result, in spans (max - min of the finite pixels).
+#: The largest error against the exact result, in data ranges (max - min of the finite pixels).
 TOLERANCE = {
     "exact": 1e-12,  # float64 arithmetic, which only the reference has
     "ordinary": 2e-6,  # float32 arithmetic
-    "hard": 1e-5,  # float32 arithmetic, a sharp edge at sigma = 1 % of the span
+    "hard": 1e-5,  # float32 arithmetic, a sharp edge at sigma = 1 % of the data range
 }
 
 
@@ -84,7 +84,7 @@ def one_torch_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def span_of(image: np.ndarray) -> float:
+def data_range_of(image: np.ndarray) -> float:
     """Max - min of the finite pixels."""
     finite = np.asarray(image, dtype=np.float64)
     finite = finite[np.isfinite(finite)]
@@ -94,13 +94,13 @@ def span_of(image: np.ndarray) -> float:
 def allowed_error(image: np.ndarray, backend: str, *, hard: bool = False) -> float:
     """How far a result may be from the exact one, in the units of the image.
 
-    The arithmetic's share is a part of the span; the result's own type adds half a unit in the last
+    That of the arithmetic is relative to the data range; the result's own type adds half a unit in the last
     place of its largest value, which is what writing the exact result in that type costs.
     """
     kind = "hard" if hard else "ordinary"
     if image.dtype.newbyteorder("=") == np.float64 and backend == "reference":
         kind = "exact"
-    arithmetic = TOLERANCE[kind] * span_of(image)
+    arithmetic = TOLERANCE[kind] * data_range_of(image)
     if image.dtype.kind in "iu":
         return arithmetic + 0.5
     finite = np.abs(np.where(np.isfinite(image), image, 0).astype(np.float64))
@@ -117,4 +117,4 @@ def assert_close(
     np.testing.assert_array_equal(np.asarray(got)[kept], np.asarray(image)[kept])
     error = np.abs(got[~kept].astype(np.float64) - exact[~kept]).max(initial=0.0)
     limit = allowed_error(image, backend, hard=hard)
-    assert error <= limit, f"off by {error:.3g}, allowed {limit:.3g}, span {span_of(image):.3g}"
+    assert error <= limit, f"off by {error:.3g}, allowed {limit:.3g}, data range {data_range_of(image):.3g}"

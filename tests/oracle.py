@@ -4,11 +4,11 @@ The judge of every backend.  Written from the definition and from nothing else: 
 the package, knows no plane, tile, running sum or fast exponential, and is as slow as it looks.
 
     d2(i, j) = 1/C sum_c sum_o a(o) (u_c(i + o) - u_c(j + o))^2
-    w(i, j)  = exp(-max(d2 - 2 sigma^2, 0) / h^2)                     j real and voting
+    w(i, j)  = exp(-max(d2 - 2 sigma^2, 0) / h^2)                     j real and valid
     w(i, i)  = max(rule, 2^-20)
     pixel:  y(i) = sum_j w(i, j) v(j) / sum_j w(i, j)
     patch:  p(i, s) = w(i, i + s) / sum_j w(i, j),   B_s(x) = sum_o a(o) p(x - o, s)
-            y(x) = sum_s B_s(x) v(x + s) / sum_s B_s(x)               x + s real and voting
+            y(x) = sum_s B_s(x) v(x + s) / sum_s B_s(x)               x + s real and valid
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ def _pixel_average(scene: _Scene, weight: dict[Index, dict[Index, float]], x: In
 
 
 def _patch_average(scene: _Scene, weight: dict[Index, dict[Index, float]], x: Index) -> list[float]:
-    """Every patch that covers x votes for it; in a volume only the patches of x's own plane."""
+    """Every patch that covers x estimates it; in a volume only the patches of x's own plane."""
     radius = scene.patch_radius
     if len(radius) == 3:
         radius = (0, *radius[1:])

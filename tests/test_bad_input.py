@@ -437,7 +437,7 @@ def test_extreme_numbers_give_a_finite_result_and_no_warning(name: str, backend:
         result = denoise(image, backend=backend, aggregate=aggregate, **{**FIXED, **special})
         assert (result.shape, result.dtype) == (image.shape, image.dtype)
         assert np.isfinite(result).all()
-        low, high = float(image.min()) / 4, float(image.max()) / 4  # the span itself may overflow
+        low, high = float(image.min()) / 4, float(image.max()) / 4  # the data range itself may overflow
         slack = TOLERANCE["hard"] * (high - low)
         assert low - slack <= result.min() / 4
         assert result.max() / 4 <= high + slack

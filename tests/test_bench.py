@@ -225,7 +225,7 @@ def test_every_setting_of_the_benchmarks_is_counted_without_spills() -> None:
                 assert ceilings.seconds_at_least(plans, gpu, problem) is not None
 
 
-def test_shares_are_of_the_counted_time() -> None:
+def test_rates_are_fractions_of_the_counted_ceiling() -> None:
     setting = {"aggregate": "pixel", "patch": "box"}
     row = Measured("x", "cuda", 1, Problem("x", (1000, 1000)).to_dict() | setting)
     row.kernel, row.whole, row.device = [0.002, 0.001, 0.004], [0.01], [0.003]
@@ -295,8 +295,8 @@ def test_the_devices_events_are_around_each_call_and_read_when_all_is_done() -> 
 def test_calls_take_turns_after_one_round_to_warm_up() -> None:
     called: list[int] = []
     calls = [lambda n=n: called.append(n) for n in range(3)]
-    *_, (share, spent) = device.repeated(calls, device.HostClock(), seconds=0.0)
-    assert share == 1.0
+    *_, (fraction, spent) = device.repeated(calls, device.HostClock(), seconds=0.0)
+    assert fraction == 1.0
     assert called[:7] == [0, 1, 2, 0, 1, 2, 0]
     assert len(called) == len(spent) + 3 >= 6
 

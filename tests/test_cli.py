@@ -500,12 +500,12 @@ def test_weights_are_drawn_and_told(noisy: Path) -> None:
     ran = Ran("weights", noisy, "--at", "5,7", *QUICK)
     assert ran.code == 0, ran.err
     assert files.decoded(noisy.with_name("noisy.weights.png")).ndim == 3
-    exact = noisy.with_name("shares.npy")
+    exact = noisy.with_name("weights.npy")
     assert Ran("weights", noisy, "--at", "5,7", *QUICK, "-o", exact).code == 0
-    shares = np.load(exact)
+    weights = np.load(exact)
     expected = nlmeans.weights(files.decoded(noisy), (7, 5), sigma=25.5, patch_radius=1, search_radius=2)
-    assert np.allclose(shares, expected)
-    assert shares.sum() == pytest.approx(1)
+    assert np.allclose(weights, expected)
+    assert weights.sum() == pytest.approx(1)
 
 
 @pytest.mark.parametrize(

@@ -61,8 +61,8 @@ def test_exact_maps_are_the_librarys_weights(noisy: Path) -> None:
     exact = noisy.with_name("maps.npy")
     assert Ran("attention", noisy, "--at", "5,7", "--at", "0,23", *QUICK, "-o", exact).code == 0
     maps, image = np.load(exact), files.decoded(noisy)
-    for share, at in zip(maps, ((7, 5), (23, 0)), strict=True):
-        np.testing.assert_allclose(share, nlmeans.weights(image, at, **SETTINGS), atol=1e-12)
+    for weights, at in zip(maps, ((7, 5), (23, 0)), strict=True):
+        np.testing.assert_allclose(weights, nlmeans.weights(image, at, **SETTINGS), atol=1e-12)
 
 
 def test_json_has_the_numbers_of_each_map_of_all_and_of_the_library(noisy: Path) -> None:
@@ -70,12 +70,13 @@ def test_json_has_the_numbers_of_each_map_of_all_and_of_the_library(noisy: Path)
     (line,) = ran.lines
     image = files.decoded(noisy)
     assert (line["status"], line["output"]) == ("written", str(noisy.with_name("noisy.attention.png")))
-    share = nlmeans.weights(image, (7, 5), **SETTINGS)
+    weights = nlmeans.weights(image, (7, 5), **SETTINGS)
     first = line["queries"][0]
     assert first["at"] == [5, 7]
-    assert first["self_weight"] == pytest.approx(share[7, 5])
-    assert first["perplexity"] == pytest.approx(np.exp(-(share[share > 0] * np.log(share[share > 0])).sum()))
-    assert first["keys"] == np.count_nonzero(share)
+    assert first["self_weight"] == pytest.approx(weights[7, 5])
+    p = weights[weights > 0]
+    assert first["perplexity"] == pytest.approx(np.exp(-(p * np.log(p)).sum()))
+    assert first["keys"] == np.count_nonzero(weights)
     assert line["between"]["frame"] == "offset"
     assert 0 < line["between"]["attention"] <= 1
     assert line["parameters"]["search_radius"] == 2
@@ -261,9 +262,9 @@ def test_weights_that_are_none_or_of_another_kind_are_refused(noisy: Path, block
 
 def test_what_is_looked_at_is_lit_and_the_rest_darkened() -> None:
     picture = np.full((9, 12), 100, np.uint8)
-    share = np.full((9, 12), 1e-30)
-    share[4, 6] = 1.0
-    drawn = views.attention_maps(picture, [share], [(2, 3)], size=1)
+    weights = np.full((9, 12), 1e-30)
+    weights[4, 6] = 1.0
+    drawn = views.attention_maps(picture, [weights], [(2, 3)], size=1)
     assert drawn.shape == (9, 12 + views.GAP + 12, 3)
     beside = drawn[:, 12 + views.GAP :]
     assert beside[4, 6].tolist() == [255, 255, 255]
@@ -279,6 +280,6 @@ def test_a_coarse_map_is_spread_over_the_pixels_it_stands_for() -> None:
 
 
 def test_what_no_map_reaches_is_cut_off() -> None:
-    share = np.zeros((100, 80))
-    share[50, 40] = share[55, 42] = 1
-    assert views.surroundings([share], [(48, 40)]) == (slice(44, 60), slice(36, 47))
+    weights = np.zeros((100, 80))
+    weights[50, 40] = weights[55, 42] = 1
+    assert views.surroundings([weights], [(48, 40)]) == (slice(44, 60), slice(36, 47))

@@ -178,7 +178,7 @@ def test_transparent_pixels_neither_vote_nor_change(tmp_path: Path) -> None:
     _, result = denoised(files.png(pixels), tmp_path, "png", "--h", "1000")
     after = files.decoded(result)
     assert np.array_equal(after[:, 6:], pixels[:, 6:])
-    assert after[:, :6, :3].max() < 120, "a transparent pixel has voted"
+    assert after[:, :6, :3].max() < 120, "a transparent pixel was averaged"
 
 
 def test_a_transparent_colour_becomes_alpha_and_that_is_said(tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ def test_odd_pictures_have_a_page_too(make: Any, tmp_path: Path) -> None:
     path.write_bytes(make())
     ran = Ran("report", path, "-o", tmp_path / "a.html", "--sigma", "1")
     assert ran.code == 0, ran.err
-    assert data_of(tmp_path / "a.html")["voters"]
+    assert data_of(tmp_path / "a.html")["weights"]
 
 
 def test_a_page_is_not_written_over(page: Path) -> None:
@@ -173,7 +173,7 @@ def browse(page: Path, tmp_path: Path, *more: str, script: str = "") -> str:
 
 @needs_browser
 def test_the_page_works_in_a_browser(page: Path, tmp_path: Path) -> None:
-    """The slider moves the edge, a click shows another pixel's voters, everything is drawn."""
+    """The slider moves the edge, a click shows another pixel's weights, everything is drawn."""
     script = """(() => {
         const drawn = (id) => {
             const c = document.getElementById(id);
@@ -183,14 +183,14 @@ def test_the_page_works_in_a_browser(page: Path, tmp_path: Path) -> None:
         slider.value = 25; slider.dispatchEvent(new Event('input'));
         const at = pair.style.getPropertyValue('--at');
         const places = document.getElementById('places'), box = places.getBoundingClientRect();
-        const before = document.getElementById('voters-caption').textContent;
+        const before = document.getElementById('weights-caption').textContent;
         places.dispatchEvent(new MouseEvent('click', { clientX: box.left + 2, clientY: box.top + 2 }));
-        const after = document.getElementById('voters-caption').textContent;
+        const after = document.getElementById('weights-caption').textContent;
         const zoom = document.getElementById('zoom');
         zoom.value = '2'; zoom.dispatchEvent(new Event('change'));
         return {
             at, before, after, title: document.title, heading: document.getElementById('title').textContent,
-            drawn: ['histogram', 'radial', 'places', 'voters'].map(drawn),
+            drawn: ['histogram', 'radial', 'places', 'weights'].map(drawn),
             width: document.getElementById('noisy').getBoundingClientRect().width,
             strip: document.querySelectorAll('#strip img').length,
             broken: [...document.images].filter((i) => !i.naturalWidth).length,

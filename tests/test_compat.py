@@ -56,9 +56,11 @@ def test_fast_mode_is_a_true_patch_of_the_size_asked_for():
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16])
 def test_integers_are_rescaled_as_theirs_are(dtype):
     image = (noisy().clip(0, 1) * 100).astype(dtype)
-    span = 100 / np.iinfo(dtype).max
-    a, b = (f(image, patch_size=3, patch_distance=2, h=span / 10, fast_mode=False) for f in (ours, theirs))
-    np.testing.assert_allclose(a[4:-4, 4:-4], b[4:-4, 4:-4], atol=0.01 * span)
+    data_range = 100 / np.iinfo(dtype).max
+    a, b = (
+        f(image, patch_size=3, patch_distance=2, h=data_range / 10, fast_mode=False) for f in (ours, theirs)
+    )
+    np.testing.assert_allclose(a[4:-4, 4:-4], b[4:-4, 4:-4], atol=0.01 * data_range)
     kept = ours(image, patch_size=3, patch_distance=2, h=30.0, preserve_range=True)
     assert kept.max() > 50
 

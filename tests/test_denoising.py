@@ -423,20 +423,20 @@ def test_progress_rises_from_zero_to_one(
 
 @pytest.mark.parametrize("aggregate", ["pixel", "patch"])
 @pytest.mark.parametrize("shape", [(90,), (150, 70), (5, 70, 66)])
-def test_the_shares_of_the_work_make_the_whole(
+def test_the_parts_of_the_work_make_the_whole(
     shape: tuple[int, ...], aggregate: str, monkeypatch: pytest.MonkeyPatch, backend: str
 ) -> None:
-    shares: list[float] = []
-    monkeypatch.setattr(running.Running, "_add", lambda self, share: shares.append(share))
+    fractions: list[float] = []
+    monkeypatch.setattr(running.Running, "_add", lambda self, fraction: fractions.append(fraction))
     image = noisy(shape).astype(np.float32)
     options = {**FIXED, "aggregate": aggregate, "backend": backend, "search_radius": 1}
     for limit in (None, 2**18):
-        shares.clear()
+        fractions.clear()
         denoise(image, progress=print, memory_limit=limit, **options)
         if len(shape) < 3:
-            assert sum(shares) == pytest.approx(1, abs=1e-4)
+            assert sum(fractions) == pytest.approx(1, abs=1e-4)
         else:  # planes at the ends have fewer planes beside them
-            assert 0.7 < sum(shares) < 1
+            assert 0.7 < sum(fractions) < 1
 
 
 def test_an_error_of_the_progress_function_reaches_the_caller(backend: str) -> None:

@@ -85,7 +85,7 @@ def test_mutual_information_is_the_mean_divergence_from_the_mean_row_up_to_ln_n(
     assert mutual_information(np.eye(9)) == pytest.approx(math.log(9))
 
 
-def test_entropy_counts_the_keys_that_share():
+def test_perplexity_counts_the_keys_of_equal_weight():
     rows = np.zeros((2, 8))
     rows[0, :5] = 0.2
     rows[1, 3] = 1

@@ -85,7 +85,7 @@ def test_patch_aggregation_by_hand() -> None:
     close(got, [w / (2 + w), 2 / (2 + w)])
 
 
-def test_patch_aggregation_normalises_every_patch_before_it_votes() -> None:
+def test_patch_aggregation_normalises_the_weights_of_every_patch() -> None:
     # three samples 0, 1, 3 with flat taps of radius 1, window radius 1, weights a = exp(-5/3)
     a = exp(-5 / 3)
     end, middle = 1 / (1 + a), 1 / (1 + 2 * a)
@@ -182,7 +182,7 @@ def test_masked_pixels_are_compared_as_the_mean_of_their_valid_neighbours() -> N
     close(got, [w / (1 + w), np.nan, 1 / (1 + w)])
 
 
-def test_patches_centred_on_masked_pixels_cast_no_vote() -> None:
+def test_patches_centred_on_masked_pixels_estimate_nothing() -> None:
     image = np.array([0.0, np.nan, 1.0])
     options = {**PIXEL, "patch_radius": 1, "search_radius": 2, "aggregate": "patch"}
     # the patches of samples 0 and 2 do not reach each other: each pixel hears its own patch alone

@@ -58,5 +58,5 @@ def test_the_shell_examples_run_one_after_another(folder):
             [sys.executable, "-m", "nlmeans.cli", *arguments], capture_output=True, text=True
         )
         assert done.returncode == 0, command + "\n" + done.stderr
-    for made in ("clean.png", "clean2.png", "look.png", "votes.png", "report.html", "looks.png"):
+    for made in ("clean.png", "clean2.png", "look.png", "weights.png", "report.html", "maps.png"):
         assert (folder / made).stat().st_size > 100, made

@@ -13,5 +13,9 @@ def __getattr__(name: str) -> Any:
     if name.startswith("_"):
         raise AttributeError(f"module 'nlmeans.attention' has no attribute {name!r}")
     found = getattr(import_module("nlmeans.attention.statistics"), name)
-    warn(f"nlmeans.attention.{name} is in nlmeans.attention.statistics now", DeprecationWarning)
+    warn(
+        f"nlmeans.attention.{name} is in nlmeans.attention.statistics now; "
+        "the old name goes with version 0.3",
+        DeprecationWarning,
+    )
     return found

@@ -44,9 +44,9 @@ class Independence:
     jensen_shannon, mutual_information : float, optional
         Of the rows, in nats; None where rows are no distributions.
     perplexity : float, optional
-        The exponential of the mean entropy: how many keys share a query's vote.
+        The exponential of the mean entropy: how many keys a query spreads its weight over.
     self_weight : float, optional
-        What a query gives to itself; None where keys are not on the grid of the queries.
+        A query's weight for itself; None where keys are not on the grid of the queries.
     """
 
     queries: int
@@ -100,9 +100,9 @@ def measured(
     inputs, outputs : array, shape (N, D)
         What each query sees and gets.
     frame : {"position", "offset"}
-        In what the rows are told, for the record.
+        Whether rows are by position or by offset; it is recorded in the result.
     own : callable, optional
-        Takes rows and queries, returns what each gives to itself.
+        Takes rows and queries, returns each query's weight for itself.
     keys : int, optional
         K, to choose the chunks by.  Default: asked of one row.
     pairs, seed : int
@@ -205,18 +205,18 @@ def measure(image: Array, *, queries: int = 256, seed: int = 0, **settings: Unpa
     >>> measure(image, sigma=1.0, patch_radius=1, search_radius=2).keys
     25
     """
-    votes = PixelWeights(image, **settings)
-    radius = tuple(min(r, n - 1) for r, n in zip(votes.search_radius, votes.grid, strict=True))
-    at = chosen_queries(votes.grid, queries, inside=radius, seed=seed)
-    if not votes.parameters.h and not votes.parameters.k:
+    weights = PixelWeights(image, **settings)
+    radius = tuple(min(r, n - 1) for r, n in zip(weights.search_radius, weights.grid, strict=True))
+    at = chosen_queries(weights.grid, queries, inside=radius, seed=seed)
+    if not weights.parameters.h and not weights.parameters.k:
         raise InvalidValueError("h = 0 compares nothing: there is no attention to measure")
     keys = math.prod(2 * r + 1 for r in radius)
-    shares = {tuple(pixel): votes.window(pixel)[1].reshape(-1) for pixel in at.tolist()}
-    pixels = [pixel for pixel, row in shares.items() if len(row) == keys]  # the masked stand alone
+    row_of = {tuple(pixel): weights.window(pixel)[1].reshape(-1) for pixel in at.tolist()}
+    pixels = [pixel for pixel, row in row_of.items() if len(row) == keys]  # an invalid one has 1
     if not pixels:
         raise InvalidValueError("none of the pixels is valid: there is no attention to measure")
-    rows = np.stack([shares[pixel] for pixel in pixels])
-    patches = [votes.patches(pixel) for pixel in pixels]
+    rows = np.stack([row_of[pixel] for pixel in pixels])
+    patches = [weights.patches(pixel) for pixel in pixels]
     middle = keys // 2
     inputs = np.stack([patch[middle] for patch in patches])
     outputs = np.stack([row @ patch for row, patch in zip(rows, patches, strict=True)])

@@ -1,6 +1,6 @@
-"""Statistics of attention rows: how far they differ, how wide they spread, what queries give themselves.
+"""Statistics of attention rows: how far they differ, how wide they spread, how much is for the query itself.
 
-A row is what one query gives to every key: the weights of NL-means, or the attention map of a learned
+A row has the weight of every key for one query: the weights of NL-means, or the attention map of a learned
 block.  :mod:`nlmeans.attention.independence` and :mod:`nlmeans.learned.attention` measure filters and
 blocks by them.
 """
@@ -74,7 +74,7 @@ def jensen_shannon(rows: ArrayLike, *, pairs: int = 4096, seed: int = 0) -> floa
     Returns
     -------
     float
-        From 0 for equal rows to ln 2 for rows that share no key; NaN for a single row.
+        From 0 for equal rows to ln 2 for rows without a common key; NaN for a single row.
 
     Raises
     ------
@@ -110,7 +110,8 @@ def jensen_shannon(rows: ArrayLike, *, pairs: int = 4096, seed: int = 0) -> floa
 
 
 def entropy(rows: ArrayLike) -> Floats:
-    """The entropy of each row in nats; its exponential, the perplexity, is how many keys share the vote.
+    """The entropy of each row in nats; its exponential, the perplexity, is how many keys the weight is
+    spread over.
 
     Examples
     --------
@@ -123,7 +124,7 @@ def entropy(rows: ArrayLike) -> Floats:
 
 
 def mutual_information(rows: ArrayLike) -> float:
-    """What a query says about the key, in nats: the mean divergence of the rows from their mean.
+    """The information of a query about the key, in nats: the mean divergence of the rows from their mean.
 
     The Jensen-Shannon divergence of all rows at once, up to ln n where that of pairs ends at ln 2.
 
@@ -137,7 +138,7 @@ def mutual_information(rows: ArrayLike) -> float:
 
 
 def self_weight(rows: ArrayLike, queries: ArrayLike) -> Floats:
-    """What each of (n, *grid) rows gives to its own query, (n, axes)."""
+    """The weight for the query itself in each of (n, *grid) rows, queries (n, axes)."""
     table, at = np.asarray(rows, np.float64), np.asarray(queries, np.int64)
     return np.asarray(table[np.arange(len(at)), *at.T])
 

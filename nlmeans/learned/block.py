@@ -128,7 +128,7 @@ class NonLocalBlock(nn.Module):  # type: ignore[misc]
         Returns
         -------
         Tensor, shape (B, n, *keys)
-            The factor of every key's value: the sum over a row is 1 where `normalisation` is
+            The weight of every key's value: the sum over a row is 1 where `normalisation` is
             "softmax".  `keys` is the grid, or the pooled grid with `sub_sample`.
 
         Raises

@@ -75,7 +75,7 @@ def filtered(image: Tensor, feature: Tensor, strength: Strength, parameters: Par
 
 
 class _Work:
-    """What every region of one call shares."""
+    """What is the same for every region of one call."""
 
     def __init__(self, image: Tensor, feature: Tensor, strength: Strength, parameters: Parameters) -> None:
         p, grid = parameters, tuple(image.shape[2:])
@@ -85,10 +85,10 @@ class _Work:
         self.task = Task(Euclidean(), True, None, p.center, 0)
         self.spreads = p.aggregate == "patch"
         in_plane = [self.spreads and axis >= axes - 2 for axis in range(axes)]
-        #: how far around a region patches are centred that vote for its pixels
+        #: how far around a region patches are centred that estimate its pixels
         self.grown = tuple(r if plane else 0 for r, plane in zip(self.patch, in_plane, strict=True))
-        self.weights = patch_weights(self.patch, p.patch)
-        self.votes = patch_weights(self.grown, p.patch)
+        self.taps = patch_weights(self.patch, p.patch)
+        self.spread_taps = patch_weights(self.grown, p.patch)  # of B, along the axes of a plane
         reach = _added(self.grown, self.search)
         self.tensors = (
             _margin(image, self.search),
@@ -107,16 +107,16 @@ class _Work:
         batch, *grid = at
         f, total = self._weights(at, compared, real, square, bias)
         if self.spreads:
-            centres = _cut(real, grid, self.search, self.grown)  # a patch is centred on a real pixel
-            f = patch_sum(divided(f, total, xp) * centres, self.votes)
+            centers = _cut(real, grid, self.search, self.grown)  # a patch is centred on a real pixel
+            f = patch_sum(divided(f, total, xp) * centers, self.spread_taps)
         numerator: Any = 0.0
-        voted: Any = 0.0
+        weight_sum: Any = 0.0
         for weight, shift in zip(f.unbind(0), self.offsets, strict=True):
             if self.spreads:
                 weight = weight * _cut(real, grid, _added(self.grown, self.search, shift))
-                voted = voted + weight
+                weight_sum = weight_sum + weight
             numerator = numerator + weight[:, None] * _cut(image[batch], grid, _added(self.search, shift))
-        return divided(numerator, (voted if self.spreads else total)[:, None], xp)
+        return divided(numerator, (weight_sum if self.spreads else total)[:, None], xp)
 
     def _weights(
         self, at: Region, compared: Tensor, real: Tensor, square: Tensor, bias: Tensor
@@ -126,8 +126,8 @@ class _Work:
         compared, margin = compared[batch], _added(self.grown, self.patch)
         own = _cut(compared, grid, self.search, margin)
         apart = [own - _cut(compared, grid, _added(self.search, s), margin) for s in self.offsets]
-        share = 1 / compared.shape[1]
-        distance = patch_sum(torch.stack([(d * d).sum(1) * share for d in apart]), self.weights)
+        one_channel = 1 / compared.shape[1]  # its part of the mean over channels
+        distance = patch_sum(torch.stack([(d * d).sum(1) * one_channel for d in apart]), self.taps)
         square, bias = (
             m if m.ndim == 0 else _cut(m[batch if m.shape[0] > 1 else slice(0, 1)], grid, None, self.grown)
             for m in (square, bias)

@@ -38,7 +38,7 @@ class NLMeans(nn.Module):  # type: ignore[misc]
     -----
     Time O(N (2R + 1)^n C).  Memory O(N C): regions of the grid follow one another, and what they
     computed is computed again for the gradient.  Only squared distances are taken, no roots, so the
-    gradients are finite; at the kink of ``max(d2 - 2 sigma^2, 0)`` and where two weights share the
+    gradients are finite; at the kink of ``max(d2 - 2 sigma^2, 0)`` and where two weights are both the
     maximum of ``center="max"`` they are one of those on the sides, or their mean.
 
     References

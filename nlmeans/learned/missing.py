@@ -1,4 +1,4 @@
-"""What importing the learned part says where PyTorch is not installed."""
+"""The error of importing the learned part where PyTorch is not installed."""
 
 from __future__ import annotations
 

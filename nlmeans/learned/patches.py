@@ -39,8 +39,8 @@ class PatchEmbedding(nn.Module):  # type: ignore[misc]
         root = torch.ones(1, dtype=torch.float64)
         for each in patch_weights(radius, patch):
             root = torch.kron(root, torch.tensor(each, dtype=torch.float64).sqrt())
-        share = torch.tensor([1 / (math.sqrt(channels) * s) for s in sigma], dtype=torch.float64)
-        self.register_buffer("scale", share.expand(channels)[:, None] * root, persistent=False)
+        factor = torch.tensor([1 / (math.sqrt(channels) * s) for s in sigma], dtype=torch.float64)
+        self.register_buffer("scale", factor.expand(channels)[:, None] * root, persistent=False)
 
     def forward(self, features: Tensor) -> Tensor:
         axes = len(self.radius)

@@ -1,4 +1,4 @@
-"""Attention maps: the factors a query gives to the keys' values, for named queries or for all."""
+"""Attention maps: the weights of the keys' values for a query, of named queries or of all."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from array_api_compat import torch as xp
 
 from nlmeans.errors import InvalidTypeError, InvalidValueError, shown
 from nlmeans.learned.attend import refuse_beyond
-from nlmeans.learned.whole import Tensor, centred, weights
+from nlmeans.learned.whole import Tensor, centered, weights
 from nlmeans.operation.nonlocal_mean import Task, divided
 from nlmeans.operation.similarity import Euclidean
 from nlmeans.parameters import integer
@@ -54,12 +54,12 @@ def _rows(query: Tensor, key: Tensor, at: Tensor, task: Task) -> Tensor:
     check_rows(query, key, at.shape[0], task)
     chosen, flat = query[:, *at.unbind(1)], key.flatten(1, -2)
     if isinstance(task.similarity, Euclidean):
-        chosen, flat = centred(chosen, flat)
-    votes = itself = None
+        chosen, flat = centered(chosen, flat)
+    mask = itself = None
     if task.window is not None or task.center is not None:
         apart = (at[:, None] - _positions(keys, key.device)[None]).abs()
         itself = (apart == 0).all(-1) if task.center is not None else None
         if task.window is not None:
-            votes = (apart <= torch.tensor(task.window, device=key.device)).all(-1)
-    f, total = weights(chosen, flat, votes, itself, task)
+            mask = (apart <= torch.tensor(task.window, device=key.device)).all(-1)
+    f, total = weights(chosen, flat, mask, itself, task)
     return divided(f, total[..., None], xp).unflatten(-1, keys)

@@ -53,12 +53,12 @@ def as_product(query: Tensor, key: Tensor, similarity: Any) -> tuple[Tensor, Ten
     """
     if not isinstance(similarity, Euclidean):
         return query * similarity.scale, key, None
-    query, key = centred(query, key)
+    query, key = centered(query, key)
     square = similarity.h**2
     return query * (2 / square), key, -(key**2).sum(-1, keepdim=True) / square
 
 
-def centred(query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+def centered(query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
     """Features (B, *, D) less the mean of the keys: no distance changes, and none loses digits."""
     middle = key.detach().mean(tuple(range(1, key.ndim - 1)), keepdim=True)
     return query - middle.reshape(len(middle), *(1,) * (query.ndim - 2), key.shape[-1]), key - middle
@@ -99,7 +99,7 @@ def _sorted(query: Tensor, key: Tensor, value: Tensor, task: Task) -> Tensor:
 def _chunked(query: Tensor, key: Tensor, value: Tensor, task: Task) -> Tensor:
     """Any similarity, some queries at a time; their weights are computed again for the gradient."""
     if isinstance(task.similarity, Euclidean):
-        query, key = centred(query, key)
+        query, key = centered(query, key)
     index = torch.arange(key.shape[1], device=key.device)
 
     def chunk(start: int, query: Tensor) -> Tensor:
@@ -115,19 +115,19 @@ def _chunked(query: Tensor, key: Tensor, value: Tensor, task: Task) -> Tensor:
 
 
 def weighted(
-    query: Tensor, key: Tensor, value: Tensor, votes: Tensor | None, itself: Tensor | None, task: Task
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, itself: Tensor | None, task: Task
 ) -> Tensor:
     """The definition, by the core: (..., N, D), (..., M, D), (..., M, V) give (..., N, V)."""
-    f, total = weights(query, key, votes, itself, task)
+    f, total = weights(query, key, mask, itself, task)
     return divided(f @ value, total[..., None], xp)
 
 
 def weights(
-    query: Tensor, key: Tensor, votes: Tensor | None, itself: Tensor | None, task: Task
+    query: Tensor, key: Tensor, mask: Tensor | None, itself: Tensor | None, task: Task
 ) -> tuple[Tensor, Tensor]:
     """f of every query and key, and what it is divided by."""
     logits = task.similarity.between(query, key, xp, ())
-    return normalised(logits, votes, itself, task, xp, axis=-1)
+    return normalised(logits, mask, itself, task, xp, axis=-1)
 
 
 def recomputed(function: Callable[..., Tensor], *arguments: Any) -> Tensor:

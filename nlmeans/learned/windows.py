@@ -1,9 +1,9 @@
 """The non-local mean in a window, cut at the edges: cells of queries against the keys around them.
 
 The grid is cut into cells of t positions along an axis; the keys any of a cell's queries can reach
-are the t + 2 r around the cell.  All cells share one mask of who reaches whom, so the work is dense
-products of (t^n, D) with ((t + 2 r)^n, D): more pairs than the window has, but no shift of a tensor
-per pair.  Regions of cells follow one another under the memory limit, and what they computed is
+are the t + 2 r around the cell.  One mask, of the keys in each query's window, serves all cells, so the
+work is dense products of (t^n, D) with ((t + 2 r)^n, D): more pairs than the window has, but no shift of
+a tensor per pair.  Regions of cells follow one another under the memory limit, and what they computed is
 computed again for the gradient: memory O(N (D + V)).
 """
 
@@ -15,7 +15,7 @@ from collections.abc import Callable
 import torch
 from torch.nn.functional import pad
 
-from nlmeans.learned.whole import CHUNK, Tensor, as_product, attention, centred, fused, recomputed, weighted
+from nlmeans.learned.whole import CHUNK, Tensor, as_product, attention, centered, fused, recomputed, weighted
 from nlmeans.operation.nonlocal_mean import Task
 from nlmeans.operation.similarity import Euclidean
 
@@ -32,24 +32,24 @@ def windowed(query: Tensor, key: Tensor, value: Tensor, task: Task) -> Tensor:
         bias = 0 * valid if bias is None else bias
         query, key = torch.cat([query, torch.ones_like(valid)], -1), torch.cat([key, bias], -1)
         key, value = cells.margin(key, _FAR), cells.margin(value)
-        mask = cells.reach(key.device)
+        reach = cells.reach(key.device)
 
         def region(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
             q, k, v = cells.split(query), cells.split_keys(key), cells.split_keys(value)
-            return cells.join(attention(q, k, v, mask), query)
+            return cells.join(attention(q, k, v, reach), query)
 
         pairs = 4 * (cells.seen / cells.queries) * (key.shape[-1] + value.shape[-1])
     else:
         if isinstance(task.similarity, Euclidean):
-            query, key = centred(query, key)
+            query, key = centered(query, key)
         key, value = cells.margin(torch.cat([key, valid], -1)), cells.margin(value)
-        mask = cells.reach(key.device)
+        reach = cells.reach(key.device)
         itself = cells.itself(key.device) if task.center is not None else None
 
         def region(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
             q, k, v = cells.split(query), cells.split_keys(key), cells.split_keys(value)
-            votes = mask & (k[..., -1] > 0)[:, None, :]
-            return cells.join(weighted(q, k[..., :-1], v, votes, itself, task), query)
+            mask = reach & (k[..., -1] > 0)[:, None, :]
+            return cells.join(weighted(q, k[..., :-1], v, mask, itself, task), query)
 
         pairs = 8.0 * cells.seen
     positions = max(cells.queries, int(CHUNK / (pairs * query.element_size())))

@@ -1,7 +1,7 @@
 """Methods: algorithms that turn a noisy array into a clean one, all behind one seam.
 
-Tiles, memory, threads, progress, transfers, levels, masks and types know a method by :class:`Method` only.
-A method asks its backend whether it can run before it is made.
+Tiles, memory, threads, progress, transfers, levels, masks and types use a method through
+:class:`Method` only.  A method asks its backend whether it can run before it is made.
 """
 
 from __future__ import annotations
@@ -40,6 +40,6 @@ class Method:
 
         Those of invalid pixels may be anything.  `origin` is the tile's first pixel in a grid of
         `whole_shape`: a method with a grid of its own must not depend on where tiles begin.  ``run.tick``
-        is told of progress, 1.0 in sum.
+        is called with the fraction done since the last call, 1.0 in sum.
         """
         raise NotImplementedError

@@ -106,7 +106,7 @@ class NLMeans(Method):
         return cls(
             levels=chosen.levels,
             halo=geometry.halo,
-            # a tile's arrays and its vote; a plane's sums and the kernel's scratch
+            # a tile's arrays and its vote plane; a plane's sums and the kernel's scratch
             cost=Cost(size * (values + features + 2), size * (3 * values + 2 * features + 8)),
             patch_radius=geometry.patch_radius,
             sigma_map=None if isinstance(chosen.noise.sigma, tuple) else chosen.noise.sigma,
@@ -165,9 +165,9 @@ def _plane(tile: Exponents, z: int, geometry: Geometry, backend: Backend, run: R
     )
     result, total = own.numerator, own.denominator
     for rows in _strips(tile, xp):
-        centre = _centre([own.peak], rows, geometry.center, xp)
-        result[:, rows] += centre * tile.value[:, z, rows]
-        total[rows] += centre
+        center = _center([own.peak], rows, geometry.center, xp)
+        result[:, rows] += center * tile.value[:, z, rows]
+        total[rows] += center
         result[:, rows] /= total[rows]
     return result
 
@@ -180,12 +180,12 @@ def _plane_of_patches(
         backend.accumulate(replace(p, value=p.value[:0]), run, peak=geometry.center == "max")
         for p in _pairs(tile, z, geometry, xp)
     ]
-    known = firsts[0]  # what is not needed again makes room
-    centre = xp.empty_like(known.denominator) if known.peak is None else known.peak
+    known = firsts[0]  # its arrays are used again for the result
+    center = xp.empty_like(known.denominator) if known.peak is None else known.peak
     normaliser = known.denominator if len(firsts) == 1 else xp.empty_like(known.denominator)
     for rows in _strips(tile, xp):
-        centre[rows] = _centre([s.peak for s in firsts], rows, geometry.center, xp)
-        total = reduce(xp.add, [s.denominator[rows] for s in firsts], centre[rows])
+        center[rows] = _center([s.peak for s in firsts], rows, geometry.center, xp)
+        total = reduce(xp.add, [s.denominator[rows] for s in firsts], center[rows])
         xp.divide(
             tile.vote[z, rows], total, out=normaliser[rows]
         )  # patches of invalid pixels estimate nothing
@@ -193,7 +193,7 @@ def _plane_of_patches(
     whole = len(firsts) == 1  # one pair holds the whole window
     tokens = [None if whole else first.token for first in firsts]
     both = _sums(
-        backend.aggregate(p, run, normaliser, centre if p.own else None, token)
+        backend.aggregate(p, run, normaliser, center if p.own else None, token)
         for p, token in zip(_pairs(tile, z, geometry, xp), tokens, strict=True)
     )
     result = both.numerator
@@ -211,10 +211,10 @@ def _strips(tile: Exponents, xp: Any) -> Iterator[slice]:
     return (slice(first, first + step) for first in range(0, height, step))
 
 
-def _centre(peaks: list[Array | None], rows: slice, rule: str, xp: Any) -> Array | float:
+def _center(peaks: list[Array | None], rows: slice, rule: str, xp: Any) -> Array | float:
     """A pixel's weight for itself, in some rows; its largest weight is that of all pairs."""
     known = [peak[rows] for peak in peaks if peak is not None]
-    return formula.centre(rule, reduce(xp.maximum, known) if known else 0.0, xp)
+    return formula.center(rule, reduce(xp.maximum, known) if known else 0.0, xp)
 
 
 def _pairs(tile: Exponents, z: int, geometry: Geometry, xp: Any) -> Iterator[PlanePair]:

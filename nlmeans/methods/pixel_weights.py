@@ -1,4 +1,4 @@
-"""Looking into the filter: the weights of a pixel."""
+"""The weights of a pixel: how much every other counts in its average."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from nlmeans.parameters import Settings, integer
 
 
 def weights(image: Array, at: Sequence[int], **settings: Unpack[Settings]) -> Array:
-    """The normalised weights of one pixel: what each other counts in its average, the centre included.
+    """The normalised weights of one pixel: how much each pixel counts in its average, itself included.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ class PixelWeights:
         return self._method.geometry.search_radius[-len(self.grid) :]
 
     def window(self, at: Sequence[int]) -> tuple[tuple[slice, ...], np.ndarray]:
-        """A pixel's search window, cut at the edges, and the weights in it."""
+        """A pixel's search window, cut at the edges, and the normalised weights in it."""
         pixel = self._pixel(at)
         mask = self._inputs.mask
         if self._chosen.noise.changes_nothing or (mask is not None and not bool(mask[pixel])):
@@ -124,7 +124,7 @@ def _window(
     distance = ((patches - patches[itself]) ** 2).sum(axis=1)
     w = formula.weight(distance, scale, bias, np) * tile.vote[inside].reshape(-1)
     w[itself] = 0.0
-    w[itself] = formula.centre(geometry.center, w.max(), np)
+    w[itself] = formula.center(geometry.center, w.max(), np)
     return window, (w / w.sum()).reshape(counts), patches
 
 

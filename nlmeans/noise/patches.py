@@ -15,13 +15,13 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Shape = tuple[int, ...]
 
-# Chosen on 200 photographs with white noise of 1 to 30 % of the range, checked on 212 others.
+# Chosen on 200 photographs with white noise of 1 to 30 % of the data range, checked on 212 others.
 _PER_SAMPLE = 10  # patches needed per sample of a patch, and as many are used, flat or not
 _FLAT = 2.0  # standard deviations by which the variance of a flat patch may exceed the expected one
-_QUIET = 0.14  # share of the directions of a patch, those of least variance, that hold noise alone
+_QUIET = 0.14  # part of the directions of a patch, those of least variance, that hold noise alone
 _ROOM = 2.0  # sigmas between a patch and a clipping level that leave its noise nearly whole
 _EVEN = 1.18  # at most: two quantiles of the strength of noise differ as those of chi-square
-_FLATTEST = 0.2  # share of the windows in which noise that neighbours share is measured
+_FLATTEST = 0.2  # part of the windows in which noise that neighbours share is measured
 _FEWEST_WINDOWS = 100
 _NEARLY_NORMAL = (0.7, 1.1)  # fourth moment over that of normal noise
 
@@ -77,10 +77,10 @@ class Patches:
 
     def _mostly_unequal(self) -> Bools:
         """Where at least half of the neighbours differ."""
-        blocks = self.values.reshape(-1, *self.shape)
-        unequal, pairs = np.zeros(len(blocks)), 0
-        for axis in range(1, blocks.ndim):
-            steps = np.diff(blocks, axis=axis) != 0
+        patches = self.values.reshape(-1, *self.shape)
+        unequal, pairs = np.zeros(len(patches)), 0
+        for axis in range(1, patches.ndim):
+            steps = np.diff(patches, axis=axis) != 0
             unequal += np.count_nonzero(steps, axis=(1, 2, 3))
             pairs += math.prod(steps.shape[1:])
         return unequal >= pairs / 2
@@ -123,13 +123,13 @@ def white_variance(patches: Patches, levels: tuple[float, float]) -> float:
     values = _product(steps, _without_slope(patches.shape))
     energy, freedom = (values**2).mean(axis=1), values.shape[1]
     flat = 1 + _FLAT * math.sqrt(2 / freedom)
-    kept = _share_below(flat, freedom)
+    kept = _fraction_below(flat, freedom)
     variance, chosen = math.nan, np.ones(len(mean), np.bool_)
     for _ in range(20):
         previous = variance
         variance = _quiet_variance(values[chosen], patches.even[chosen]) / kept
         middle = float(np.median(mean[chosen]))
-        variance /= _clipped_share(middle - levels[0], levels[1] - middle, previous)
+        variance /= _clipped_fraction(middle - levels[0], levels[1] - middle, previous)
         if abs(variance - previous) <= 2e-3 * variance:
             break
         chosen = _lowest(-room, -_ROOM * math.sqrt(variance), max(patches.least, len(mean) // 20))
@@ -183,7 +183,7 @@ def _squares(values: Floats) -> Floats:
     return np.asarray((runs.transpose(0, 2, 1) @ runs).sum(axis=0) + rest.T @ rest)
 
 
-def _share_below(limit: float, freedom: int) -> float:
+def _fraction_below(limit: float, freedom: int) -> float:
     """What is left of the mean of squares of `freedom` normal values when those > `limit` are dropped.
 
     A ratio of two chi-square distributions, finite sums for even degrees of freedom.
@@ -193,8 +193,8 @@ def _share_below(limit: float, freedom: int) -> float:
     return (math.exp(half) - sum(terms)) / (math.exp(half) - sum(terms[:-1]))
 
 
-def _clipped_share(below: float, above: float, variance: float) -> float:
-    """Share of the variance of normal noise that is left when it is clipped so far below and above."""
+def _clipped_fraction(below: float, above: float, variance: float) -> float:
+    """The part of the variance of normal noise that is left when it is clipped so far below and above."""
     if not variance > 0 or (math.isinf(below) and math.isinf(above)):
         return 1.0
     first = second = 0.0  # moments of z clipped to [-below, above] / sigma, side by side
@@ -237,13 +237,13 @@ def shared_variance(windows: Patches, white: float) -> float:
 
 def _cosine_transform(values: Floats, shape: Shape) -> Floats:
     """Orthonormal cosine transform of each row, a window of `shape`."""
-    blocks = values.reshape(-1, *shape)
+    windows = values.reshape(-1, *shape)
     for axis, n in enumerate(shape, start=1):
         k = np.arange(n)
         cosines = np.cos(np.pi * np.outer(k + 0.5, k) / n) * math.sqrt(2 / n)
         cosines[:, 0] /= math.sqrt(2)
-        blocks = np.moveaxis(np.moveaxis(blocks, axis, -1) @ cosines, -1, axis)
-    return blocks.reshape(len(values), -1)
+        windows = np.moveaxis(np.moveaxis(windows, axis, -1) @ cosines, -1, axis)
+    return windows.reshape(len(values), -1)
 
 
 def _bands(shape: Shape) -> list[NDArray[np.intp]]:
@@ -255,8 +255,8 @@ def _bands(shape: Shape) -> list[NDArray[np.intp]]:
     return [*np.array_split(order[: edges[0]], 4), *np.split(order[:-1], edges)[1:]]
 
 
-def _chi_square(share: float, freedom: int) -> float:
+def _chi_square(probability: float, freedom: int) -> float:
     """Quantile of a mean square of normal values (Wilson and Hilferty 1931)."""
-    deviate = {0.02: -2.0537, 0.1: -1.2816, 0.25: -0.6745}[share]
+    deviate = {0.02: -2.0537, 0.1: -1.2816, 0.25: -0.6745}[probability]
     spread = 2 / (9 * freedom)
     return (1 - spread + deviate * math.sqrt(spread)) ** 3

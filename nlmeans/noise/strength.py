@@ -45,7 +45,7 @@ class Noise:
         return float(self.sigma[0]) / h
 
     @property
-    def level(self) -> float:
+    def rms_sigma(self) -> float:
         """The root mean square of sigma over channels or a map."""
         if not self.largest:
             return 0.0

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from nlmeans.arrays import namespace
 from nlmeans.errors import InvalidTypeError, InvalidValueError, shown, warn
-from nlmeans.formula import log_centre, shifts
+from nlmeans.formula import log_center, shifts
 from nlmeans.operation.similarity import Array, Euclidean, Region, Similarity, resolved
 
 Center = Literal["max", "one", "zero"]
@@ -217,21 +217,21 @@ def normalised(
     if allowed is not None:
         logits = xp.where(allowed, logits, xp.full_like(logits, -math.inf))
     if itself is not None:
-        logits = _centred(logits, itself, task.center, xp, axis)
+        logits = _centered(logits, itself, task.center, xp, axis)
     highest = xp.max(logits, axis=axis, keepdims=True)
     highest = xp.where(highest == -math.inf, xp.zeros_like(highest), highest)
     f = xp.exp(logits - highest)
     return f, xp.sum(f, axis=axis)
 
 
-def _centred(logits: Array, itself: Array, center: Center | None, xp: Any, axis: int) -> Array:
+def _centered(logits: Array, itself: Array, center: Center | None, xp: Any, axis: int) -> Array:
     """Log weights with the pixel's own replaced: the rule, but at least the floor."""
     valid = logits > -math.inf
     largest: Array = 0.0
     if center == "max":
         others = xp.where(itself, xp.full_like(logits, -math.inf), logits)
         largest = xp.max(others, axis=axis, keepdims=True)
-    own = log_centre(center or "one", largest, xp)
+    own = log_center(center or "one", largest, xp)
     return xp.where(xp.logical_and(itself, valid), own + xp.zeros_like(logits), logits)
 
 

@@ -110,10 +110,10 @@ class Measured:
         found = asdict(self) | {"wrong": self.wrong}
         for name in ("kernel", "device", "whole"):
             spent = getattr(self, name)
-            found[name] = [round(s, 7) for s in spent]
+            found[name] = [round(s, 9) for s in spent]
             if spent:
                 middle = statistics.median(spent)
-                found[f"{name}_median"] = round(middle, 7)
+                found[f"{name}_median"] = round(middle, 9)
                 found[f"{name}_spread"] = round(spread(spent), 4)
                 found[f"{name}_mpixel_s"] = round(self.pixels / middle / 1e6, 4)
         if self.kernel:

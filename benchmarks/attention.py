@@ -182,7 +182,7 @@ def _pictures(folder: Path | None, otherwise: tuple[str, ...]) -> dict[str, Any]
 def draw(order: Order, path: Path) -> None:
     """The maps of the second block for two queries of a noisy photograph, of each main kind."""
     from imageio.v3 import imwrite
-    from nlmeans.cli.views import attention_maps
+    from nlmeans.cli.views.pictures import attention_maps
     from skimage import data
 
     from nlmeans.learned.attention import attention_rows

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; the rest is loaded when it is needed."""
     try:
-        from .commands import run
+        from .program import run
     except KeyboardInterrupt:
         return 130  # before there is anything to clean up
     return run(arguments)

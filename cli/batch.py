@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import naming, writing
 from .environment import Environment, printable
+from .files import naming, writing
+from .files.sides import Sides
+from .formats.limits import Limits
+from .formats.metadata import stripped
+from .formats.picture import Array, Picture, Saving
+from .formats.reading import FORMATS, opened, writer_of
 from .job import Job, Result
-from .limits import Limits
-from .metadata import stripped
-from .picture import Array, Picture, Saving
+from .outcome import Outcome, Report
 from .progress import Progress
-from .reading import FORMATS, opened, writer_of
-from .report import Outcome, Report
-from .sides import Sides
 from .status import ExistsError, ExitStatus, UsageError, status_of
 
 

@@ -10,12 +10,12 @@ from typing import Any, BinaryIO
 
 from nlmeans.parameters import Settings
 
-from .limits import Limits
+from .formats.limits import Limits
+from .formats.picture import Array, Layout, Picture
+from .formats.reading import opened
 from .options import in_units
-from .picture import Array, Layout, Picture
+from .outcome import in_options
 from .progress import Part, Progress
-from .reading import opened
-from .report import in_options
 from .status import CommandError, UnreadableError, UsageError
 
 PER_PICTURE = {"sigma", "channel_axis", "guide", "guide_sigma", "mask"}  # settings that depend on the picture
@@ -161,6 +161,16 @@ class Job:
 
         with self._collecting_warnings():
             return nlmeans.suggest(split.colour, **self.settings_for(split, layout))
+
+    def weights(
+        self, split: Split, layout: Layout, at: tuple[int, int], chosen: Any = None
+    ) -> tuple[Array, Any]:
+        """The normalised weights of one pixel, and the parameters used."""
+        import nlmeans
+
+        chosen = chosen or self.suggested(split, layout)
+        settings = {**self.settings_for(split, layout), **chosen.to_dict()}
+        return nlmeans.weights(split.colour, at, **settings), chosen
 
     def denoised(self, split: Split, layout: Layout, progress: Progress | Part) -> tuple[Array, Any]:
         """The colours without noise, and the parameters used."""

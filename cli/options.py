@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from .limits import Limits
+from .formats.limits import Limits
+from .status import UsageError
 
 if TYPE_CHECKING:
     _ParamType = click.ParamType[Any]
@@ -301,3 +302,12 @@ def taken_limits(options: dict[str, Any]) -> Limits:
     return Limits(
         **{name: options.pop(f"max_{name}") for name in ("pixels", "frames", "metadata", "expansion")}
     )
+
+
+def position(text: str) -> tuple[int, int]:
+    """Column and row, as they are typed."""
+    try:
+        x, y = (int(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"--at {text} is no pixel: give column and row as in 120,80") from None
+    return x, y

@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from .formats.picture import Array, Layout, Picture
 from .job import Job, Split
-from .picture import Array, Layout, Picture
 from .progress import duration
 
 SAMPLE = 160  # pixels along each side of the piece that is timed

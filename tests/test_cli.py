@@ -17,7 +17,7 @@ import click
 import numpy as np
 import pytest
 import tifffile
-from nlmeans.cli.commands import nlmeans as group
+from nlmeans.cli.program import nlmeans as group
 from nlmeans.cli.status import ExitStatus
 
 import nlmeans

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nlmeans.cli import attending, views
+from nlmeans.cli.views import attention_maps as attending
+from nlmeans.cli.views import pictures as views
 
 import nlmeans
 from nlmeans.attention.independence import measure

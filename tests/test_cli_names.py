@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nlmeans.cli import naming
+from nlmeans.cli.files import naming
 from nlmeans.cli.status import UsageError
 
 from .faults import files

@@ -19,7 +19,7 @@ from typing import Any
 import imagecodecs
 import numpy as np
 import pytest
-from nlmeans.cli import page_data
+from nlmeans.cli.views import page_data
 
 from .faults import files
 from .faults.streams import Ran

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nlmeans.cli.commands import run
 from nlmeans.cli.environment import Environment, printable
+from nlmeans.cli.program import run
 from nlmeans.cli.progress import Progress, duration
 
 from .faults import files
@@ -251,11 +251,11 @@ def test_a_name_is_on_the_terminal_before_numpy_is_loaded(tmp_path: Path) -> Non
 def test_help_loads_neither_numpy_nor_any_command() -> None:
     script = (
         "import sys\n"
-        "from nlmeans.cli.commands import run\n"
+        "from nlmeans.cli.program import run\n"
         "code = run(['--help'])\n"
         "heavy = ('numpy', 'PIL', 'imagecodecs', 'tifffile')\n"
         "loaded = [m for m in sys.modules if m.split('.')[0] in heavy]\n"
-        "loaded += [m for m in ('nlmeans.cli.batch', 'nlmeans.cli.denoise') if m in sys.modules]\n"
+        "loaded += [m for m in ('nlmeans.cli.batch', 'nlmeans.cli.commands.denoise') if m in sys.modules]\n"
         "print(loaded, file=sys.stderr)\n"
         "sys.exit(code)\n"
     )

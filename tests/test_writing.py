@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nlmeans.cli import writing
+from nlmeans.cli.files import writing
 from nlmeans.cli.status import ExistsError, UnwritableError
 
 from .faults import files, kit
@@ -290,7 +290,7 @@ def test_an_input_that_changes_while_it_is_read_does_no_harm(
     change: str, suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between its header and its pixels: refused, or read as it was."""
-    from nlmeans.cli import reading
+    from nlmeans.cli.formats import reading
 
     place = Place(tmp_path, suffix, existing=True)
     real = reading._described

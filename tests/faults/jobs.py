@@ -12,9 +12,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, NoReturn
 
-from nlmeans.cli.commands import run
-from nlmeans.cli.limits import Limits
-from nlmeans.cli.reading import opened
+from nlmeans.cli.formats.limits import Limits
+from nlmeans.cli.formats.reading import opened
+from nlmeans.cli.program import run
 from nlmeans.cli.status import CommandError, Terminated
 
 from . import files, kit, mutations
@@ -53,7 +53,7 @@ def faulty(arguments: list[str], *, fault: str, amount: int = 0) -> int:
 
 def slow(arguments: list[str], *, milliseconds: int) -> int:
     """The command line with a pause in the middle of every output, so that a signal can come."""
-    from nlmeans.cli import reading
+    from nlmeans.cli.formats import reading
 
     real = reading.Format.function
 

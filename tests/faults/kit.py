@@ -76,7 +76,7 @@ def during_denoising(action: Callable[[], None]) -> Iterator[None]:
 @contextmanager
 def during_encoding(error: BaseException) -> Iterator[None]:
     """An error that comes when half of the output is written."""
-    from nlmeans.cli import reading
+    from nlmeans.cli.formats import reading
 
     real = reading.Format.function
 

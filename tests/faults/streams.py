@@ -6,8 +6,8 @@ import io
 import json
 from typing import Any
 
-from nlmeans.cli.commands import run
 from nlmeans.cli.environment import Environment
+from nlmeans.cli.program import run
 
 
 class Terminal(io.StringIO):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .picture import Array, Layout
+from ..formats.picture import Array, Layout
 
 GAP = 8  # pixels between pictures that stand side by side
 _LEAST_FRAME = 5  # pixels a side

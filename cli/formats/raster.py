@@ -10,11 +10,11 @@ import warnings as python_warnings
 from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
+from ..status import UnreadableError
 from . import segments
 from .limits import Limits
 from .metadata import dots_per_inch, exif_of, lost, split
 from .picture import Array, Item, Layout, Picture, Saving
-from .status import UnreadableError
 
 DEFAULT_QUALITY = 95  # of a JPEG or WebP that comes from another format
 _MAX_SCANS = 100  # a progressive JPEG has about ten; each costs a pass over all pixels

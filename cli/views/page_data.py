@@ -7,15 +7,15 @@ import json
 import math
 import shlex
 import time
+from importlib.resources import files
 from typing import Any
 
-from . import views
-from .environment import printable
-from .estimate import words
-from .job import Job, Split, merged
-from .picture import Array, Layout, Picture
-from .progress import Progress
-from .weights import page_of, weights_of
+from ..environment import printable
+from ..formats.picture import Array, Layout, Picture, page_of
+from ..job import Job, Split, merged
+from ..progress import Progress
+from . import pictures as views
+from .words import words
 
 LARGEST = (1600, 1200)  # pixels of the picture on the page; of larger ones the middle is shown
 GRID = 12  # marked pixels along the longer side
@@ -24,6 +24,12 @@ FACTORS = (0.5, 0.7, 1.0, 1.4, 2.0)
 _WIDEST = 30  # radius of the surroundings that are shown of a pixel
 _BINS = 80
 _PIECE = 64  # pixels a side of the pieces whose spectra are averaged
+
+
+def page(job: Job, picture: Picture, name: str, number: int, progress: Progress) -> str:
+    """The report page, whole."""
+    template = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
+    return template.replace("@DATA@", collected(job, picture, name, number, progress))
 
 
 def collected(job: Job, picture: Picture, name: str, number: int, progress: Progress) -> str:
@@ -166,7 +172,7 @@ def marked_weights(
     places = [(y, x) for y in range(step // 2, height, step) for x in range(step // 2, width, step)]
     found = []
     for n, (y, x) in enumerate(places):
-        weights, _ = weights_of(job, split, layout, (y + top, x + left), chosen)
+        weights, _ = job.weights(split, layout, (y + top, x + left), chosen)
         weights = weights[top : top + height, left : left + width]
         rows, columns = (np.flatnonzero(weights.any(axis=a)) for a in (1, 0))
         bounds = []

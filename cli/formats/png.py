@@ -11,10 +11,10 @@ import zlib
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
+from ..status import UnreadableError
 from .limits import Limits, byte_size
 from .metadata import dots_per_inch, exif_of, lost, split
 from .picture import Array, Item, Layout, Picture, Saving
-from .status import UnreadableError
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _METRE = {"inch": 0.0254, "cm": 0.01}

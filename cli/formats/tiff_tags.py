@@ -10,8 +10,8 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from ..status import UnreadableError
 from .limits import Limits
-from .status import UnreadableError
 
 SIZES = {
     1: 1,

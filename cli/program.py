@@ -32,7 +32,6 @@ COMMANDS = {
 }
 PATIENCE = 2.0  # seconds of cleaning up that a second signal does not disturb
 COMPLETION = "_NLMEANS_COMPLETE"  # the variable by which a shell asks for completions
-MODULES = {"report": "page"}  # where the module's name is not the command's
 EPILOG = """\b
 Examples:
   nlmeans denoise photo.png                    writes photo.denoised.png
@@ -45,12 +44,12 @@ class Commands(click.Group):
     """A group whose commands live in modules of their own, imported only when used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [name for name in COMMANDS if find_spec(f".{MODULES.get(name, name)}", __package__)]
+        return [name for name in COMMANDS if find_spec(f".commands.{name}", __package__)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.list_commands(ctx):
             return None
-        command: click.Command = import_module(f".{MODULES.get(cmd_name, cmd_name)}", __package__).command
+        command: click.Command = import_module(f".commands.{cmd_name}", __package__).command
         return command
 
     def resolve_command(
@@ -116,7 +115,7 @@ def _guarded(arguments: list[str], environment: Environment) -> int:
 
 
 def _dispatch(arguments: list[str], environment: Environment) -> int:
-    from .report import tell_error
+    from .outcome import tell_error
     from .status import status_of
 
     wanted = environment.variables.get(COMPLETION)

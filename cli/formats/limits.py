@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from .status import LimitError
+from ..status import LimitError
 
 MEBI = 2**20
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import click
 
-from . import naming, writing
-from .environment import Environment, printable
-from .options import FILTER, MESSAGES, OUTPUT, SectionedCommand, few_message_options, option
-from .status import UsageError
+from ..environment import Environment, printable
+from ..files import naming, writing
+from ..options import FILTER, MESSAGES, OUTPUT, SectionedCommand, few_message_options, option
+from ..status import UsageError
 
 EPILOG = """\b
 Examples:
@@ -107,7 +107,7 @@ def command(environment: Environment, /, **options: Any) -> int:
     """
     from nlmeans.benchmarks import bench
 
-    from .progress import Progress
+    from ..progress import Progress
 
     files = _files(options)
     order = _order(options)

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable
 from typing import Any, BinaryIO
 
+from ..status import UnreadableError
 from .limits import Limits, byte_size
 from .metadata import lost
 from .picture import Array, Layout, Picture, Saving
-from .status import UnreadableError
 
 SIGNATURE = b"\x93NUMPY"
 _KNOWN_KINDS = "iuf"

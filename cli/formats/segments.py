@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
+from ..status import UnreadableError
 from .limits import Limits
 from .metadata import dots_per_inch, exif_of
 from .picture import Item
-from .status import UnreadableError
 
 _EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 _ICC, _MPF = b"ICC_PROFILE\0", b"MPF\0"

@@ -16,9 +16,9 @@ from importlib import import_module
 from io import BytesIO
 from typing import Any, BinaryIO
 
+from ..status import CommandError, LimitError, UnreadableError, UnwritableError, UsageError
 from .limits import MEBI, Limits
 from .picture import Array, Layout, Picture
-from .status import CommandError, LimitError, UnreadableError, UnwritableError, UsageError
 
 MAX_PIPED = 2048 * MEBI  # bytes taken from standard input
 
@@ -39,12 +39,12 @@ class Format:
 
 
 FORMATS = {
-    "PNG": Format("format_png", "open_picture", "write", (".png",)),
-    "JPEG": Format("format_raster", "open_jpeg", "write_jpeg", (".jpg", ".jpeg", ".jpe")),
-    "TIFF": Format("format_tiff", "open_picture", "write", (".tif", ".tiff", ".btf")),
-    "WebP": Format("format_raster", "open_webp", "write_webp", (".webp",)),
-    "BMP": Format("format_raster", "open_bmp", "write_bmp", (".bmp",)),
-    "NPY": Format("format_npy", "open_picture", "write", (".npy",)),
+    "PNG": Format("png", "open_picture", "write", (".png",)),
+    "JPEG": Format("raster", "open_jpeg", "write_jpeg", (".jpg", ".jpeg", ".jpe")),
+    "TIFF": Format("tiff", "open_picture", "write", (".tif", ".tiff", ".btf")),
+    "WebP": Format("raster", "open_webp", "write_webp", (".webp",)),
+    "BMP": Format("raster", "open_bmp", "write_bmp", (".bmp",)),
+    "NPY": Format("npy", "open_picture", "write", (".npy",)),
 }
 SUFFIXES = {suffix: name for name, f in FORMATS.items() for suffix in f.suffixes}
 READABLE = "PNG, JPEG, TIFF, WebP, BMP and NPY"

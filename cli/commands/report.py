@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from . import naming, writing
-from .environment import Environment, printable
-from .options import (
+from ..environment import Environment, printable
+from ..files import naming, writing
+from ..options import (
     MESSAGES,
     OUTPUT,
     SectionedCommand,
@@ -21,7 +21,7 @@ from .options import (
     running_options,
     taken_limits,
 )
-from .status import UsageError
+from ..status import UsageError
 
 EPILOG = """\b
 Example:
@@ -47,12 +47,10 @@ def command(environment: Environment, /, **options: Any) -> None:
     One HTML file with a slider between before and after, the removed noise with its histogram and
     spectrum, the weights of the pixels that you click on, and other strengths.
     """
-    from importlib.resources import files
-
-    from .job import Job
-    from .page_data import collected
-    from .progress import Progress
-    from .reading import opened
+    from ..formats.reading import opened
+    from ..job import Job
+    from ..progress import Progress
+    from ..views.page_data import page
 
     limits = taken_limits(options)
     job = Job.of(options, limits, environment.binary_in)
@@ -64,10 +62,9 @@ def command(environment: Environment, /, **options: Any) -> None:
     with Progress(environment, shown=not options["quiet"]) as progress:
         progress.start(printable(options["name"]))
         with opened(options["name"], limits, environment.binary_in) as picture:
-            data = collected(job, picture, options["name"], options["page"], progress)
-    template = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
+            html = page(job, picture, options["name"], options["page"], progress)
     naming.make_folder(target.parent)
     with writing.replacing(target, overwrite=options["overwrite"]) as file:
-        file.write(template.replace("@DATA@", data).encode())
+        file.write(html.encode())
     if not options["quiet"]:
         print(f"{printable(output)}: open it in a browser", file=environment.err)

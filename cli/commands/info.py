@@ -6,7 +6,7 @@ import json
 
 import click
 
-from .environment import Environment
+from ..environment import Environment
 
 
 @click.command("info", short_help="List what can compute here, and why the rest cannot.")

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from .environment import Environment
-from .options import (
+from ..environment import Environment
+from ..options import (
     FILTER,
     OUTPUT,
     Level,
@@ -86,9 +86,9 @@ def command(environment: Environment, /, **options: Any) -> int:
     An input is never written over, nor any other file, unless --overwrite says so.
     Noise level, radii and strength are found for each picture where they are not given.
     """
-    from .batch import Batch
-    from .job import Job
-    from .report import Report
+    from ..batch import Batch
+    from ..job import Job
+    from ..outcome import Report
 
     limits = taken_limits(options)
     report = Report.of(environment, options)

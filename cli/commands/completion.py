@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
-from .environment import Environment
+from ..environment import Environment
 
 
 @click.command("completion")
@@ -20,7 +20,7 @@ def command(environment: Environment, shell: str) -> None:
     zsh:   the same with zsh and ~/.zshrc
     fish:  nlmeans completion fish > ~/.config/fish/completions/nlmeans.fish
     """
-    from .commands import COMPLETION, nlmeans
+    from ..program import COMPLETION, nlmeans
 
     chosen = get_completion_class(shell)
     assert chosen is not None

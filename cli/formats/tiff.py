@@ -9,14 +9,14 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+from ..status import UnreadableError
 from . import tiff_write
 from .limits import MEBI, Limits
 from .metadata import EXIF_DIRECTORIES
 from .picture import Array, Item, Layout, Picture
-from .status import UnreadableError
+from .tiff_storage import Storage
 from .tiff_tags import Directory, Structure, walk
 
 COMPRESSIONS = {
@@ -56,19 +56,6 @@ _REFUSED_COLOURS = {
     32803: "it is a camera's raw mosaic; develop it first",
     34892: "it is camera raw; develop it first",
 }
-
-
-@dataclass(frozen=True)
-class Storage:
-    """How one page is stored."""
-
-    compression: str | None = "zlib"
-    predictor: int = 1
-    tile: tuple[int, int] | None = None
-    photometric: int = 1
-    separate: bool = False
-    extrasamples: tuple[int, ...] = ()
-    subfile: int = 0
 
 
 def open_picture(file: BinaryIO, size: int, limits: Limits) -> Picture:

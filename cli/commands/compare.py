@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from .environment import Environment, printable
-from .options import SectionedCommand, in_units, limit_options, message_options, taken_limits
-from .picture import Array, Layout
-from .report import Outcome, Report
-from .status import UsageError
+from ..environment import Environment, printable
+from ..formats.picture import Array, Layout
+from ..options import SectionedCommand, in_units, limit_options, message_options, taken_limits
+from ..outcome import Outcome, Report
+from ..status import UsageError
 
 EPILOG = """\b
 Example:
@@ -31,7 +31,7 @@ def command(environment: Environment, /, clean: str, tests: tuple[str, ...], **o
     PSNR in decibels and SSIM (1 is equal), both for the full scale of the file's type (for
     floating point: the range of the clean picture), and the shift of the mean in the file's units.
     """
-    from .reading import opened
+    from ..formats.reading import opened
 
     limits = taken_limits(options)
     report = Report.of(environment, options)
@@ -65,7 +65,7 @@ def measures(layout: Layout, clean: Array, test: Array, test_layout: Layout) -> 
     """PSNR, SSIM and the shift of the mean; None for what is infinite or cannot be computed."""
     import numpy as np
 
-    from .views import colours
+    from ..views.pictures import colours
 
     if test_layout != layout:
         raise UsageError(f"it is {test_layout.words}; the clean picture is {layout.words}")

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from .status import ExistsError, UnwritableError
+from ..status import ExistsError, UnwritableError
 
 _PREFIX, _SUFFIX = ".nlmeans-", ".part"
 _OLD = 86_400  # seconds

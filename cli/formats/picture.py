@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from ..status import UsageError
+
 Array = Any  #: a NumPy array; not named, so that this module loads without NumPy
 
 Kind = Literal["icc", "exif", "xmp", "resolution", "orientation", "colour", "implied", "other"]
@@ -103,3 +105,13 @@ class Saving:
 
     quality: int | None = None  # JPEG and lossy WebP, 1 to 100; None: as the input was
     compression: int = 4  # PNG, 0 to 9: a third of the time of 6, 3 % larger (photographs, 2026-11-23)
+
+
+def page_of(picture: Picture, number: int) -> tuple[Layout, Array]:
+    """One page of a picture, which must have rows and columns."""
+    if number > len(picture.pages):
+        raise UsageError(f"--page {number} is beyond the last of {len(picture.pages)} pages")
+    layout = picture.pages[number - 1]
+    if layout.colours == 0 and len(layout.shape) != 2:
+        raise UsageError(f"this needs a picture with rows and columns, not {layout.words}")
+    return layout, picture.decode(number - 1)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .environment import printable
-from .picture import Array, Layout
-from .status import UnreadableError, UsageError
-from .weights import noise_words
+from ..environment import printable
+from ..formats.picture import Array, Layout
+from ..status import UnreadableError, UsageError
+from .words import noise_words
 
 _OF_THE_FILTER = ("sigma", "h", "k", "patch_radius", "search_radius", "guide", "sigma_map", "mask")
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
-from . import naming, writing
-from .environment import Environment, printable
-from .options import (
+from ..environment import Environment, printable
+from ..files import naming, writing
+from ..formats.picture import Array, Layout
+from ..options import (
     OUTPUT,
     SectionedCommand,
     limit_options,
@@ -17,11 +18,10 @@ from .options import (
     option,
     parameter_options,
     picture_options,
+    position,
     taken_limits,
 )
-from .picture import Array, Layout
-from .status import UsageError
-from .weights import page_of, position, save
+from ..status import UsageError
 
 _MOST = 16  # maps in one picture
 EPILOG = """\b
@@ -73,10 +73,12 @@ def command(environment: Environment, /, **options: Any) -> int:
     pixels: of their features, of their averages, and of their maps. Maps that hardly differ where the
     input does have collapsed: the average is the same for all.
     """
-    from .job import Job, Split
-    from .reading import opened
-    from .report import Outcome, Report
-    from .views import attention_maps, shown, shown_range
+    from ..files.sides import save_page
+    from ..formats.picture import page_of
+    from ..formats.reading import opened
+    from ..job import Job, Split
+    from ..outcome import Outcome, Report
+    from ..views.pictures import attention_maps, shown, shown_range
 
     limits = taken_limits(options)
     report = Report.of(environment, options)
@@ -96,7 +98,7 @@ def command(environment: Environment, /, **options: Any) -> int:
         if task.format != "NPY":
             page = attention_maps(shown(samples, layout, shown_range(samples, layout)), found.maps, at)
         warnings = picture.warnings + job.taken_warnings()
-    save(target, task.format, page, overwrite=options["overwrite"])
+    save_page(target, task.format, page, overwrite=options["overwrite"])
     rows, between = found.rows(), found.between()
     lines = [f"{printable(task.output)}: {found.kind}", *_lines(at, rows, between)]
     details: dict[str, Any] = {
@@ -115,7 +117,7 @@ def command(environment: Environment, /, **options: Any) -> int:
 
 def _attention(options: dict[str, Any], job: Any, split: Any, layout: Layout, at: Any) -> Any:
     """Of the block in a file, else of NL-means."""
-    from .attending import of_block, of_filter
+    from ..views.attention_maps import of_block, of_filter
 
     if options["weights"] is not None:
         return of_block(options, split, layout, at, options["queries"])

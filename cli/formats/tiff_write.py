@@ -6,16 +6,14 @@ import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
+from ..status import UnreadableError
 from .limits import Limits
 from .metadata import ORIENTATION, Exif, lost, orientation_of, split
 from .picture import Array, Item, Layout, Picture, Saving
-from .status import UnreadableError
+from .tiff_storage import Storage
 from .tiff_tags import RATIONAL, SIZES, Directory, Structure, Tag, walk
-
-if TYPE_CHECKING:
-    from .format_tiff import Storage
 
 Inner = dict[int, tuple[int, bytes]]  #: a directory: tag number -> (type, value)
 
@@ -110,7 +108,6 @@ def _options(storage: Storage, page: Array) -> dict[str, Any]:
 
 def _storage(layout: Layout) -> Storage:
     """How to store what comes from another format: losslessly."""
-    from .format_tiff import Storage
 
     extra = ((2,) if layout.alpha else ()) + (0,) * layout.extra
     predictor = 3 if layout.kind == "f" else 2

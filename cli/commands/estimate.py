@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .environment import Environment, printable
-from .options import (
+from ..environment import Environment, printable
+from ..options import (
     OUTPUT,
     SectionedCommand,
-    in_units,
     limit_options,
     message_options,
     option,
@@ -18,12 +17,11 @@ from .options import (
     picture_options,
     taken_limits,
 )
-from .picture import Layout
 
 if TYPE_CHECKING:
-    from .job import Job
-    from .limits import Limits
-    from .report import Report
+    from ..formats.limits import Limits
+    from ..job import Job
+    from ..outcome import Report
 
 EPILOG = """\b
 Examples:
@@ -45,9 +43,9 @@ def command(environment: Environment, /, **options: Any) -> int:
 
     The noise level is the standard deviation of the noise in the file's own units.
     """
-    from . import naming
-    from .job import Job
-    from .report import Report
+    from ..files import naming
+    from ..job import Job
+    from ..outcome import Report
 
     limits = taken_limits(options)
     report = Report.of(environment, options)
@@ -64,9 +62,10 @@ def command(environment: Environment, /, **options: Any) -> int:
 
 def _one(name: str, job: Job, limits: Limits, report: Report) -> None:
     """Measure one file."""
-    from .job import Split
-    from .reading import opened
-    from .report import Outcome
+    from ..formats.reading import opened
+    from ..job import Split
+    from ..outcome import Outcome
+    from ..views.words import words
 
     facts = []
     out = report.environment.out
@@ -79,16 +78,3 @@ def _one(name: str, job: Job, limits: Limits, report: Report) -> None:
                 print(f"{printable(name)}{page}: {words(layout, chosen)}", file=out, flush=True)
         warnings = picture.warnings + job.taken_warnings()
     report.add(Outcome(name, "measured", warnings=warnings, details={"pages": facts}))
-
-
-def words(layout: Layout, chosen: Any) -> str:
-    """A page and its parameters for people."""
-    full = in_units(((100.0, True),), layout.dtype)
-    if isinstance(chosen.sigma, float) and isinstance(full, float):
-        noise = f"sigma {chosen.sigma:.3g} ({100 * chosen.sigma / full:.2g} % of full scale)"
-    else:
-        noise = f"sigma {', '.join(f'{s:.3g}' for s in chosen.sigma)}"
-    single = isinstance(chosen.strength, float) and not isinstance(chosen.sigma, tuple)
-    strength = f"h {chosen.strength:.3g}" if single else f"k {chosen.k:.3g}"
-    radii = f"patch radius {chosen.patch_radius}, search radius {chosen.search_radius}"
-    return f"{layout.words}; {noise}; {radii}, {strength}"

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .reading import FORMATS, SUFFIXES
-from .status import ExistsError, UnwritableError, UsageError
+from ..formats.reading import FORMATS, SUFFIXES
+from ..status import ExistsError, UnwritableError, UsageError
 
 _FIELD = re.compile(r"\{(stem|ext|dir)\}")
 _DEFAULT_RESULT = re.compile(r"\.denoised$")

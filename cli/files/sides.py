@@ -1,4 +1,4 @@
-"""Further pictures of one result: the removed noise, and before and after side by side."""
+"""Pictures that come from no input file: the removed noise, before and after side by side, and others."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from . import naming, views, writing
-from .job import Result
-from .picture import Array, Layout, Picture, Saving
-from .reading import writer_of
-from .status import UsageError
+from ..formats.picture import Array, Layout, Picture, Saving
+from ..formats.reading import writer_of
+from ..job import Result
+from ..status import UsageError
+from ..views import pictures as views
+from . import naming, writing
 
 _SIGNED = ("TIFF", "NPY")  # formats that can hold the removed noise itself
 
@@ -58,7 +59,7 @@ class Sides:
         if self.side_by_side and self.first is not None:
             first = self.first
             page = views.side_by_side(first.noisy, first.clean, first.layout)
-            self._save(self.side_by_side, [page], replacing)
+            _write(self.side_by_side.format, [page], replacing(Path(self.side_by_side.output)))
         if self.method_noise:
             pages = self.differences
             if self.method_noise.format not in _SIGNED:
@@ -67,22 +68,23 @@ class Sides:
                     f"{self.method_noise.output}: mid-grey is zero, {gain:.3g} grey levels are one unit"
                 )
                 pages = [page]
-            self._save(self.method_noise, pages, replacing)
+            _write(self.method_noise.format, pages, replacing(Path(self.method_noise.output)))
         return warnings
-
-    def _save(
-        self,
-        task: naming.Task,
-        pages: list[Array],
-        replacing: Callable[[Path], AbstractContextManager[BinaryIO]],
-    ) -> None:
-        layouts = [Layout(p.shape, p.dtype.str, 3 if p.ndim == 3 else 1) for p in pages]
-        writer = writer_of(task.format, layouts)
-        plain = Picture("", layouts, lambda n: pages[n])
-        with replacing(Path(task.output)) as file:
-            writer(file, iter(pages), plain, Saving())
 
     def outputs(self) -> dict[str, str]:
         """For the outcome: where the sides are."""
         named = {"method_noise": self.method_noise, "side_by_side": self.side_by_side}
         return {name: task.output for name, task in named.items() if task}
+
+
+def save_page(target: Path, format_name: str, page: Array, *, overwrite: bool) -> None:
+    """Write one page into a file of its own, and the folder it lies in."""
+    naming.make_folder(target.parent)
+    _write(format_name, [page], writing.replacing(target, overwrite=overwrite))
+
+
+def _write(format_name: str, pages: list[Array], replacing: AbstractContextManager[BinaryIO]) -> None:
+    layouts = [Layout(p.shape, p.dtype.str, 3 if p.ndim == 3 else 1) for p in pages]
+    writer = writer_of(format_name, layouts)
+    with replacing as file:
+        writer(file, iter(pages), Picture("", layouts, lambda n: pages[n]), Saving())

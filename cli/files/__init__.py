@@ -1,0 +1,1 @@
+"""Files and folders: their names, and outputs that appear complete or not at all."""

@@ -19,14 +19,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import attention_report, baseline, gpu_report, report
-from .gpu_record import PARTS as GPU_PARTS
-from .gpu_record import GpuOrder
-from .gpu_record import record as record_gpu
+from . import RESULTS
 from .machine import processors
-from .plan import CONTESTANTS, Choice
-from .record import PARTS, Order, record
-from .run import PYTHON_VARIABLE, Effort
+from .race.cpu_plan import CONTESTANTS, Choice
+from .race.cpu_record import PARTS, Order, record
+from .race.gpu_record import PARTS as GPU_PARTS
+from .race.gpu_record import GpuOrder
+from .race.gpu_record import record as record_gpu
+from .race.turns import PYTHON_VARIABLE, Effort
+from .report import attention as attention_report
+from .report import cpu as report
+from .report import gpu as gpu_report
+from .studies import baseline
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -58,9 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     ):
         command = commands.add_parser(name, help=told, description=told)
         command.set_defaults(run=run)
-        command.add_argument(
-            "--json", type=Path, default=report.RESULTS / "cpu.json", help="default: %(default)s"
-        )
+        command.add_argument("--json", type=Path, default=RESULTS / "cpu.json", help="default: %(default)s")
         if name == "report":
             command.add_argument("--check", action="store_true", help="only tell what is out of date")
     return parser
@@ -156,7 +158,7 @@ def _baseline(given: argparse.Namespace) -> int:
 
 def _attention(given: argparse.Namespace) -> int:
     try:
-        from . import attention
+        from .studies import attention
     except ImportError as error:
         print(f"error: the study needs PyTorch and safetensors: {error}", file=sys.stderr)
         return 1
@@ -253,7 +255,7 @@ def _report(given: argparse.Namespace) -> int:
 
 
 def _pictures(given: argparse.Namespace) -> int:
-    from . import pictures
+    from .report import pictures
 
     folder = given.json.parent
     pictures.local_filters(report.read(given.json)["local"], folder / "local.png")

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 from nlmeans import backends
 from nlmeans.backends.contract import Request
 
-from .ceilings import gpu_of
-from .count_instructions import Gpu
+from .counted.ceilings import gpu_of
+from .counted.count_instructions import Gpu
 
 _ASKED = ("driver_version", "clocks.sm", "clocks.max.sm", "clocks.mem", "power.limit", "temperature.gpu")
 

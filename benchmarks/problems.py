@@ -143,3 +143,9 @@ def _dead_leaves(shape: tuple[int, int], channels: int, seed: int) -> Image:
         place = scene[top : top + rows.size, left : left + columns.size]
         place[inside] = leaf[inside]
     return scene
+
+
+def psnr(clean: Image, result: Image) -> float:
+    """Peak signal-to-noise ratio in dB of pictures in [0, 1], the result clipped to it."""
+    error = np.clip(result.astype(np.float64), 0, 1) - clean
+    return float(-10 * np.log10(np.mean(error**2)))

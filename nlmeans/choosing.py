@@ -44,7 +44,7 @@ class Row:
         return round(k * math.pow(7 / search, self.fade), 3)
 
 
-# Found by benchmarks/tune.py, see benchmarks/results/tune.json; first: doi:10.5201/ipol.2011.bcm_nlm
+# Found by benchmarks/studies/tune.py, see benchmarks/results/tune.json; first: doi:10.5201/ipol.2011.bcm_nlm
 _USUAL_K = 0.5
 _TABLE = {
     "pixel": (

@@ -13,10 +13,12 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
-from nlmeans.benchmarks import attention, attention_chart, attention_report  # noqa: E402
 from nlmeans.benchmarks.__main__ import main  # noqa: E402
-from nlmeans.benchmarks.attention_measuring import quality  # noqa: E402
-from nlmeans.benchmarks.attention_training import (  # noqa: E402
+from nlmeans.benchmarks.report import attention as attention_report  # noqa: E402
+from nlmeans.benchmarks.report import attention_chart  # noqa: E402
+from nlmeans.benchmarks.studies import attention  # noqa: E402
+from nlmeans.benchmarks.studies.attention_measuring import quality  # noqa: E402
+from nlmeans.benchmarks.studies.attention_training import (  # noqa: E402
     Schedule,
     Variant,
     batches,

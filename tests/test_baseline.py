@@ -8,9 +8,11 @@ import sys
 import numpy as np
 import pytest
 from imageio.v3 import imwrite
-from nlmeans.benchmarks import baseline, report
+from nlmeans.benchmarks import ROOT
 from nlmeans.benchmarks.__main__ import main
 from nlmeans.benchmarks.problems import Problem
+from nlmeans.benchmarks.report import cpu as report
+from nlmeans.benchmarks.studies import baseline
 
 from nlmeans import denoise
 
@@ -47,7 +49,7 @@ def test_the_command_measures_what_is_committed_and_tells_no_path(folders, tmp_p
     text = path.read_text(encoding="utf-8")
     found = json.loads(text)
     assert keys(found) == keys(committed)
-    for place in (tmp_path.parent, report.ROOT, sys.prefix):
+    for place in (tmp_path.parent, ROOT, sys.prefix):
         assert str(place) not in text
     assert found["data"]["set12"]["listed"] == ["01", "03"]
     assert "RGB over grey: " in baseline.summary(found)

@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nlmeans.benchmarks import bench, ceilings, chart, device, own
-from nlmeans.benchmarks.own import Measured, Setting
+from nlmeans.benchmarks import chart, device
+from nlmeans.benchmarks.counted import ceilings
+from nlmeans.benchmarks.ours import bench, own
+from nlmeans.benchmarks.ours.own import Measured, Setting
 from nlmeans.benchmarks.problems import Problem
 
 from nlmeans import backends

@@ -10,16 +10,19 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from nlmeans.benchmarks import local, report, rivals, run, targets
+from nlmeans.benchmarks import RESULTS, ROOT
 from nlmeans.benchmarks.__main__ import main
 from nlmeans.benchmarks.chart import chart
-from nlmeans.benchmarks.plan import CONTESTANTS, Choice, sizes
-from nlmeans.benchmarks.problems import NOISE, Problem, square
-from nlmeans.benchmarks.record import Order, record
-from nlmeans.benchmarks.run import Contestant, Effort, Row, measure, psnr
+from nlmeans.benchmarks.problems import NOISE, Problem, psnr, square
+from nlmeans.benchmarks.race import local, rivals, targets
+from nlmeans.benchmarks.race import turns as run
+from nlmeans.benchmarks.race.cpu_plan import CONTESTANTS, Choice, sizes
+from nlmeans.benchmarks.race.cpu_record import Order, record
+from nlmeans.benchmarks.race.turns import Contestant, Effort, Row, measure
+from nlmeans.benchmarks.report import cpu as report
 
-COMMITTED = report.RESULTS / "cpu.json"
-README = report.ROOT / "README.md"
+COMMITTED = RESULTS / "cpu.json"
+README = ROOT / "README.md"
 
 
 def row(name="nlmeans", *, group="sizes", side=1024, threads=1, cpu=(0.2, 0.1, 0.3), reason=None, **problem):
@@ -364,4 +367,4 @@ def test_every_local_filter_was_tuned_inside_of_what_was_tried(committed):
 
 def test_the_pictures_are_there(committed):
     for name in ("local.png", "camera.png"):
-        assert (Path(report.RESULTS) / name).stat().st_size > 10_000
+        assert (Path(RESULTS) / name).stat().st_size > 10_000

@@ -21,8 +21,8 @@ from nlmeans.backends import cuda_plan
 from nlmeans.backends.cuda_plan import Launch
 from nlmeans.backends.cuda_shape import Device, Problem
 
-counter: Any = import_module("nlmeans.benchmarks.count_instructions")
-machine_code: Any = import_module("nlmeans.benchmarks.machine_code")
+counter: Any = import_module("nlmeans.benchmarks.counted.count_instructions")
+machine_code: Any = import_module("nlmeans.benchmarks.counted.machine_code")
 
 ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120")
 EVERYTHING = os.environ.get("NLMEANS_CUDA_KEYS") == "all"

@@ -11,9 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nlmeans.benchmarks import device, gpu_record, gpu_report, gpu_rivals, report, rivals, run
+from nlmeans.benchmarks import RESULTS, device
 from nlmeans.benchmarks.__main__ import main
-from nlmeans.benchmarks.gpu_plan import (
+from nlmeans.benchmarks.problems import psnr, square
+from nlmeans.benchmarks.race import gpu_record, gpu_rivals, rivals
+from nlmeans.benchmarks.race import turns as run
+from nlmeans.benchmarks.race.gpu_plan import (
     CONTESTANTS,
     GROUPS,
     HOST,
@@ -28,12 +31,13 @@ from nlmeans.benchmarks.gpu_plan import (
     needs_gpu,
     on_processor,
 )
-from nlmeans.benchmarks.problems import square
-from nlmeans.benchmarks.run import Effort, Row
+from nlmeans.benchmarks.race.turns import Effort, Row
+from nlmeans.benchmarks.report import cpu as report
+from nlmeans.benchmarks.report import gpu as gpu_report
 
 import nlmeans
 
-COMMITTED = report.RESULTS / "gpu.json"
+COMMITTED = RESULTS / "gpu.json"
 FACTS = {
     "name": "NVIDIA H100",
     "capability": 90,
@@ -131,7 +135,7 @@ def test_ours_gives_the_denoised_picture_wherever_it_is_timed(
     job.save(str(tmp_path / "r.npy"))
     assert 0 < answer["wall"] < 1
     assert "device" not in answer
-    assert run.psnr(problem.clean(), np.load(tmp_path / "r.npy")) > 25
+    assert psnr(problem.clean(), np.load(tmp_path / "r.npy")) > 25
 
 
 def test_a_batch_is_many_pictures_in_one_call(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -333,7 +337,7 @@ def test_the_plots_have_measurements_and_the_ceiling_drawn_in() -> None:
 
 
 def test_the_committed_tables_are_those_of_the_committed_result() -> None:
-    made = report.outputs(report.RESULTS / "cpu.json")
+    made = report.outputs(RESULTS / "cpu.json")
     assert [p.name for p, text in made.items() if p.read_text(encoding="utf-8") != text] == []
     assert COMMITTED.with_suffix(".md") in made
 

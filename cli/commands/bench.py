@@ -105,7 +105,7 @@ def command(environment: Environment, /, **options: Any) -> int:
     and, on a crop, against the reference, so that a wrong result does not count as a fast one. On a
     GPU the rates are also printed in per cent of what its counted instructions allow.
     """
-    from nlmeans.benchmarks import bench
+    from nlmeans.benchmarks.ours import bench
 
     from ..progress import Progress
 
@@ -135,7 +135,7 @@ def command(environment: Environment, /, **options: Any) -> int:
 
 def _order(options: dict[str, Any]) -> Any:
     """The options as the library's order; sizes are read here, so that a wrong one costs nothing."""
-    from nlmeans.benchmarks import bench
+    from nlmeans.benchmarks.ours import bench
 
     sizes = None
     if options["size"] is not None:

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from .plan import DEFAULT, Choice
-from .problems import NOISE, edge, square
-from .run import Contestant, Effort, Log, Row, measure
+from ..problems import NOISE, edge, square
+from .cpu_plan import DEFAULT, Choice
+from .turns import Contestant, Effort, Log, Row, measure
 
 
 @dataclass

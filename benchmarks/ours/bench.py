@@ -11,11 +11,12 @@ from typing import Any
 from nlmeans import backends
 from nlmeans.backends.contract import Request
 
-from . import ceilings, device
-from .chart import curves
-from .machine import circumstances, machine
+from .. import device
+from ..chart import curves
+from ..counted import ceilings
+from ..machine import circumstances, machine
+from ..problems import Problem
 from .own import Measured, Setting, Tell, measure, versions
-from .problems import Problem
 
 NAMED = {
     "vga": (480, 640),

@@ -18,12 +18,11 @@ from nlmeans.backends.contract import Backend, PlanePair, Request, Run
 from nlmeans.errors import BackendUnavailableError, NLMeansError
 from nlmeans.formula import LOG2_E, taps
 
-from .ceilings import device_of, exponential_seconds, plans_of, problem_of, seconds_at_least
-from .count_instructions import Gpu
-from .device import DeviceClock, HostClock, clock_under_load, repeated, spread
-from .machine import processors
-from .problems import Image, Problem
-from .run import psnr
+from ..counted.ceilings import device_of, exponential_seconds, plans_of, problem_of, seconds_at_least
+from ..counted.count_instructions import Gpu
+from ..device import DeviceClock, HostClock, clock_under_load, repeated, spread
+from ..machine import processors
+from ..problems import Image, Problem, psnr
 
 Tell = Callable[[str, float], None]  # a label, and the fraction done
 _CORE = 48  # pixels a side of the crop that is compared with the reference

@@ -1,6 +1,6 @@
 """How fast a GPU could be with the kernels at hand: counted in machine code, kept in a file, not measured.
 
-    python -m nlmeans.benchmarks.ceilings          counts again (needs NVRTC and nvdisasm, no GPU; minutes)
+    python -m nlmeans.benchmarks.counted.ceilings  counts again (needs NVRTC and nvdisasm, no GPU; minutes)
 
 A ceiling is what the units of a multiprocessor allow for the instructions of a useful (pixel, shift)
 pair; the limit of the exponential alone is what no kernel can pass that weighs every pair by itself.
@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,9 +25,10 @@ from nlmeans.backends import cuda_plan
 from nlmeans.backends.cuda_plan import Launch, Plan
 from nlmeans.backends.cuda_shape import Device, Problem
 
+from .. import RESULTS
 from .count_instructions import Count, Gpu, Line, ceilings, line, versions
 
-KEPT = Path(__file__).resolve().parent / "results" / "cuda_ceilings.json"
+KEPT = RESULTS / "cuda_ceilings.json"
 
 #: Shared memory in KiB of a block and of a multiprocessor, by compute capability.
 _SHARED = {75: (64, 64), 80: (163, 164), 86: (99, 100), 90: (227, 228), 100: (227, 228), 120: (99, 100)}
@@ -197,7 +197,7 @@ def main() -> int:
     rows.sort(key=lambda row: int(row["architecture"]))
     head = {
         "what": "counted in machine code, not measured: instructions of a thread for one row of shifts",
-        "command": "python -m nlmeans.benchmarks.ceilings",
+        "command": "python -m nlmeans.benchmarks.counted.ceilings",
         "date": date.today().isoformat(),
         "versions": versions(),
     }

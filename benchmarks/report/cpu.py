@@ -17,15 +17,15 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from . import attention_chart, attention_report, gpu_report
-from .chart import chart
+from .. import ROOT
+from ..chart import chart
+from . import attention as attention_report
+from . import attention_chart
+from . import gpu as gpu_report
 from .tables import NOT_MEASURED, seconds, table
 
 Result = dict[str, Any]
 Row = dict[str, Any]
-
-ROOT = Path(__file__).resolve().parent.parent
-RESULTS = Path(__file__).resolve().parent / "results"
 
 
 def read(path: Path) -> Result:

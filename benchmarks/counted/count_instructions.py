@@ -1,6 +1,6 @@
 """Counts what the CUDA kernels issue for each useful pair, in machine code: nothing here runs on a GPU.
 
-    python -m nlmeans.benchmarks.count_instructions [--gpu NAME] [--output FILE]
+    python -m nlmeans.benchmarks.counted.count_instructions [--gpu NAME] [--output FILE]
 
 NVRTC compiles a plan's kernel (``nvidia-cuda-nvrtc``), nvdisasm takes it apart
 (``nvidia-cuda-nvdisasm``), and the loops over shifts are weighed with their trip counts.  A *useful

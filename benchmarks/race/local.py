@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from .problems import NOISE, Image
-from .run import Log, psnr
+from ..problems import NOISE, Image, psnr
+from .turns import Log
 
 Filter = Callable[..., Image]
 

@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
+from ..problems import Problem, psnr
 from . import rivals
-from .problems import Image, Problem
 
 Log = Callable[[str], None]
 PYTHON_VARIABLE = "NLMEANS_VAPOURSYNTH_PYTHON"
@@ -259,12 +259,6 @@ def _take_turns(turns: list[_Turn], effort: Effort) -> None:
             turn.row.cpu.append(round(answer["cpu"], 6))
             if answer.get("device") is not None:
                 turn.row.device.append(round(answer["device"], 7))
-
-
-def psnr(clean: Image, result: Image) -> float:
-    """Peak signal-to-noise ratio in dB of pictures in [0, 1], the result clipped to it."""
-    error = np.clip(result.astype(np.float64), 0, 1) - clean
-    return float(-10 * np.log10(np.mean(error**2)))
 
 
 def _line(row: Row) -> str:

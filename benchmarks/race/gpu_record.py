@@ -8,11 +8,11 @@ from typing import Any
 
 from nlmeans import backends
 
-from . import device
+from .. import device
+from ..machine import circumstances, machine
+from .cpu_plan import Entries
 from .gpu_plan import GROUPS, OURS, QUICK, TORCH, GpuChoice, needs_gpu, on_processor
-from .machine import circumstances, machine
-from .plan import Entries
-from .run import Contestant, Effort, Log, Row, measure
+from .turns import Contestant, Effort, Log, Row, measure
 
 PARTS = tuple(name for name, _ in GROUPS)
 

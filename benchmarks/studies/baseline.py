@@ -23,12 +23,12 @@ import numpy as np
 
 import nlmeans
 
-from . import own
+from .. import RESULTS, ROOT
+from ..machine import circumstances, machine
+from ..ours import own
+from ..problems import Image, psnr
+from ..race.turns import Log
 from .baseline_times import times
-from .machine import circumstances, machine
-from .problems import Image
-from .report import RESULTS, ROOT
-from .run import Log, psnr
 
 COMMITTED = RESULTS / "baseline.json"
 SIGMAS = (15, 25, 50)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from .machine import processors
-from .plan import DEFAULT, Entries
-from .problems import Problem, square
-from .run import Contestant
+from ..machine import processors
+from ..problems import Problem, square
+from .cpu_plan import DEFAULT, Entries
+from .turns import Contestant
 
 OURS, TORCH = "nlmeans on the GPU", "torch unfold"
 _GREY = {"place": "device"}

@@ -13,6 +13,7 @@ import torch
 from nlmeans.attention.independence import Independence, measure
 from nlmeans.learned.attention import measure_block, random_block
 
+from ..problems import psnr
 from .attention_training import Network, Pictures, Schedule, Tensor
 
 WINDOW = 10  # positions, at half the resolution: 21 x 21 keys, about as many as in training
@@ -66,9 +67,7 @@ def _psnrs(network: Network, pictures: Pictures, schedule: Schedule) -> list[flo
     found = []
     with torch.no_grad(), _changed(network, window=WINDOW):
         for n, picture in enumerate(pictures):
-            result = network(_noisy(picture, schedule, n)).clamp(0, 1)[0, 0].numpy()
-            error = np.mean((result.astype(np.float64) - picture) ** 2)
-            found.append(float(-10 * np.log10(error)))
+            found.append(psnr(picture, network(_noisy(picture, schedule, n))[0, 0].numpy()))
     return found
 
 

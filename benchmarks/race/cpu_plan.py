@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from .problems import NOISE, Problem, square
-from .run import Contestant
+from ..problems import NOISE, Problem, square
+from .turns import Contestant
 
 _LARGE = 2048  # pixels a side
 

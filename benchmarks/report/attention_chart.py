@@ -5,8 +5,8 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Sequence
 
-from .attention_report import NONE, Result, gains, measure, names_of
-from .chart import sheet, text
+from ..chart import sheet, text
+from .attention import NONE, Result, gains, measure, names_of
 
 _LINE, _LEFT, _WIDTH = 22, 215, 860
 _MEASURES = {"input": "#999999", "attention": "#0072b2", "output": "#d55e00"}

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from . import ceilings, device
-from .chart import HEIGHT, panel, sheet
-from .count_instructions import GPUS, Gpu
-from .gpu_plan import CONTESTANTS, HOST, HOST_BYTES, KERNEL, WHOLE, GpuChoice, frame, needs_gpu
+from .. import device
+from ..chart import HEIGHT, panel, sheet
+from ..counted import ceilings
+from ..counted.count_instructions import GPUS, Gpu
+from ..race.gpu_plan import CONTESTANTS, HOST, HOST_BYTES, KERNEL, WHOLE, GpuChoice, frame, needs_gpu
 from .tables import NOT_MEASURED, seconds, table
 
 Result = dict[str, Any]
@@ -353,7 +354,7 @@ def _ceilings(rows: list[Row], at: Callable[[Row], float], gpu: Gpu) -> dict[str
 
 def _planned(wanted: Callable[[Row], bool]) -> list[Row]:
     """The rows there would be on a GPU, for the ceilings."""
-    from .gpu_plan import GROUPS
+    from ..race.gpu_plan import GROUPS
 
     planned = [
         {"group": group, "contestant": c.name, "problem": p.to_dict()}

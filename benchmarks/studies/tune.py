@@ -1,6 +1,6 @@
 """Find the table of :mod:`nlmeans.choosing`: the best radii and k for each noise level.
 
-    python -m nlmeans.benchmarks.tune FOLDER [--pictures N] [--out FILE]
+    python -m nlmeans.benchmarks.studies.tune FOLDER [--pictures N] [--out FILE]
 
 FOLDER holds clean grey pictures (the shipped table used the first of a training set of 400
 crops of 180 x 180).  For each noise level, aggregation, patch and search radius, k is chosen by the
@@ -19,14 +19,11 @@ from imageio.v3 import imread
 
 from nlmeans import denoise
 
+from ..problems import psnr
+
 SIGMAS = (5, 10, 15, 25, 35, 50, 75)
 PATCH_RADII = (1, 2, 3, 4, 5)
 SEARCH_RADII = (5, 7, 10)
-
-
-def psnr(clean: np.ndarray, image: np.ndarray) -> float:
-    """Peak signal-to-noise ratio in dB of images in [0, 1], the second clipped to it."""
-    return float(-10 * np.log10(np.mean((np.clip(image, 0, 1) - clean) ** 2)))
 
 
 def noisy(pictures: Iterable[np.ndarray], sigma: float) -> list[np.ndarray]:

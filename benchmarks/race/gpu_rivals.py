@@ -177,7 +177,8 @@ def _kernels(
     pictures: list[Image], setting: Setting, options: dict[str, Any], engine: Any, threads: int
 ) -> list[Callable[[], Any]]:
     """The kernel's calls for pictures that are there."""
-    from nlmeans.benchmarks import own, problems
+    from nlmeans.benchmarks import problems
+    from nlmeans.benchmarks.ours import own
 
     colours = pictures[0].shape[2] if pictures[0].ndim == 3 else 1
     problem = problems.Problem(

@@ -17,9 +17,9 @@ import numpy as np
 
 import nlmeans
 
-from .problems import NOISE, Image, Problem, square
-from .rivals import RIVALS, Job, _Command
-from .run import Log
+from ..problems import NOISE, Image, Problem, square
+from ..race.rivals import RIVALS, Job, _Command
+from ..race.turns import Log
 
 _SAME = {"patch_radius": 3, "search_radius": 10}  # where radii are not the table's
 _RATIOS = {  # what it is: (over, under)

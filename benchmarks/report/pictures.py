@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from . import local
-from .problems import Image
-from .run import psnr
+from ..problems import Image, psnr
+from ..race import local
 
 _CROPS = ((90, 190), (150, 330), (300, 330))  # where crops begin: face, buildings, grass
 _SIDE = 112

@@ -6,11 +6,11 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from ..machine import circumstances, machine
 from . import local
-from .machine import circumstances, machine
-from .plan import GROUPS, Choice, Entries
-from .run import Effort, Log, Row, measure
+from .cpu_plan import GROUPS, Choice, Entries
 from .targets import targets
+from .turns import Effort, Log, Row, measure
 
 PARTS = ("targets", "local", *dict.fromkeys(name for name, _ in GROUPS))
 

@@ -1,0 +1,1 @@
+"""This package alone on this machine: its calls, its kernels, the machine."""

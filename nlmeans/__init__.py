@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from nlmeans.block import nonlocal_block as nonlocal_block
     from nlmeans.choosing import suggest as suggest
     from nlmeans.denoising import denoise as denoise
     from nlmeans.errors import BackendUnavailableError as BackendUnavailableError
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from nlmeans.errors import InvalidValueError as InvalidValueError
     from nlmeans.errors import MemoryLimitError as MemoryLimitError
     from nlmeans.errors import NLMeansError as NLMeansError
+    from nlmeans.learned.numpy_block import nonlocal_block as nonlocal_block
     from nlmeans.methods.pixel_weights import weights as weights
     from nlmeans.noise.estimate import estimate_sigma as estimate_sigma
     from nlmeans.operation.nonlocal_mean import nonlocal_mean as nonlocal_mean
@@ -35,7 +35,7 @@ _HOME = {
     "NLMeansError": "errors",
     "estimate_sigma": "noise.estimate",
     "Parameters": "parameters",
-    "nonlocal_block": "block",
+    "nonlocal_block": "learned.numpy_block",
     "nonlocal_mean": "operation.nonlocal_mean",
 }
 __all__ = [*sorted(_HOME), "__version__"]

@@ -33,7 +33,8 @@ def noisy(tmp_path: Path) -> Path:
 def block(tmp_path: Path) -> Path:
     """A learned block of four channels: a grey picture in squares of 2 x 2."""
     torch = pytest.importorskip("torch")
-    learned = pytest.importorskip("nlmeans.learned")
+    from nlmeans import learned
+
     torch.manual_seed(0)
     made = learned.NonLocal2d(
         4, mode="euclidean", tied=True, unit_length=True, bandwidth=0.2, zero_init=False
@@ -175,7 +176,7 @@ def test_figures_are_told_as_a_reader_writes_them(noisy: Path) -> None:
 def test_a_block_sees_the_picture_in_squares(noisy: Path, block: Path) -> None:
     import torch
 
-    from nlmeans.learned.attention import attention_rows, read_block
+    from nlmeans.learned.measuring import attention_rows, read_block
 
     exact = noisy.with_name("maps.npy")
     ran = Ran("attention", noisy, "--at", "5,7", "--at", "31,23", "--weights", block, "-o", exact, "--json")
@@ -238,7 +239,8 @@ def test_features_that_are_none_are_refused(content: object, noisy: Path, block:
 
 
 def test_weights_that_are_none_or_of_another_kind_are_refused(noisy: Path, block: Path) -> None:
-    learned = pytest.importorskip("nlmeans.learned")
+    pytest.importorskip("torch")
+    from nlmeans import learned
     from nlmeans.learned import save_weights
 
     ran = Ran("attention", noisy, "--at", "5,7", "--weights", noisy)

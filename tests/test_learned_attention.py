@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 
 import numpy as np
@@ -223,8 +224,9 @@ def test_a_strength_of_0_and_a_picture_below_the_window_are_refused():
 # --- blocks --------------------------------------------------------------------------------------
 
 torch = pytest.importorskip("torch")
-learned = pytest.importorskip("nlmeans.learned")
-from nlmeans.learned.attention import (  # noqa: E402
+pytest.importorskip("torch")
+learned = importlib.import_module("nlmeans.learned")
+from nlmeans.learned.measuring import (  # noqa: E402
     attention_rows,
     measure_block,
     random_block,
@@ -252,7 +254,7 @@ def test_the_row_of_a_query_is_that_of_the_full_map(mode, window, monkeypatch):
     _, full = block(x, return_attention=True)
     full = full.detach().numpy().reshape(2, 5, 6, 5, 6)
     at = [(0, 0), (4, 5), (2, 3), (4, 0)]
-    monkeypatch.setattr("nlmeans.learned.attention._AT_ONCE", 3 * 8 * 60)  # three queries at once
+    monkeypatch.setattr("nlmeans.learned.measuring._AT_ONCE", 3 * 8 * 60)  # three queries at once
     rows = attention_rows(block, x, at)
     np.testing.assert_allclose(rows, np.stack([full[:, y, w] for y, w in at], 1), rtol=1e-12, atol=1e-15)
     assert attention_rows(block, x, []).shape == (2, 0, 5, 6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import pickle
 import struct
@@ -16,7 +17,8 @@ from nlmeans import nonlocal_block
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 torch = pytest.importorskip("torch")
-learned = pytest.importorskip("nlmeans.learned")
+pytest.importorskip("torch")
+learned = importlib.import_module("nlmeans.learned")
 safetensors = pytest.importorskip("safetensors.torch")
 BLOCKS = {1: learned.NonLocal1d, 2: learned.NonLocal2d, 3: learned.NonLocal3d}
 MODES = ("gaussian", "embedded_gaussian", "dot_product", "concatenation", "euclidean")

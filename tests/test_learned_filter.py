@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,8 @@ from nlmeans import Parameters, denoise
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 torch = pytest.importorskip("torch")
-learned = pytest.importorskip("nlmeans.learned")
+pytest.importorskip("torch")
+learned = importlib.import_module("nlmeans.learned")
 BLOCKS = {1: learned.NonLocal1d, 2: learned.NonLocal2d, 3: learned.NonLocal3d}
 RNG = np.random.default_rng(7)
 
@@ -55,7 +58,7 @@ def test_the_layer_aggregates_patches_too(grid, patch_radius, search_radius):
 
 @pytest.mark.parametrize("aggregate", ["pixel", "patch"])
 def test_a_guide_and_maps_are_those_of_the_filter(aggregate, monkeypatch):
-    monkeypatch.setattr("nlmeans.learned.filtering.CHUNK", 100_000)  # many regions
+    monkeypatch.setattr("nlmeans.learned.arithmetic.filtering.CHUNK", 100_000)  # many regions
     image, guide = RNG.random((1, 13, 14)), RNG.random((1, 13, 14))
     sigma = 0.1 + 0.2 * RNG.random((13, 14))
     x, g = torch.tensor(image)[None], torch.tensor(guide)[None]
@@ -96,7 +99,7 @@ def test_regions_and_recomputation_change_nothing(monkeypatch):
     layer = learned.NLMeans(Parameters(1, 3, sigma=0.1, k=0.9), learn_h=True)
     results = []
     for chunk in (2**26, 30_000):
-        monkeypatch.setattr("nlmeans.learned.filtering.CHUNK", chunk)
+        monkeypatch.setattr("nlmeans.learned.arithmetic.filtering.CHUNK", chunk)
         x = torch.rand(2, 1, 14, 15, generator=torch.Generator().manual_seed(3)).double().requires_grad_()
         y = layer(x)
         results.append((y, *torch.autograd.grad(y.square().sum(), (x, layer.log_h))))

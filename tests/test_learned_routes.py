@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 
@@ -13,8 +14,9 @@ from nlmeans.operation.similarity import Concatenation, DotProduct, Euclidean, G
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 torch = pytest.importorskip("torch")
-learned = pytest.importorskip("nlmeans.learned")
-attend = pytest.importorskip("nlmeans.learned.attend").attend
+pytest.importorskip("torch")
+learned = importlib.import_module("nlmeans.learned")
+attend = importlib.import_module("nlmeans.learned.arithmetic.routes").attend
 BLOCKS = {1: learned.NonLocal1d, 2: learned.NonLocal2d, 3: learned.NonLocal3d}
 MODES = ("gaussian", "embedded_gaussian", "dot_product", "concatenation", "euclidean")
 ROUTES = {
@@ -35,7 +37,7 @@ GRIDS = {(40,): (3,), (11, 13): (2, 3), (10, 9): (0, 4), (6, 5): (9, 1), (5, 4, 
 def chunk(request, monkeypatch):
     """The bytes a piece of the work may take; the small number makes many pieces."""
     for module in ("whole", "windows"):
-        monkeypatch.setattr(f"nlmeans.learned.{module}.CHUNK", request.param)
+        monkeypatch.setattr(f"nlmeans.learned.arithmetic.{module}.CHUNK", request.param)
     return request.param
 
 

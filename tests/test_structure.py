@@ -105,13 +105,11 @@ FLOORS = (
     {"learned"},
 )
 OLD_NAMES = {"similarity", "independence"}  # they lead to new ones, and go with version 0.3
-LEARNED = {"block", "block_settings", "weights_file"}  # what the learned block needs without torch
 
 
 def room(module: str) -> str:
     """The room of a module below nlmeans: its folder, or the file where there is none."""
-    name = module.split(".")[1] if "." in module else "nlmeans"
-    return "learned" if name in LEARNED else name
+    return module.split(".")[1] if "." in module else "nlmeans"
 
 
 def imports(path: Path) -> Iterator[str]:

@@ -185,7 +185,7 @@ def draw(order: Order, path: Path) -> None:
     from nlmeans.cli.views.pictures import attention_maps
     from skimage import data
 
-    from nlmeans.learned.attention import attention_rows
+    from nlmeans.learned.measuring import attention_rows
 
     clean = data.camera()[64:160, 180:276].astype(np.float32) / 255
     noise = np.random.default_rng(0).standard_normal(clean.shape, np.float32)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from nlmeans.attention.independence import Independence, measure
-from nlmeans.learned.attention import measure_block, random_block
+from nlmeans.learned.measuring import measure_block, random_block
 
 from ..problems import psnr
 from .attention_training import Network, Pictures, Schedule, Tensor

@@ -101,11 +101,7 @@ def of_block(
                 f"--{name.replace('_', '-')} is of NL-means: leave it out with --weights, or --weights out"
             )
     from nlmeans.errors import InvalidValueError
-    from nlmeans.learned.attention import (
-        attention_rows,
-        measure_block,
-        read_block,
-    )
+    from nlmeans.learned import attention_rows, measure_block, read_block  # says what to install
 
     block = read_block(options["weights"], prefix=options["prefix"])
     if block.axes != 2:

@@ -1,7 +1,7 @@
 """Statistics of attention rows: how far they differ, how wide they spread, how much is for the query itself.
 
 A row has the weight of every key for one query: the weights of NL-means, or the attention map of a learned
-block.  :mod:`nlmeans.attention.independence` and :mod:`nlmeans.learned.attention` measure filters and
+block.  :mod:`nlmeans.attention.independence` and :mod:`nlmeans.learned.measuring` measure filters and
 blocks by them.
 """
 

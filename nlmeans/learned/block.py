@@ -11,7 +11,13 @@ import torch
 from array_api_compat import torch as xp
 from torch import nn
 
-from nlmeans.block_settings import (
+from nlmeans.errors import InvalidTypeError, InvalidValueError
+from nlmeans.learned.arithmetic.maps import all_rows, check_rows, named_rows
+from nlmeans.learned.arithmetic.projection import Output, Projection, saturated
+from nlmeans.learned.arithmetic.routes import MEMORY_LIMIT, attend
+from nlmeans.learned.arithmetic.tools import Tensor
+from nlmeans.learned.nlmeans_block import classical
+from nlmeans.learned.settings import (
     LEAST_LOG_BANDWIDTH,
     BlockSettings,
     SettingNames,
@@ -19,12 +25,6 @@ from nlmeans.block_settings import (
     plain_name,
     unit,
 )
-from nlmeans.errors import InvalidTypeError, InvalidValueError
-from nlmeans.learned.attend import MEMORY_LIMIT, attend
-from nlmeans.learned.classical import classical
-from nlmeans.learned.projection import Output, Projection, saturated
-from nlmeans.learned.rows import all_rows, check_rows, named_rows
-from nlmeans.learned.whole import Tensor
 from nlmeans.operation.nonlocal_mean import Task
 from nlmeans.operation.similarity import Euclidean
 from nlmeans.parameters import Parameters, integer, number
@@ -276,7 +276,7 @@ class NonLocal2d(NonLocalBlock):
         Refuse NaN and infinity; on a GPU this waits for the input.
     **settings
         `mode`, `normalisation`, `scale`, `window`, `sub_sample`, `pool_position`, `tied`,
-        `unit_length` and `residual`: see :class:`nlmeans.block_settings.BlockSettings`.
+        `unit_length` and `residual`: see :class:`nlmeans.learned.settings.BlockSettings`.
 
     Raises
     ------
@@ -287,7 +287,7 @@ class NonLocal2d(NonLocalBlock):
 
     Notes
     -----
-    No mode builds the N x N weights; time and memory are in :mod:`nlmeans.learned.attend`.
+    No mode builds the N x N weights; time and memory are in :mod:`nlmeans.learned.arithmetic.routes`.
     Half types are computed in float32; a result beyond their range is the largest number they have.
 
     References

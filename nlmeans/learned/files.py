@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from nlmeans.block_settings import BlockSettings, plain_names
 from nlmeans.errors import InvalidTypeError, InvalidValueError
 from nlmeans.learned.block import NonLocalBlock
-from nlmeans.weights_file import Path, opened, write
+from nlmeans.learned.settings import BlockSettings, plain_names
+from nlmeans.learned.weights_file import Path, opened, write
 
 
 def save_weights(block: NonLocalBlock, path: Path) -> None:

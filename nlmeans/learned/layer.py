@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from nlmeans.errors import InvalidTypeError, InvalidValueError
-from nlmeans.learned.filtering import Strength, filtered
-from nlmeans.learned.whole import Tensor
+from nlmeans.learned.arithmetic.filtering import Strength, filtered
+from nlmeans.learned.arithmetic.tools import Tensor
 from nlmeans.parameters import Parameters
 
 

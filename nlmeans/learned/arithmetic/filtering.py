@@ -12,8 +12,8 @@ from torch.nn.functional import pad
 
 from nlmeans.errors import InvalidValueError
 from nlmeans.formula import log_weight, patch_sum, shifts
-from nlmeans.learned.patches import patch_weights, reflected
-from nlmeans.learned.whole import CHUNK, Tensor, recomputed
+from nlmeans.learned.arithmetic.patches import patch_weights, reflected
+from nlmeans.learned.arithmetic.tools import CHUNK, Tensor, recomputed
 from nlmeans.operation.nonlocal_mean import Task, divided, normalised
 from nlmeans.operation.similarity import Euclidean
 from nlmeans.parameters import Parameters

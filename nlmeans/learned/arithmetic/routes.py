@@ -12,7 +12,7 @@ concatenation          sort, prefix sums, binary search          O(N log N), O(N
 any other              chunks of queries, recomputed backward    O(N^2 d), O(N d)
 =====================  ========================================  =====================
 
-Windows are in :mod:`nlmeans.learned.windows`.
+Windows are in :mod:`nlmeans.learned.arithmetic.windows`.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from __future__ import annotations
 import math
 
 from nlmeans.errors import MemoryLimitError
-from nlmeans.learned.whole import CHUNK, Tensor, route
-from nlmeans.learned.windows import windowed
+from nlmeans.learned.arithmetic.tools import CHUNK, Tensor
+from nlmeans.learned.arithmetic.whole import route
+from nlmeans.learned.arithmetic.windows import windowed
 from nlmeans.operation.nonlocal_mean import Task
 from nlmeans.operation.similarity import Concatenation
 

@@ -15,7 +15,16 @@ from collections.abc import Callable
 import torch
 from torch.nn.functional import pad
 
-from nlmeans.learned.whole import CHUNK, Tensor, as_product, attention, centered, fused, recomputed, weighted
+from nlmeans.learned.arithmetic.tools import (
+    CHUNK,
+    Tensor,
+    as_product,
+    attention,
+    centered,
+    fused,
+    recomputed,
+    weighted,
+)
 from nlmeans.operation.nonlocal_mean import Task
 from nlmeans.operation.similarity import Euclidean
 

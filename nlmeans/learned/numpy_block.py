@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Unpack
 
 from nlmeans.arrays import Array, dtype_name, library, namespace
-from nlmeans.block_settings import (
+from nlmeans.errors import InvalidTypeError, InvalidValueError
+from nlmeans.learned.settings import (
     LEAST_LOG_BANDWIDTH,
     BlockSettings,
     SettingNames,
@@ -15,9 +16,8 @@ from nlmeans.block_settings import (
     plain_names,
     unit,
 )
-from nlmeans.errors import InvalidTypeError, InvalidValueError
+from nlmeans.learned.weights_file import Path, opened
 from nlmeans.operation.nonlocal_mean import nonlocal_mean
-from nlmeans.weights_file import Path, opened
 
 _BATCH_NORM_EPSILON = 1e-5
 
@@ -45,7 +45,7 @@ def nonlocal_block(
         Bytes for intermediate arrays.
     **settings
         `mode`, `normalisation`, `scale`, `window`, `sub_sample`, `pool_position`, `tied`,
-        `unit_length`, `residual` as for :class:`nlmeans.block_settings.BlockSettings`.  Default: what
+        `unit_length`, `residual` as for :class:`nlmeans.learned.settings.BlockSettings`.  Default: what
         the file says, if :func:`nlmeans.learned.save_weights` wrote it, else the defaults there.
 
     Returns

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from nlmeans.errors import InvalidTypeError, InvalidValueError
-from nlmeans.learned.patches import PatchEmbedding
-from nlmeans.learned.whole import Tensor
+from nlmeans.learned.arithmetic.patches import PatchEmbedding
+from nlmeans.learned.arithmetic.tools import Tensor
 from nlmeans.parameters import Parameters
 
 

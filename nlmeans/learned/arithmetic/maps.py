@@ -9,8 +9,8 @@ import torch
 from array_api_compat import torch as xp
 
 from nlmeans.errors import InvalidTypeError, InvalidValueError, shown
-from nlmeans.learned.attend import refuse_beyond
-from nlmeans.learned.whole import Tensor, centered, weights
+from nlmeans.learned.arithmetic.routes import refuse_beyond
+from nlmeans.learned.arithmetic.tools import Tensor, centered, weights
 from nlmeans.operation.nonlocal_mean import Task, divided
 from nlmeans.operation.similarity import Euclidean
 from nlmeans.parameters import integer

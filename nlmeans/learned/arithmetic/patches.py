@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from nlmeans import formula
-from nlmeans.learned.whole import Tensor
+from nlmeans.learned.arithmetic.tools import Tensor
 
 
 def reflected(features: Tensor, radius: tuple[int, ...], first_axis: int) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -88,3 +88,25 @@ def _cut(start: tuple[int, ...], core: Sequence[int], shape: tuple[int, ...], ha
         seen=tuple(map(slice, low, high)),
         inner=tuple(slice(a - m, b - m) for a, b, m in zip(start, stop, low, strict=True)),
     )
+
+
+def by_halves(
+    region: tuple[slice, ...],
+    most: int,
+    part: Callable[[tuple[slice, ...]], Array],
+    join: Callable[[list[Array], int], Array],
+    sides: Sequence[int] | None = None,
+) -> Array:
+    """The results of `part` for pieces of a region of at most `most` positions, joined along their axes.
+
+    The axis with the most positions is halved; with `sides`, so many of an axis stay together.
+    """
+    sizes = [s.stop - s.start for s in region]
+    counts = sizes if sides is None else [-(-n // side) for n, side in zip(sizes, sides, strict=True)]
+    axis = max(range(len(region)), key=counts.__getitem__)
+    if math.prod(sizes) <= most or counts[axis] <= 1:
+        return part(region)
+    middle = region[axis].start + counts[axis] // 2 * (1 if sides is None else sides[axis])
+    first = (*region[:axis], slice(region[axis].start, middle), *region[axis + 1 :])
+    second = (*region[:axis], slice(middle, region[axis].stop), *region[axis + 1 :])
+    return join([by_halves(piece, most, part, join, sides) for piece in (first, second)], axis)

@@ -8,7 +8,7 @@
 // numbers:  sm_90, r = 3, R = 10, bias: 254 registers, 0 spills, 112 KiB, 8 warps on a multiprocessor,
 //           34.4 issue slots a useful pair, at most 1.65 Gpixel/s on an H100: counted 2026-11-23 in the code of
 //           NVRTC 13.5; speed not measured (all settings: kernels/README.md)
-// tested:   tests/test_cuda_emulator.py against nlmeans.backends.reference; test_cuda_compile.py
+// tested:   tests/kernels/test_cuda_emulator.py against nlmeans.backends.reference; test_cuda_compile.py
 #include "strip.cuh"
 
 #ifndef ROWS

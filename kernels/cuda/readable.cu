@@ -7,7 +7,7 @@
 // thread:   one pixel (weigh: one pixel for each shift of the batch)
 // shared:   none
 // numbers:  O((2R+1)^2 (2r+1)^2 C) a pixel; not measured
-// tested:   tests/test_cuda_emulator.py against nlmeans.backends.reference
+// tested:   tests/kernels/test_cuda_emulator.py against nlmeans.backends.reference
 #include "window.cuh"
 
 #ifndef CHANNELS

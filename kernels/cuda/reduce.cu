@@ -5,7 +5,7 @@
 // thread:   one sample
 // shared:   none
 // numbers:  limited by memory: 4 (slices + 1) bytes a sample; not measured
-// tested:   tests/test_cuda_emulator.py, through accumulate in slices
+// tested:   tests/kernels/test_cuda_emulator.py, through accumulate in slices
 extern "C" __global__ void reduce(const float *__restrict__ partial, float *__restrict__ total, long long count,
                                   int slices, int maximum)
 {

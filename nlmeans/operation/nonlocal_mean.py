@@ -18,6 +18,7 @@ from nlmeans.arrays import namespace
 from nlmeans.errors import InvalidTypeError, InvalidValueError, shown, warn
 from nlmeans.formula import log_center, shifts
 from nlmeans.operation.similarity import Array, Euclidean, Region, Similarity, resolved
+from nlmeans.tiling import by_halves
 
 Center = Literal["max", "one", "zero"]
 Normalisation = Literal["softmax", "count"]
@@ -250,17 +251,8 @@ def _in_parts(
     itemsize = xp.finfo(like.dtype).bits // 8
     positions = max(1, limit // (_COPIES * itemsize * max(1, candidates)))
 
-    def halved(at: Region) -> Array:
-        sizes = [a.stop - a.start for a in at]
-        axis = max(range(len(at)), key=sizes.__getitem__)
-        if math.prod(sizes) <= positions or sizes[axis] <= 1:
-            return part(at)
-        middle = at[axis].start + sizes[axis] // 2
-        first = (*at[:axis], slice(at[axis].start, middle), *at[axis + 1 :])
-        second = (*at[:axis], slice(middle, at[axis].stop), *at[axis + 1 :])
-        return xp.concat([halved(first), halved(second)], axis=axis)
-
-    return halved(tuple(slice(0, n) for n in grid))
+    whole = tuple(slice(0, n) for n in grid)
+    return by_halves(whole, positions, part, lambda parts, axis: xp.concat(parts, axis=axis))
 
 
 def _margin(array: Array, radius: tuple[int, ...], xp: Any) -> Array:

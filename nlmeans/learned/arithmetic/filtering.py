@@ -17,6 +17,7 @@ from nlmeans.learned.arithmetic.tools import CHUNK, Tensor, recomputed
 from nlmeans.operation.nonlocal_mean import Task, divided, normalised
 from nlmeans.operation.similarity import Euclidean
 from nlmeans.parameters import Parameters
+from nlmeans.tiling import by_halves
 
 Region = tuple[slice, ...]
 
@@ -60,18 +61,11 @@ def filtered(image: Tensor, feature: Tensor, strength: Strength, parameters: Par
     work = _Work(image, feature, strength, parameters)
 
     def part(at: Region) -> Tensor:
-        sizes = [s.stop - s.start for s in at]
-        axis = max(range(len(at)), key=sizes.__getitem__)
-        if math.prod(sizes) <= work.positions or sizes[axis] == 1:
-            return (
-                recomputed(work.region, at, *work.tensors) if work.large else work.region(at, *work.tensors)
-            )
-        middle = at[axis].start + sizes[axis] // 2
-        first = (*at[:axis], slice(at[axis].start, middle), *at[axis + 1 :])
-        second = (*at[:axis], slice(middle, at[axis].stop), *at[axis + 1 :])
-        return torch.cat([part(first), part(second)], axis if axis == 0 else axis + 1)
+        return recomputed(work.region, at, *work.tensors) if work.large else work.region(at, *work.tensors)
 
-    return part(tuple(slice(0, n) for n in (image.shape[0], *image.shape[2:])))
+    whole = tuple(slice(0, n) for n in (image.shape[0], *image.shape[2:]))
+    # a region has no axis of channels, its result has
+    return by_halves(whole, work.positions, part, lambda parts, axis: torch.cat(parts, axis + (axis > 0)))
 
 
 class _Work:

@@ -27,6 +27,7 @@ from nlmeans.learned.arithmetic.tools import (
 )
 from nlmeans.operation.nonlocal_mean import Task
 from nlmeans.operation.similarity import Euclidean
+from nlmeans.tiling import by_halves
 
 _FAR = -1e30  # log weight of a place outside of the grid: 0 after the softmax, and finite times 0 is 0
 Region = tuple[slice, ...]
@@ -143,20 +144,12 @@ def _by_regions(
     keep = query.numel() // query.shape[-1] <= positions
 
     def part(at: Region) -> Tensor:
-        sizes = [s.stop - s.start for s in at]
-        parts = [n if axis == 0 else -(-n // cells.side[axis - 1]) for axis, n in enumerate(sizes)]
-        axis = max(range(len(at)), key=parts.__getitem__)
-        if math.prod(sizes) <= positions or parts[axis] == 1:
-            around = [
-                slice(s.start, s.start + -(-(s.stop - s.start) // t) * t + 2 * r)
-                for s, t, r in zip(at[1:], cells.side, cells.radius, strict=True)
-            ]
-            inputs = query[at], key[at[0], *around], value[at[0], *around]
-            return region(*inputs) if keep else recomputed(region, *inputs)
-        unit = 1 if axis == 0 else cells.side[axis - 1]
-        middle = at[axis].start + parts[axis] // 2 * unit
-        first = (*at[:axis], slice(at[axis].start, middle), *at[axis + 1 :])
-        second = (*at[:axis], slice(middle, at[axis].stop), *at[axis + 1 :])
-        return torch.cat([part(first), part(second)], axis)
+        around = [
+            slice(s.start, s.start + -(-(s.stop - s.start) // t) * t + 2 * r)
+            for s, t, r in zip(at[1:], cells.side, cells.radius, strict=True)
+        ]
+        inputs = query[at], key[at[0], *around], value[at[0], *around]
+        return region(*inputs) if keep else recomputed(region, *inputs)
 
-    return part(tuple(slice(0, n) for n in query.shape[:-1]))
+    whole = tuple(slice(0, n) for n in query.shape[:-1])
+    return by_halves(whole, positions, part, torch.cat, (1, *cells.side))

@@ -17,8 +17,8 @@ from nlmeans.backends.contract import PlanePair, Request, Run, Sums
 from nlmeans.backends.cuda_shape import Device, Problem, Shape
 from nlmeans.errors import InvalidTypeError, MemoryLimitError
 
-from .cuda_emulator.emulator import COMPILER
-from .cuda_emulator.problems import (
+from ..cuda_emulator.emulator import COMPILER
+from ..cuda_emulator.problems import (
     Case,
     exact_accumulate,
     exact_aggregate,
@@ -27,7 +27,7 @@ from .cuda_emulator.problems import (
     weight_error,
     weights_of_centre,
 )
-from .cupy_stand_in import Array, FakeCuPy, forget, install
+from ..cupy_stand_in import Array, FakeCuPy, forget, install
 
 REQUEST = Request(array_library="numpy", dtype="float32", pixels=64, channels=1)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import nlmeans
 from nlmeans import MemoryLimitError, Parameters, denoise
 
-from .conftest import TOLERANCE
+from ..conftest import TOLERANCE
 
 #: Two results, each within its own tolerance of the exact one.  Values are of the order of 1.
 NEAR = 4 * TOLERANCE["ordinary"]

@@ -26,7 +26,7 @@ from nlmeans import (
 )
 from nlmeans.methods.nlmeans import Geometry
 
-from .conftest import assert_close
+from ..conftest import assert_close
 
 FIXED: dict[str, Any] = {"sigma": 0.1, "k": 0.7, "patch_radius": 1, "search_radius": 2}
 HALO = 4  # of FIXED with patch aggregation: R + 2 r

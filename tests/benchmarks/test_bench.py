@@ -19,7 +19,7 @@ from nlmeans.benchmarks.problems import Problem
 
 from nlmeans import backends
 
-from .faults.streams import Ran
+from ..faults.streams import Ran
 
 QUICK = ("--device", "cpu", "--size", "32", "--search-radius", "2", "--patch-radius", "1", "--seconds", "0")
 NO_GPU = device.missing()

@@ -182,7 +182,7 @@ def test_the_examples_hold():
     import doctest
     from importlib import import_module
 
-    for name in ("learned.block", "learned.layer", "block", "block_settings"):
+    for name in ("learned.block", "learned.layer", "learned.numpy_block", "learned.settings"):
         found = doctest.testmod(import_module(f"nlmeans.{name}"))
         assert found.attempted > 0
         assert found.failed == 0

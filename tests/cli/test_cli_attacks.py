@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from .faults import files
-from .faults.streams import Ran
+from ..faults import files
+from ..faults.streams import Ran
 
 RGB, GREY = 2, 0
 BIG = zlib.compress(b"\0" * 2_000_000, 9)  # 2 kB

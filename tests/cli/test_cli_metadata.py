@@ -17,8 +17,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from .faults import files
-from .faults.streams import Ran
+from ..faults import files
+from ..faults.streams import Ran
 
 ICC = b"a colour profile, 128 bytes of header and some more" * 4
 XMP = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'><title>Sea</title></x:xmpmeta>"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from .oracle import oracle, oracle_weights
+from ..oracle import oracle, oracle_weights
 
 FLOOR = 2.0**-20
 SIGNAL = np.array([0.0, 1.0, 3.0])

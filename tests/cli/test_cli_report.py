@@ -21,8 +21,8 @@ import numpy as np
 import pytest
 from nlmeans.cli.views import page_data
 
-from .faults import files
-from .faults.streams import Ran
+from ..faults import files
+from ..faults.streams import Ran
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 BROWSER = next((found for name in NAMES if (found := shutil.which(name))), None)

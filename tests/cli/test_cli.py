@@ -22,8 +22,8 @@ from nlmeans.cli.status import ExitStatus
 
 import nlmeans
 
-from .faults import files, kit
-from .faults.streams import Ran
+from ..faults import files, kit
+from ..faults.streams import Ran
 
 QUICK = files.QUICK
 RADII = ("--patch-radius", "1", "--search-radius", "2")

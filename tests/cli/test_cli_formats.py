@@ -12,8 +12,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from .faults import files
-from .faults.streams import Ran
+from ..faults import files
+from ..faults.streams import Ran
 
 QUICK = files.QUICK
 

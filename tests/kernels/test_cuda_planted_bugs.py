@@ -13,9 +13,9 @@ import pytest
 
 from nlmeans.backends.cuda_shape import Device
 
-from .conftest import TOLERANCE
-from .cuda_emulator.emulator import COMPILER, Emulator, EmulatorError
-from .cuda_emulator.problems import Case, exact_accumulate, exact_aggregate, picture_error, weight_error
+from ..conftest import TOLERANCE
+from ..cuda_emulator.emulator import COMPILER, Emulator, EmulatorError
+from ..cuda_emulator.problems import Case, exact_accumulate, exact_aggregate, picture_error, weight_error
 from .test_cuda_emulator import ONE_WAVE, TIGHT, WEIGHTS, run
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="the emulator needs g++ on the PATH")

@@ -25,7 +25,7 @@ from nlmeans import (
     weights,
 )
 
-from .conftest import TOLERANCE
+from ..conftest import TOLERANCE
 
 GREY = np.random.default_rng(0).random((7, 6)).astype(np.float32)
 COLOUR = np.random.default_rng(1).random((7, 6, 3)).astype(np.float32)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from .faults import files
-from .faults.sessions import zygote as zygote
-from .faults.zygote import Zygote
+from ..faults import files
+from ..faults.sessions import zygote as zygote
+from ..faults.zygote import Zygote
 
 MUTATIONS = int(os.environ.get("NLMEANS_TEST_MUTATIONS", "5000"))  # of each reader's files; 8 readers
 

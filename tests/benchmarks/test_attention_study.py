@@ -30,7 +30,7 @@ from nlmeans.benchmarks.studies.attention_training import (  # noqa: E402
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 SMALL = Schedule(steps=3, batch=2, crop=12, channels=6, units=5, width=3)
 PICTURES = [np.random.default_rng(n).random((20, 24)).astype(np.float32) for n in range(3)]
-COMMITTED = Path(__file__).parent.parent / "benchmarks" / "results" / "attention.json"
+COMMITTED = Path(__file__).parents[2] / "benchmarks" / "results" / "attention.json"
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from nlmeans.cli.views import pictures as views
 import nlmeans
 from nlmeans.attention.independence import measure
 
-from .faults import files
-from .faults.streams import Ran
+from ..faults import files
+from ..faults.streams import Ran
 
 QUICK = ("--sigma", "25", "--patch-radius", "1", "--search-radius", "2")
 SETTINGS = {"sigma": 25, "patch_radius": 1, "search_radius": 2}

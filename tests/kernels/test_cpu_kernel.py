@@ -289,7 +289,7 @@ except nlmeans.BackendUnavailableError as error:
     assert 'backend="cpu" cannot run' in lines[2]
 
 
-SOURCES = Path(__file__).parent.parent / "kernels" / "cpu"
+SOURCES = Path(__file__).parents[2] / "kernels" / "cpu"
 needs_gcc = pytest.mark.skipif(
     shutil.which("gcc") is None or not SOURCES.exists() or not sys.platform.startswith("linux"),
     reason="there is no gcc, or no source tree",

@@ -12,8 +12,8 @@ import pytest
 from nlmeans.cli.files import naming
 from nlmeans.cli.status import UsageError
 
-from .faults import files
-from .faults.streams import Ran
+from ..faults import files
+from ..faults.streams import Ran
 
 STRANGE = {
     "spaces": "a photo of  the sea",

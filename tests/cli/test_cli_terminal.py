@@ -18,10 +18,10 @@ from nlmeans.cli.environment import Environment, printable
 from nlmeans.cli.program import run
 from nlmeans.cli.progress import Progress, duration
 
-from .faults import files
-from .faults.sessions import zygote as zygote
-from .faults.streams import Ran, Terminal
-from .faults.zygote import Zygote
+from ..faults import files
+from ..faults.sessions import zygote as zygote
+from ..faults.streams import Ran, Terminal
+from ..faults.zygote import Zygote
 
 ESCAPE = "\x1b"
 SWITCH = (False, True)

@@ -11,8 +11,8 @@ import pytest
 
 from nlmeans import denoise, weights
 
-from .conftest import TOLERANCE, assert_close, data_range_of
-from .oracle import oracle, oracle_weights
+from ..conftest import TOLERANCE, assert_close, data_range_of
+from ..oracle import oracle, oracle_weights
 
 Case = dict[str, Any]
 

@@ -14,9 +14,9 @@ from nlmeans.backends import cuda
 from nlmeans.backends.contract import Run, Sums
 from nlmeans.backends.cuda_shape import Device
 
-from .conftest import TOLERANCE
-from .cuda_emulator.emulator import COMPILER, Emulator
-from .cuda_emulator.problems import (
+from ..conftest import TOLERANCE
+from ..cuda_emulator.emulator import COMPILER, Emulator
+from ..cuda_emulator.problems import (
     Case,
     exact_accumulate,
     exact_aggregate,

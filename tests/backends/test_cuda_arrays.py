@@ -17,8 +17,8 @@ from nlmeans.backends import cuda, cuda_memory, cuda_plan
 from nlmeans.backends.contract import PlanePair, Run, Sums
 from nlmeans.backends.cuda_shape import Device, Shape
 
-from .cuda_emulator.emulator import COMPILER
-from .cupy_stand_in import Array, FakeCuPy, forget, install
+from ..cuda_emulator.emulator import COMPILER
+from ..cupy_stand_in import Array, FakeCuPy, forget, install
 
 OPTIONS: dict[str, Any] = {"sigma": 20.0, "patch_radius": 1, "search_radius": 2}
 

@@ -17,10 +17,10 @@ import pytest
 from nlmeans.cli.files import writing
 from nlmeans.cli.status import ExistsError, UnwritableError
 
-from .faults import files, kit
-from .faults.sessions import zygote as zygote
-from .faults.streams import Ran
-from .faults.zygote import Zygote
+from ..faults import files, kit
+from ..faults.sessions import zygote as zygote
+from ..faults.streams import Ran
+from ..faults.zygote import Zygote
 
 FORMATS = {
     "png": lambda: files.png(files.samples("u2", 3)),

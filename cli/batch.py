@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from .formats.metadata import stripped
 from .formats.picture import Array, Picture, Saving
 from .formats.reading import FORMATS, opened, writer_of
 from .job import Job, Result
+from .options import OutputOptions
 from .outcome import Outcome, Report
 from .progress import Progress
 from .status import ExistsError, ExitStatus, UsageError, status_of
@@ -27,7 +28,8 @@ class Batch:
 
     environment: Environment
     limits: Limits
-    options: dict[str, Any]
+    inputs: Sequence[str]
+    options: OutputOptions
     report: Report
     job: Job
     swept: set[Path] = field(default_factory=set)
@@ -36,7 +38,7 @@ class Batch:
     def run(self) -> ExitStatus:
         """Do all tasks."""
         tasks = self._tasks()
-        with Progress(self.environment, shown=not self.report.quiet) as progress:
+        with Progress(self.environment, shown=not self.report.options.quiet) as progress:
             for number, task in enumerate(tasks, 1):
                 count = f"[{number}/{len(tasks)}] " if len(tasks) > 1 else ""
                 progress.start(f"{count}{printable(task.input)}")
@@ -56,25 +58,28 @@ class Batch:
 
     def _tasks(self) -> list[naming.Task]:
         """What is to be done, once it is sure that the options fit together."""
-        if self.options["overwrite"] and self.options["skip_existing"]:
+        if self.options.overwrite and self.options.skip_existing:
             raise UsageError("--overwrite and --skip-existing contradict each other")
-        name = self.options["format_name"]
+        name = self.options.format_name
         tasks = naming.plan(
-            self.options["inputs"],
-            self.options["output"],
-            recursive=self.options["recursive"],
+            self.inputs,
+            self.options.output,
+            recursive=self.options.recursive,
             format_name={f.lower(): f for f in FORMATS}[name] if name else None,
         )
         if not tasks:
             raise UsageError("there are no pictures in what was given")
-        for option in ("method_noise", "side_by_side"):
-            naming.check_side(self.options[option], option, tasks)
-        if any(t.output == "-" for t in tasks) and not self.options["dry_run"]:
+        for option, side in (
+            ("method_noise", self.options.method_noise),
+            ("side_by_side", self.options.side_by_side),
+        ):
+            naming.check_side(side, option, tasks)
+        if any(t.output == "-" for t in tasks) and not self.options.dry_run:
             if self.environment.out_closed:
                 raise UsageError("standard output is closed; name a file with -o")
             if self.environment.is_terminal(self.environment.binary_out):
                 raise UsageError("standard output is a terminal; redirect it to a file, or name one with -o")
-            if self.options["as_json"]:
+            if self.report.options.as_json:
                 raise UsageError(
                     "--json and a picture cannot both go to standard output; name a file with -o"
                 )
@@ -86,7 +91,7 @@ class Batch:
         if not task.open_ended and (skipped := self._checked(task)):
             return skipped
         with opened(task.input, self.limits, self.environment.binary_in) as picture:
-            if self.options["strip"]:
+            if self.options.strip:
                 picture = stripped(picture)
             if task.open_ended:
                 task = task.closed(picture.format)
@@ -96,7 +101,7 @@ class Batch:
             writer = writer_of(format_name, picture.pages)
             sides = Sides.of(task, self.options, picture)
             progress.size(sum(page.pixels for page in picture.pages) / 1e6)
-            if self.options["dry_run"]:
+            if self.options.dry_run:
                 return self._planned(task, format_name, picture)
             facts: list[dict[str, Any]] = []
             pages = self._pages(picture, progress, facts, sides)
@@ -115,11 +120,11 @@ class Batch:
         if task.output == "-":
             return None
         target = Path(task.output)
-        naming.check_not_input(task, overwrite=self.options["overwrite"])
-        if self.options["skip_existing"] and target.exists():
+        naming.check_not_input(task, overwrite=self.options.overwrite)
+        if self.options.skip_existing and target.exists():
             message = f"{printable(task.output)} exists, skipped"
             return Outcome(task.input, "skipped", task.output, message=message)
-        writing.check_target(target, overwrite=self.options["overwrite"])
+        writing.check_target(target, overwrite=self.options.overwrite)
         return None
 
     def _planned(self, task: naming.Task, format_name: str, picture: Picture) -> Outcome:
@@ -141,14 +146,14 @@ class Batch:
         for result in self.job.results(picture, progress):
             facts.append(facts_of(result))
             sides.add(result)
-            if self.report.verbose:
+            if self.report.options.verbose:
                 progress.clear()
                 self.report.detail(f"{result.layout.words}: {result.parameters.to_json()}")
             yield result.clean
 
     def _written(self, task: naming.Task, writer: Any, pages: Iterator[Array], picture: Picture) -> list[str]:
         """Store the pages; returns warnings."""
-        saving = Saving(quality=self.options["quality"])
+        saving = Saving(quality=self.options.quality)
         if task.output == "-":
             from io import BytesIO
 
@@ -168,7 +173,7 @@ class Batch:
             self.swept.add(target.parent)
         if target.exists() and writing.identity(target) in self.written:
             raise ExistsError(f"{target} was written by this run already, from another input")
-        return writing.replacing(target, overwrite=self.options["overwrite"], remember=self.written.add)
+        return writing.replacing(target, overwrite=self.options.overwrite, remember=self.written.add)
 
 
 def facts_of(result: Result) -> dict[str, Any]:

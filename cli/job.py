@@ -8,18 +8,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
+from nlmeans.errors import NLMeansWarning
 from nlmeans.parameters import Settings
 
 from .formats.limits import Limits
 from .formats.picture import Array, Layout, Picture
 from .formats.reading import opened
-from .options import in_units
+from .options import FilterOptions, in_units
 from .outcome import in_options
 from .progress import Part, Progress
 from .status import CommandError, UnreadableError, UsageError
-
-PER_PICTURE = {"sigma", "channel_axis", "guide", "guide_sigma", "mask"}  # settings that depend on the picture
-RUNNING = ("backend", "workers", "memory_limit")
 
 
 @dataclass(frozen=True)
@@ -68,76 +66,32 @@ class Result:
 class Job:
     """The filter that the options describe, for any number of pictures."""
 
-    settings: dict[str, Any]  # keywords of nlmeans.suggest, but for those that depend on the picture
-    running: dict[str, Any]  # further keywords of nlmeans.denoise
-    sigma: Any = None  # as options.Level gives it
-    guide_sigma: Any = None
-    channel_axis: int | None = None
-    volume: bool = False
+    options: FilterOptions
     guide: Array | None = None
     mask: Array | None = None
     sigma_map: Array | None = None
     warnings: list[str] = field(default_factory=list)  # the library's, since they were last taken
 
     @classmethod
-    def of(cls, options: dict[str, Any], limits: Limits, piped: BinaryIO) -> Job:
+    def of(cls, options: FilterOptions, limits: Limits, piped: BinaryIO) -> Job:
         """Check the options against each other and read the files that they name."""
-        job = cls(
-            settings={
-                name: options[name]
-                for name in Settings.__annotations__
-                if name not in PER_PICTURE and options.get(name) is not None
-            },
-            running={name: options[name] for name in RUNNING if options.get(name) is not None},
-            sigma=options.get("sigma"),
-            guide_sigma=options.get("guide_sigma"),
-            channel_axis=options.get("channel_axis"),
-            volume=bool(options.get("volume")),
-        )
-        job._check(options)
-        job.guide = _companion("guide", options, limits, piped)
-        job.sigma_map = _companion("sigma_map", options, limits, piped)
-        mask = _companion("mask", options, limits, piped)
+        _check(options)
+        job = cls(options)
+        job.guide = _companion("guide", options.guide, limits, piped)
+        job.sigma_map = _companion("sigma-map", options.sigma_map, limits, piped)
+        mask = _companion("mask", options.mask, limits, piped)
         job.mask = None if mask is None else mask != 0
         return job
 
-    def _check(self, options: dict[str, Any]) -> None:
-        """Refuse settings that are wrong for every picture, before any is opened."""
-        import nlmeans
-
-        if options.get("sigma_map") and (self.sigma is not None or "h" in self.settings):
-            raise UsageError(
-                "--sigma-map takes the place of --sigma, and h is then k times it: give --k alone"
-            )
-        if self.guide_sigma is not None and not options.get("guide"):
-            raise UsageError("--guide-sigma is the noise of a guide; give --guide too")
-        given = {name: value for name, value in self.settings.items() if name != "nan"}
-        stand_in: dict[str, Any] = {"patch_radius": 1, "search_radius": 1, "sigma": 1.0}
-        if self.sigma is not None and len(self.sigma) > 1:
-            stand_in["sigma"] = (1.0,) * len(self.sigma)
-        if "h" not in given and "k" not in given:
-            stand_in["k"] = 1.0
-        try:
-            nlmeans.Parameters(**{**stand_in, **given})
-        except nlmeans.NLMeansError as error:
-            raise UsageError(str(error)) from error
-        wanted = self.running.get("backend", "auto")
-        if wanted != "auto":
-            from nlmeans import backends
-
-            reason = dict(backends.describe()).get(wanted)
-            if reason is not None:
-                raise nlmeans.BackendUnavailableError(f"the backend {wanted} cannot run here: {reason}")
-
     def results(self, picture: Picture, progress: Progress) -> Iterator[Result]:
         """Every page before and after, in order."""
-        if self.volume and len(picture.pages) > 1:
+        if self.options.volume and len(picture.pages) > 1:
             yield from self._volume(picture, progress)
             return
         count = len(picture.pages)
         for number, layout in enumerate(picture.pages):
             samples = picture.decode(number)
-            split = Split.of(samples, layout, self.channel_axis)
+            split = Split.of(samples, layout, self.options.channel_axis)
             part = progress.part(number / count, 1 / count)
             colour, chosen = self.denoised(split, layout, part)
             yield Result(layout, samples, merged(samples, colour, layout), chosen)
@@ -181,21 +135,21 @@ class Job:
             chosen = nlmeans.suggest(split.colour, **settings)
         with self._collecting_warnings(), progress.environment.stopped_at_progress():
             colour = nlmeans.denoise(
-                split.colour, **{**settings, **chosen.to_dict()}, **self.running, progress=progress
+                split.colour, **{**settings, **chosen.to_dict()}, **self.options.running, progress=progress
             )
         return colour, chosen
 
-    def settings_for(self, split: Split, layout: Layout) -> dict[str, Any]:
+    def settings_for(self, split: Split, layout: Layout) -> Settings:
         """The library's keywords for one picture: levels in its units, its channels, its mask."""
-        settings = dict(self.settings)
         mask = self.mask
         if split.mask is not None:
             mask = split.mask if mask is None else split.mask & mask
-        sigma = self.sigma_map if self.sigma_map is not None else in_units(self.sigma, layout.dtype)
-        guide_sigma = in_units(self.guide_sigma, layout.dtype)
+        sigma = self.sigma_map if self.sigma_map is not None else in_units(self.options.sigma, layout.dtype)
+        guide_sigma = in_units(self.options.guide_sigma, layout.dtype)
         more = {"sigma": sigma, "guide": self.guide, "guide_sigma": guide_sigma, "mask": mask}
         more["channel_axis"] = split.channel_axis
-        return settings | {name: value for name, value in more.items() if value is not None}
+        given = {name: value for name, value in more.items() if value is not None}
+        return {**self.options.settings, **given}  # type: ignore[typeddict-item]
 
     def taken_warnings(self) -> list[str]:
         """What the library has warned of since this was last asked."""
@@ -208,19 +162,45 @@ class Job:
         with python_warnings.catch_warnings(record=True) as caught:
             python_warnings.simplefilter("always")
             yield
-        self.warnings += [in_options(str(w.message)) for w in caught]
+        for each in (w.message for w in caught):
+            self.warnings.append(in_options(each) if isinstance(each, NLMeansWarning) else str(each))
 
 
-def _companion(option: str, options: dict[str, Any], limits: Limits, piped: BinaryIO) -> Array | None:
+def _check(options: FilterOptions) -> None:
+    """Refuse settings that are wrong for every picture, before any is opened."""
+    import nlmeans
+
+    if options.sigma_map and (options.sigma is not None or "h" in options.settings):
+        raise UsageError("--sigma-map takes the place of --sigma, and h is then k times it: give --k alone")
+    if options.guide_sigma is not None and not options.guide:
+        raise UsageError("--guide-sigma is the noise of a guide; give --guide too")
+    given = {name: value for name, value in options.settings.items() if name != "nan"}
+    stand_in: dict[str, Any] = {"patch_radius": 1, "search_radius": 1, "sigma": 1.0}
+    if options.sigma is not None and len(options.sigma) > 1:
+        stand_in["sigma"] = (1.0,) * len(options.sigma)
+    if "h" not in given and "k" not in given:
+        stand_in["k"] = 1.0
+    try:
+        nlmeans.Parameters(**{**stand_in, **given})
+    except nlmeans.NLMeansError as error:
+        raise UsageError(in_options(error)) from error
+    wanted = options.running.get("backend", "auto")
+    if wanted != "auto":
+        from nlmeans import backends
+
+        reason = dict(backends.describe()).get(wanted)
+        if reason is not None:
+            raise nlmeans.BackendUnavailableError(f"the backend {wanted} cannot run here: {reason}")
+
+
+def _companion(option: str, name: str | None, limits: Limits, piped: BinaryIO) -> Array | None:
     """The colours of the one picture in the file that an option names, if it names one."""
-    name = options.get(option)
     if not name:
         return None
-    words = option.replace("_", "-")
     try:
         with opened(name, limits, piped) as picture:
             if len(picture.pages) > 1:
                 raise UnreadableError(f"it has {len(picture.pages)} pages")
             return Split.of(picture.decode(0), picture.pages[0], None).colour
     except CommandError as error:
-        raise type(error)(f"--{words} {name}: {error}") from error
+        raise type(error)(f"--{option} {name}: {error}") from error

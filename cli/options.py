@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from nlmeans.parameters import Settings
 
 from .formats.limits import Limits
 from .status import UsageError
@@ -17,10 +20,22 @@ else:  # older releases of click have it without a parameter
     _ParamType = click.ParamType
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+_T = TypeVar("_T")
+Levels = (
+    tuple[tuple[float, bool], ...] | None
+)  #: noise levels and whether they are per cent, as `Level` reads
 
 OUTPUT, FILTER, WORK, MESSAGES = "Output", "Filter", "Work", "Messages"
 LIMITS = "Limits, held against a file's header"
 SECTIONS = (OUTPUT, FILTER, WORK, MESSAGES, LIMITS)  # of a command's help, after what is its own
+_RUNNING = ("backend", "workers", "memory_limit")
+_PER_PICTURE = {
+    "sigma",
+    "channel_axis",
+    "guide",
+    "guide_sigma",
+    "mask",
+}  # settings that depend on the picture
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
 
@@ -118,7 +133,7 @@ class Bytes(_ParamType):
         return int(amount)
 
 
-def in_units(level: tuple[tuple[float, bool], ...] | None, dtype: str) -> float | tuple[float, ...] | None:
+def in_units(level: Levels, dtype: str) -> float | tuple[float, ...] | None:
     """A noise level in the units of pixels of this type; full scale is 255 for 8 bits, 1 for floats."""
     if level is None:
         return None
@@ -297,11 +312,77 @@ limit_options = _stacked(
 )
 
 
-def taken_limits(options: dict[str, Any]) -> Limits:
-    """The limits that the options say; they are taken out of the options."""
-    return Limits(
-        **{name: options.pop(f"max_{name}") for name in ("pixels", "frames", "metadata", "expansion")}
-    )
+# --- what was given, with types --------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FilterOptions:
+    """What is computed: the library's settings, and the files that go with them."""
+
+    settings: Settings  # those that do not depend on the picture
+    running: dict[str, Any]  # backend, workers, memory_limit
+    sigma: Levels = None
+    guide_sigma: Levels = None
+    sigma_map: str | None = None
+    guide: str | None = None
+    mask: str | None = None
+    channel_axis: int | None = None
+    volume: bool = False
+
+    @classmethod
+    def of(cls, options: dict[str, Any]) -> FilterOptions:
+        """From the options of a command, which may lack some."""
+        plain = {name: options[name] for name in Settings.__annotations__ if options.get(name) is not None}
+        settings = {name: value for name, value in plain.items() if name not in _PER_PICTURE}
+        running = {name: options[name] for name in _RUNNING if options.get(name) is not None}
+        return _of(cls, {**options, "settings": settings, "running": running})
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """Where results go, and in what form."""
+
+    output: str | None = None
+    overwrite: bool = False
+    recursive: bool = False
+    skip_existing: bool = False
+    dry_run: bool = False
+    format_name: str | None = None
+    quality: int | None = None
+    strip: bool = False
+    method_noise: str | None = None
+    side_by_side: str | None = None
+
+    @classmethod
+    def of(cls, options: dict[str, Any]) -> OutputOptions:
+        """From the options of a command, which may lack some."""
+        return _of(cls, options)
+
+
+@dataclass(frozen=True)
+class MessageOptions:
+    """What is said, and how."""
+
+    as_json: bool = False
+    quiet: bool = False
+    verbose: bool = False
+    show_traceback: bool = False
+
+    @classmethod
+    def of(cls, options: dict[str, Any]) -> MessageOptions:
+        """From the options of a command, which may lack some."""
+        return _of(cls, options)
+
+
+def limits_of(options: dict[str, Any]) -> Limits:
+    """The limits that the options set."""
+    return Limits(**{name: options[f"max_{name}"] for name in ("pixels", "frames", "metadata", "expansion")})
+
+
+def _of(kind: type[_T], options: dict[str, Any]) -> _T:
+    """An instance of a dataclass from the options that have its fields' names."""
+    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    return kind(**{name: options[name] for name in names if name in options})
 
 
 def position(text: str) -> tuple[int, int]:

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
-import re
 import traceback
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from nlmeans.errors import NLMeansError
+from nlmeans.errors import NLMeansError, NLMeansWarning, Parameter
+from nlmeans.parameters import Settings
 
 from .environment import Environment, printable
+from .options import MessageOptions
 from .status import CommandError, ExitStatus, status_of
 
 SCHEMA = 1  #: version of the JSON lines; raised when a field changes its meaning
 
-_NAMES = re.compile(r"\b(patch_radius|search_radius|memory_limit|channel_axis|guide_sigma)\b(=)?")
+OPTIONS = {
+    *Settings.__annotations__,
+    "backend",
+    "workers",
+    "memory_limit",
+    "at",
+}  # parameters that are options too
 
 State = Literal["written", "measured", "planned", "skipped", "failed"]
 
@@ -51,22 +58,8 @@ class Report:
     """Prints outcomes and counts them."""
 
     environment: Environment
-    json: bool = False
-    quiet: bool = False
-    verbose: bool = False
-    show_traceback: bool = False
+    options: MessageOptions
     outcomes: list[Outcome] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, environment: Environment, options: dict[str, Any]) -> Report:
-        """The report that the options ask for."""
-        return cls(
-            environment,
-            json=options["as_json"],
-            quiet=options["quiet"],
-            verbose=options["verbose"],
-            show_traceback=options["show_traceback"],
-        )
 
     def add(self, outcome: Outcome) -> None:
         """Count an outcome and print it: JSON on standard output, words on standard error."""
@@ -76,15 +69,15 @@ class Report:
             self.warn(f"{name}: {warning}")
         if outcome.state == "failed":
             self._print("error", f"{name}: {outcome.message}")
-        elif not self.quiet and outcome.message:
+        elif not self.options.quiet and outcome.message:
             self.tell(outcome.message)
-        if self.json:
+        if self.options.as_json:
             print(outcome.to_json(), file=self.environment.out, flush=True)
 
     def failed(self, name: str, error: BaseException, output: str | None = None) -> None:
         """Count an input that failed, unless it is the whole run that was stopped."""
         self.environment.check_stopped()
-        if self.show_traceback:
+        if self.options.show_traceback:
             traceback.print_exception(error, file=self.environment.err)
         message = one_line(error)
         self.add(Outcome(name, "failed", output, code=status_of(error), message=message))
@@ -95,12 +88,12 @@ class Report:
 
     def tell(self, text: str) -> None:
         """Print a line on standard error, unless quiet."""
-        if not self.quiet:
+        if not self.options.quiet:
             print(text, file=self.environment.err, flush=True)
 
     def detail(self, text: str) -> None:
         """Print a line that only --verbose shows."""
-        if self.verbose:
+        if self.options.verbose:
             self.tell(self.environment.styled(text, "faint", self.environment.err))
 
     def exit_status(self) -> ExitStatus:
@@ -126,16 +119,23 @@ def one_line(error: BaseException) -> str:
     else:
         text = str(error) or type(error).__name__
     if isinstance(error, NLMeansError):
-        text = in_options(text)
+        text = in_options(error) or text
     elif not isinstance(error, CommandError | OSError | MemoryError):
         text = f"unexpected {type(error).__name__}: {text}; please report it with the output of --traceback"
     return printable(" ".join(text.split()))
 
 
-def in_options(text: str) -> str:
+def in_options(message: NLMeansError | NLMeansWarning) -> str:
     """The library's words with our options in place of its parameters."""
-    text = text.replace('nan="keep"', "--nan keep")
-    return _NAMES.sub(lambda match: f"--{match[1].replace('_', '-')}{' ' if match[2] else ''}", text)
+    return message.spelled(_option)
+
+
+def _option(parameter: Parameter) -> str:
+    """``--search-radius``, or with its value ``--nan keep``."""
+    name, equals, value = parameter.partition("=")
+    if name not in OPTIONS:
+        return parameter
+    return f"--{name.replace('_', '-')}{' ' if equals else ''}" + value.strip('"')
 
 
 def tell_error(environment: Environment, error: BaseException, *, show_traceback: bool = False) -> None:

@@ -47,7 +47,7 @@ def preview(job: Job, picture: Picture) -> Plan:
     """Read the picture, choose its parameters, and time a small piece of it."""
     first = picture.pages[0]
     samples = picture.decode(0)
-    split = Split.of(samples, first, job.channel_axis)
+    split = Split.of(samples, first, job.options.channel_axis)
     chosen = job.suggested(split, first)
     seconds = _seconds(job, split, first, chosen)
     total = sum(page.pixels for page in picture.pages)
@@ -58,14 +58,14 @@ def preview(job: Job, picture: Picture) -> Plan:
 
 def memory_needed(job: Job, picture: Picture) -> float:
     """Bytes at the peak: the program, a page in and out, and what the library works with."""
-    together = len(picture.pages) if job.volume else 1
+    together = len(picture.pages) if job.options.volume else 1
     largest = max(picture.pages, key=lambda page: page.pixels)
     pixels = largest.pixels * together
     channels = max(largest.colours, 1)
     stored = pixels * max(largest.samples, 1) * largest.bits / 8
     copies = 2 if picture.format == "NPY" else 3  # before, after, and encoded
     planes = 4.0 * pixels * (3 * channels + 4)
-    work = min(planes, _USED * float(job.running.get("memory_limit", _LIBRARY_LIMIT)))
+    work = min(planes, _USED * float(job.options.running.get("memory_limit", _LIBRARY_LIMIT)))
     return _PROGRAM + copies * stored + work
 
 
@@ -79,7 +79,7 @@ def _seconds(job: Job, split: Split, layout: Layout, chosen: Any) -> float:
         settings["sigma"] = float(job.sigma_map.mean()) if job.sigma_map is not None else 0.0
     if split.channel_axis is not None:
         settings["channel_axis"] = split.channel_axis
-    running = {name: value for name, value in job.running.items() if name != "memory_limit"}
+    running = {name: value for name, value in job.options.running.items() if name != "memory_limit"}
     nlmeans.denoise(piece, **settings, **running)  # the first call loads the kernel
     began = time.perf_counter()
     nlmeans.denoise(piece, **settings, **running)

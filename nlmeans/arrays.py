@@ -6,7 +6,7 @@ import sys
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any
 
-from nlmeans.errors import InvalidTypeError, InvalidValueError, shown
+from nlmeans.errors import InvalidTypeError, InvalidValueError, Parameter, shown
 
 Array = Any  #: a NumPy, CuPy or torch array
 
@@ -156,7 +156,9 @@ def grid_axes(image: Array, channel_axis: int | None, name: str = "image") -> tu
     if not 1 <= len(axes) <= MAX_GRID_AXES:
         raise InvalidValueError(
             f"{name} must have 1 to {MAX_GRID_AXES} grid axes besides the channel axis, got {len(axes)} "
-            f"(shape {tuple(image.shape)}, channel_axis={channel_axis}); loop over the others"
+            f"(shape {tuple(image.shape)}, ",
+            Parameter(f"channel_axis={channel_axis}"),
+            "); loop over the others",
         )
     return axes
 
@@ -164,13 +166,16 @@ def grid_axes(image: Array, channel_axis: int | None, name: str = "image") -> tu
 def _axis(axis: object, ndim: int, name: str) -> int:
     """A channel axis counted from the front, checked."""
     if isinstance(axis, bool) or not hasattr(axis, "__index__") or getattr(axis, "ndim", None):
-        raise InvalidTypeError(f"channel_axis must be an integer or None, got {shown(axis)}")
+        raise InvalidTypeError(Parameter("channel_axis"), f" must be an integer or None, got {shown(axis)}")
     try:
         index = axis.__index__()
     except TypeError:
-        raise InvalidTypeError(f"channel_axis must be an integer or None, got {shown(axis)}") from None
+        raise InvalidTypeError(
+            Parameter("channel_axis"), f" must be an integer or None, got {shown(axis)}"
+        ) from None
     if not -ndim <= index < ndim:
         raise InvalidValueError(
-            f"channel_axis must be in [-{ndim}, {ndim - 1}] for {name} of {ndim} axes, got {shown(index)}"
+            Parameter("channel_axis"),
+            f" must be in [-{ndim}, {ndim - 1}] for {name} of {ndim} axes, got {shown(index)}",
         )
     return int(index % ndim)

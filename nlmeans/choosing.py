@@ -9,7 +9,7 @@ from typing import Any, Literal, Unpack
 import numpy as np
 
 from nlmeans.arrays import Array, as_numpy_or_cupy, check_image, library
-from nlmeans.errors import InvalidValueError
+from nlmeans.errors import InvalidValueError, Parameter
 from nlmeans.inputs import Inputs, check
 from nlmeans.levels import Levels
 from nlmeans.noise.estimate import estimate
@@ -115,7 +115,9 @@ def choose(inputs: Inputs, settings: Settings) -> Chosen:
         for name in ("k", "h", "guide_sigma")
     )
     if correction is not None and inputs.feature is inputs.value:
-        raise InvalidValueError("guide_sigma is the noise of a guide: give guide too, or leave it out")
+        raise InvalidValueError(
+            Parameter("guide_sigma"), " is the noise of a guide: give guide too, or leave it out"
+        )
     noise = Noise(_sigma(inputs, settings.get("sigma"), correction, h), h, k or 0.0, correction)
     levels = _levels(inputs)
     choice = _Choice.of(inputs, levels[1], noise, settings)
@@ -145,7 +147,9 @@ def _sigma(
     """One sigma, one per channel, or a map (Z, Y, X); estimated where nothing is given."""
     if sigma is None and guide_sigma is not None:
         if guide_sigma == 0 and h is None:
-            raise InvalidValueError("guide_sigma=0 does not set the strength: give h, or sigma too")
+            raise InvalidValueError(
+                Parameter("guide_sigma=0"), " does not set the strength: give h, or sigma too"
+            )
         return (guide_sigma,)
     if sigma is None:
         return (estimate(inputs.feature, inputs.mask),)

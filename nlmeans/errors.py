@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Callable
 
 
 def shown(value: object) -> str:
@@ -15,8 +16,29 @@ def shown(value: object) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-class NLMeansError(Exception):
+class Parameter(str):
+    """The name of a parameter within a message, also with a value: ``nan="keep"``."""
+
+
+class _InParts:
+    """A message in parts, of which those that are parameters can be spelled in another way."""
+
+    args: tuple[object, ...]
+
+    def __str__(self) -> str:
+        return "".join(map(str, self.args))
+
+    def spelled(self, option: Callable[[Parameter], str]) -> str:
+        """The message with `option` of every parameter in its place, as a shell calls it."""
+        return "".join(option(part) if isinstance(part, Parameter) else str(part) for part in self.args)
+
+
+class NLMeansError(_InParts, Exception):
     """Base of every error this package raises on purpose."""
+
+
+class NLMeansWarning(_InParts, UserWarning):
+    """A warning that names parameters."""
 
 
 class InvalidValueError(NLMeansError, ValueError):
@@ -35,7 +57,7 @@ class MemoryLimitError(NLMeansError, MemoryError):
     """The work does not fit the memory limit; the message names what would."""
 
 
-def warn(message: str, category: type[Warning] = UserWarning) -> None:
+def warn(*parts: str, category: type[Warning] = UserWarning) -> None:
     """A warning that names the line outside of this package from which the call came."""
     level = 1
     try:
@@ -43,4 +65,6 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
             level += 1
     except ValueError:  # the package itself is the program
         level = 1
-    warnings.warn(message, category, stacklevel=level + 1)
+    named = any(isinstance(part, Parameter) for part in parts)
+    message = NLMeansWarning(*parts) if named else category("".join(parts))
+    warnings.warn(message, stacklevel=level + 1)

@@ -6,5 +6,5 @@ from nlmeans.errors import warn
 __all__ = ["Independence", "chosen_queries", "measure", "measured"]
 warn(
     "nlmeans.independence is called nlmeans.attention.independence now; the old name goes with version 0.3",
-    DeprecationWarning,
+    category=DeprecationWarning,
 )

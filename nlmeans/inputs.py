@@ -21,7 +21,7 @@ from nlmeans.arrays import (
     namespace,
 )
 from nlmeans.backends.contract import Request, Transfers
-from nlmeans.errors import InvalidTypeError, InvalidValueError, warn
+from nlmeans.errors import InvalidTypeError, InvalidValueError, Parameter, warn
 from nlmeans.levels import Ends, Levels, ends, filled
 from nlmeans.parameters import Settings, check_names, one_of
 from nlmeans.tiling import Tile
@@ -112,8 +112,11 @@ def check(image: Array, settings: Settings) -> Inputs:
     axes = grid_axes(image, channel_axis)
     if channel_axis is None and len(axes) == 3 and image.shape[-1] <= 4:
         warn(
-            f"an image of shape {tuple(image.shape)} without channel_axis is a volume; "
-            "give channel_axis=-1 if its last axis is colour"
+            f"an image of shape {tuple(image.shape)} without ",
+            Parameter("channel_axis"),
+            " is a volume; give ",
+            Parameter("channel_axis=-1"),
+            " if its last axis is colour",
         )
     one_of("nan", nan, ("raise", "keep"))
     grid = tuple(image.shape[a] for a in axes)
@@ -202,5 +205,7 @@ def _refuse_not_finite(
         channel = "" if channel_axis is None else f" in channel {c}"
         raise InvalidValueError(
             f"{name} must be finite, got {count} values that are not, the first at {position}{channel}; "
-            'give nan="keep" to leave such pixels as they are'
+            "give ",
+            Parameter('nan="keep"'),
+            " to leave such pixels as they are",
         )

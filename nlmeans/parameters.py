@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, TypedDict, cast
 
-from nlmeans.errors import InvalidTypeError, InvalidValueError, shown
+from nlmeans.errors import InvalidTypeError, InvalidValueError, Parameter, shown
 
 Patch = Literal["box", "gaussian"]
 Center = Literal["max", "one", "zero"]
@@ -112,15 +112,22 @@ class Parameters:
         for name, allowed in (("patch", PATCHES), ("center", CENTERS), ("aggregate", AGGREGATES)):
             one_of(name, getattr(self, name), allowed)
         if (self.h is None) == (self.k is None):
-            raise InvalidValueError(f"give either h or k, got h={self.h!r} and k={self.k!r}")
+            raise InvalidValueError(
+                "give either ", Parameter("h"), " or ", Parameter("k"), f", got h={self.h!r} and k={self.k!r}"
+            )
         if self.sigma is None and self.h is not None:
             raise InvalidValueError(
-                "h cannot be combined with a sigma map, where h = k sigma; give k instead"
+                Parameter("h"),
+                " cannot be combined with a sigma map, where h = k sigma; give ",
+                Parameter("k"),
+                " instead",
             )
         if isinstance(self.sigma, tuple) and self.h is not None:
             raise InvalidValueError(
-                "h cannot be combined with one sigma per channel: each channel is divided by its own; "
-                "give k instead"
+                Parameter("h"),
+                " cannot be combined with one sigma per channel: each channel is divided by its own; give ",
+                Parameter("k"),
+                " instead",
             )
 
     @property
@@ -177,34 +184,40 @@ def number(name: str, value: object) -> float:
     scalar = getattr(value, "ndim", 0) == 0 and hasattr(value, "__float__")
     kind = getattr(getattr(value, "dtype", None), "kind", "f")
     if isinstance(value, bool) or not scalar or kind not in "iuf":
-        raise InvalidTypeError(f"{name} must be a number, got {shown(value)}")
+        raise InvalidTypeError(Parameter(name), f" must be a number, got {shown(value)}")
     try:
         result = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
-        raise InvalidValueError(f"{name} must be a finite number >= 0, got {shown(value)}") from None
+        raise InvalidValueError(
+            Parameter(name), f" must be a finite number >= 0, got {shown(value)}"
+        ) from None
     if not math.isfinite(result) or result < 0:
-        raise InvalidValueError(f"{name} must be a finite number >= 0, got {shown(value)}")
+        raise InvalidValueError(Parameter(name), f" must be a finite number >= 0, got {shown(value)}")
     return result
 
 
 def one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
     """Refuse a word that is not among the allowed."""
     if not isinstance(value, str):
-        raise InvalidTypeError(f"{name} must be one of {', '.join(allowed)}, got {shown(value)}")
+        raise InvalidTypeError(Parameter(name), f" must be one of {', '.join(allowed)}, got {shown(value)}")
     if value not in allowed:
-        raise InvalidValueError(f"{name} must be one of {', '.join(allowed)}, got {shown(value)}")
+        raise InvalidValueError(Parameter(name), f" must be one of {', '.join(allowed)}, got {shown(value)}")
 
 
 def integer(name: str, value: object, least: int, most: int = 2**31 - 1) -> int:
     """An integer in [least, most]; NumPy's integers too, never a bool or a float."""
     if isinstance(value, bool) or not hasattr(value, "__index__") or getattr(value, "ndim", None):
-        raise InvalidTypeError(f"{name} must be an integer >= {least}, got {shown(value)}")
+        raise InvalidTypeError(Parameter(name), f" must be an integer >= {least}, got {shown(value)}")
     try:
         result = int(value.__index__())
     except TypeError:
-        raise InvalidTypeError(f"{name} must be an integer >= {least}, got {shown(value)}") from None
+        raise InvalidTypeError(
+            Parameter(name), f" must be an integer >= {least}, got {shown(value)}"
+        ) from None
     if not least <= result <= most:
-        raise InvalidValueError(f"{name} must be an integer in [{least}, {most}], got {shown(result)}")
+        raise InvalidValueError(
+            Parameter(name), f" must be an integer in [{least}, {most}], got {shown(result)}"
+        )
     return result
 
 
@@ -225,16 +238,22 @@ def per_axis(name: str, value: int | tuple[int, ...], axes: int) -> tuple[int, .
     if isinstance(value, int):
         return (value,) * axes
     if len(value) != axes:
-        raise InvalidValueError(f"{name} must have {axes} radii, one per grid axis, got {shown(value)}")
+        raise InvalidValueError(
+            Parameter(name), f" must have {axes} radii, one per grid axis, got {shown(value)}"
+        )
     return value
 
 
 def _radius(name: str, value: object, most: int, extra: str = "") -> int | tuple[int, ...]:
     if isinstance(value, str):
-        raise InvalidTypeError(f"{name} must be an integer or a tuple of integers{extra}, got {shown(value)}")
+        raise InvalidTypeError(
+            Parameter(name), f" must be an integer or a tuple of integers{extra}, got {shown(value)}"
+        )
     if isinstance(value, tuple | list):
         if not 1 <= len(value) <= 3:
-            raise InvalidValueError(f"{name} must have one radius per grid axis (1 to 3), got {shown(value)}")
+            raise InvalidValueError(
+                Parameter(name), f" must have one radius per grid axis (1 to 3), got {shown(value)}"
+            )
         return tuple(integer(name, v, 0, most) for v in value)
     return integer(name, value, 0, most)
 
@@ -244,6 +263,8 @@ def _sigma(value: object) -> float | tuple[float, ...] | None:
         return None
     if isinstance(value, tuple | list):
         if not value:
-            raise InvalidValueError("sigma must have one value per channel, got an empty sequence")
+            raise InvalidValueError(
+                Parameter("sigma"), " must have one value per channel, got an empty sequence"
+            )
         return tuple(number("sigma", v) for v in value)
     return number("sigma", value)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from nlmeans import tiling
 from nlmeans.arrays import Array, library, namespace
 from nlmeans.backends.contract import Run
-from nlmeans.errors import InvalidTypeError, MemoryLimitError, shown
+from nlmeans.errors import InvalidTypeError, MemoryLimitError, Parameter, shown
 from nlmeans.inputs import Inputs
 from nlmeans.methods import Method
 from nlmeans.parameters import integer
@@ -78,7 +78,9 @@ def in_tiles(inputs: Inputs, method: Method, running: Running) -> Array:
                     raise
                 raise MemoryLimitError(
                     f"the GPU has too little free memory even for the smallest tile ({full}); "
-                    "free some, or make search_radius smaller"
+                    "free some, or make ",
+                    Parameter("search_radius"),
+                    " smaller",
                 ) from None
             full = str(error)
         else:

@@ -6,5 +6,5 @@ from nlmeans.operation import Concatenation, DotProduct, Euclidean, Gaussian, Si
 __all__ = ["Concatenation", "DotProduct", "Euclidean", "Gaussian", "Similarity", "nonlocal_mean"]
 warn(
     "nlmeans.similarity is called nlmeans.operation now; the old name goes with version 0.3",
-    DeprecationWarning,
+    category=DeprecationWarning,
 )

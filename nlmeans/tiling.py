@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from nlmeans.arrays import Array
-from nlmeans.errors import MemoryLimitError
+from nlmeans.errors import MemoryLimitError, Parameter
 
 SMALLEST = 64  # rows or columns of a tile: below this the halo is most of the work
 
@@ -63,8 +63,11 @@ def plan(shape: tuple[int, ...], halo: tuple[int, ...], cost: Cost, limit: int) 
         axis = _longest(core)
         if axis is None:
             raise MemoryLimitError(
-                f"memory_limit must be at least {bytes_needed()} bytes for this image and these radii, "
-                f"got {limit}; raise it, or make search_radius smaller"
+                Parameter("memory_limit"),
+                f" must be at least {bytes_needed()} bytes for this image and these radii, got {limit}; "
+                "raise it, or make ",
+                Parameter("search_radius"),
+                " smaller",
             )
         core[axis] = math.ceil(core[axis] / 2)
     cuts = [range(0, n, c) for n, c in zip(shape, core, strict=True)]

@@ -12,14 +12,16 @@ from ..files import naming, writing
 from ..formats.picture import Array, Layout
 from ..options import (
     OUTPUT,
+    FilterOptions,
+    MessageOptions,
     SectionedCommand,
     limit_options,
+    limits_of,
     message_options,
     option,
     parameter_options,
     picture_options,
     position,
-    taken_limits,
 )
 from ..status import UsageError
 
@@ -80,11 +82,11 @@ def command(environment: Environment, /, **options: Any) -> int:
     from ..outcome import Outcome, Report
     from ..views.pictures import attention_maps, shown, shown_range
 
-    limits = taken_limits(options)
-    report = Report.of(environment, options)
+    limits = limits_of(options)
+    report = Report(environment, MessageOptions.of(options))
     at = _queries(options)
     name = options["name"]
-    job = Job.of(options, limits, environment.binary_in)
+    job = Job.of(FilterOptions.of(options), limits, environment.binary_in)
     task = naming.Task(name, options["output"] or naming.beside(name, ".attention.png"), "")
     task = naming.Task(task.input, task.output, naming.format_by_name(task.output))
     naming.check_not_input(task, overwrite=False)
@@ -93,7 +95,7 @@ def command(environment: Environment, /, **options: Any) -> int:
     with opened(name, limits, environment.binary_in) as picture:
         layout, samples = page_of(picture, options["page"])
         _check_inside(at, layout)
-        found = _attention(options, job, Split.of(samples, layout, job.channel_axis), layout, at)
+        found = _attention(options, job, Split.of(samples, layout, job.options.channel_axis), layout, at)
         page: Array = found.maps
         if task.format != "NPY":
             page = attention_maps(shown(samples, layout, shown_range(samples, layout)), found.maps, at)

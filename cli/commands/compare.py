@@ -9,7 +9,14 @@ import click
 
 from ..environment import Environment, printable
 from ..formats.picture import Array, Layout
-from ..options import SectionedCommand, in_units, limit_options, message_options, taken_limits
+from ..options import (
+    MessageOptions,
+    SectionedCommand,
+    in_units,
+    limit_options,
+    limits_of,
+    message_options,
+)
 from ..outcome import Outcome, Report
 from ..status import UsageError
 
@@ -33,8 +40,8 @@ def command(environment: Environment, /, clean: str, tests: tuple[str, ...], **o
     """
     from ..formats.reading import opened
 
-    limits = taken_limits(options)
-    report = Report.of(environment, options)
+    limits = limits_of(options)
+    report = Report(environment, MessageOptions.of(options))
     with opened(clean, limits, environment.binary_in) as picture:
         references = [(layout, picture.decode(n)) for n, layout in enumerate(picture.pages)]
     for name in tests:
@@ -53,7 +60,7 @@ def command(environment: Environment, /, clean: str, tests: tuple[str, ...], **o
                 raise
             report.failed(name, error)
         else:
-            if not report.json:
+            if not report.options.as_json:
                 for number, page in enumerate(pages, 1):
                     label = f" page {number}" if len(pages) > 1 else ""
                     print(f"{printable(name)}{label}: {_words(page)}", file=environment.out)

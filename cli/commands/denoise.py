@@ -10,15 +10,18 @@ from ..environment import Environment
 from ..options import (
     FILTER,
     OUTPUT,
+    FilterOptions,
     Level,
+    MessageOptions,
+    OutputOptions,
     SectionedCommand,
     limit_options,
+    limits_of,
     message_options,
     option,
     parameter_options,
     picture_options,
     running_options,
-    taken_limits,
 )
 
 EPILOG = """\b
@@ -90,7 +93,7 @@ def command(environment: Environment, /, **options: Any) -> int:
     from ..job import Job
     from ..outcome import Report
 
-    limits = taken_limits(options)
-    report = Report.of(environment, options)
-    job = Job.of(options, limits, environment.binary_in)
-    return Batch(environment, limits, options, report, job).run()
+    limits = limits_of(options)
+    report = Report(environment, MessageOptions.of(options))
+    job = Job.of(FilterOptions.of(options), limits, environment.binary_in)
+    return Batch(environment, limits, options["inputs"], OutputOptions.of(options), report, job).run()

@@ -9,13 +9,15 @@ import click
 from ..environment import Environment, printable
 from ..options import (
     OUTPUT,
+    FilterOptions,
+    MessageOptions,
     SectionedCommand,
     limit_options,
+    limits_of,
     message_options,
     option,
     parameter_options,
     picture_options,
-    taken_limits,
 )
 
 if TYPE_CHECKING:
@@ -47,9 +49,9 @@ def command(environment: Environment, /, **options: Any) -> int:
     from ..job import Job
     from ..outcome import Report
 
-    limits = taken_limits(options)
-    report = Report.of(environment, options)
-    job = Job.of(options, limits, environment.binary_in)
+    limits = limits_of(options)
+    report = Report(environment, MessageOptions.of(options))
+    job = Job.of(FilterOptions.of(options), limits, environment.binary_in)
     for _, name in naming.expand(options["inputs"], recursive=options["recursive"]):
         try:
             _one(name, job, limits, report)
@@ -71,9 +73,9 @@ def _one(name: str, job: Job, limits: Limits, report: Report) -> None:
     out = report.environment.out
     with opened(name, limits, report.environment.binary_in) as picture:
         for number, layout in enumerate(picture.pages):
-            chosen = job.suggested(Split.of(picture.decode(number), layout, job.channel_axis), layout)
+            chosen = job.suggested(Split.of(picture.decode(number), layout, job.options.channel_axis), layout)
             facts.append({"shape": list(layout.shape), "dtype": layout.dtype, "parameters": chosen.to_dict()})
-            if not report.json:
+            if not report.options.as_json:
                 page = f" page {number + 1}" if len(picture.pages) > 1 else ""
                 print(f"{printable(name)}{page}: {words(layout, chosen)}", file=out, flush=True)
         warnings = picture.warnings + job.taken_warnings()

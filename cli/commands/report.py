@@ -12,14 +12,15 @@ from ..files import naming, writing
 from ..options import (
     MESSAGES,
     OUTPUT,
+    FilterOptions,
     SectionedCommand,
     few_message_options,
     limit_options,
+    limits_of,
     option,
     parameter_options,
     picture_options,
     running_options,
-    taken_limits,
 )
 from ..status import UsageError
 
@@ -52,8 +53,8 @@ def command(environment: Environment, /, **options: Any) -> None:
     from ..progress import Progress
     from ..views.page_data import page
 
-    limits = taken_limits(options)
-    job = Job.of(options, limits, environment.binary_in)
+    limits = limits_of(options)
+    job = Job.of(FilterOptions.of(options), limits, environment.binary_in)
     output = options["output"] or naming.beside(options["name"], ".report.html")
     if not output.lower().endswith((".html", ".htm")):
         raise UsageError(f"the output {printable(output)} must end in .html")

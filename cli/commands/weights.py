@@ -12,14 +12,15 @@ from ..files import naming, writing
 from ..formats.picture import Array
 from ..options import (
     OUTPUT,
+    FilterOptions,
     SectionedCommand,
     few_message_options,
     limit_options,
+    limits_of,
     option,
     parameter_options,
     picture_options,
     position,
-    taken_limits,
 )
 from ..status import UsageError
 
@@ -59,9 +60,9 @@ def command(environment: Environment, /, **options: Any) -> None:
     from ..job import Job, Split
     from ..views.pictures import pixel_weights, shown, shown_range
 
-    limits = taken_limits(options)
+    limits = limits_of(options)
     x, y = position(options["at"])
-    job = Job.of(options, limits, environment.binary_in)
+    job = Job.of(FilterOptions.of(options), limits, environment.binary_in)
     task = naming.Task(
         options["name"], options["output"] or naming.beside(options["name"], ".weights.png"), ""
     )
@@ -73,7 +74,7 @@ def command(environment: Environment, /, **options: Any) -> None:
         layout, samples = page_of(picture, options["page"])
         if not (0 <= x < layout.shape[1] and 0 <= y < layout.shape[0]):
             raise UsageError(f"--at {x},{y} lies outside of the picture, which is {layout.words}")
-        split = Split.of(samples, layout, job.channel_axis)
+        split = Split.of(samples, layout, job.options.channel_axis)
         weights, chosen = job.weights(split, layout, (y, x))
         page = weights
         if task.format not in ("TIFF", "NPY"):

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from ..formats.picture import Array, Layout, Picture, Saving
 from ..formats.reading import writer_of
 from ..job import Result
+from ..options import OutputOptions
 from ..status import UsageError
 from ..views import pictures as views
 from . import naming, writing
@@ -28,12 +29,12 @@ class Sides:
     first: Result | None = None
 
     @classmethod
-    def of(cls, task: naming.Task, options: dict[str, Any], picture: Picture) -> Sides:
+    def of(cls, task: naming.Task, options: OutputOptions, picture: Picture) -> Sides:
         """The sides that the options name, refused here if they cannot be made."""
-        sides = cls(naming.side(options["method_noise"], task), naming.side(options["side_by_side"], task))
+        sides = cls(naming.side(options.method_noise, task), naming.side(options.side_by_side, task))
         for side in (sides.method_noise, sides.side_by_side):
             if side:
-                writing.check_target(Path(side.output), overwrite=options["overwrite"])
+                writing.check_target(Path(side.output), overwrite=options.overwrite)
         if (
             (sides.method_noise or sides.side_by_side)
             and picture.pages[0].colours == 0

@@ -36,7 +36,7 @@ def collected(job: Job, picture: Picture, name: str, number: int, progress: Prog
     """The JSON of the page, safe to stand within HTML."""
     layout, samples = page_of(picture, number)
     progress.size(layout.pixels / 1e6)
-    split = Split.of(samples, layout, job.channel_axis)
+    split = Split.of(samples, layout, job.options.channel_axis)
     began = time.perf_counter()
     colour, chosen = job.denoised(split, layout, progress.part(0, 0.6))
     seconds = time.perf_counter() - began
@@ -222,7 +222,7 @@ def strip(
     found = []
     for factor in FACTORS:
         scaled = {n: factor * v if n in ("h", "k") else v for n, v in settings.items()}
-        clean = merged(wider, nlmeans.denoise(split.colour, **scaled, **job.running), layout)
+        clean = merged(wider, nlmeans.denoise(split.colour, **scaled, **job.options.running), layout)
         name, value = ("h", scaled["h"]) if "h" in scaled else ("k", scaled["k"])
         if name == "k" and isinstance(chosen.sigma, float):
             name, value = "h", value * chosen.sigma

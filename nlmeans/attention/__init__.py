@@ -16,6 +16,6 @@ def __getattr__(name: str) -> Any:
     warn(
         f"nlmeans.attention.{name} is in nlmeans.attention.statistics now; "
         "the old name goes with version 0.3",
-        DeprecationWarning,
+        category=DeprecationWarning,
     )
     return found

@@ -56,5 +56,6 @@ def choose(name: str, request: Request) -> Backend:
 
 def _warn_slow(reasons: list[str]) -> None:
     warn(
-        "the reference backend is used, about 50 times slower than cpu. " + " ".join(reasons), RuntimeWarning
+        "the reference backend is used, about 50 times slower than cpu. " + " ".join(reasons),
+        category=RuntimeWarning,
     )

@@ -6,5 +6,5 @@ from nlmeans.learned.measuring import attention_rows, measure_block, random_bloc
 __all__ = ["attention_rows", "measure_block", "random_block", "read_block"]
 warn(
     "nlmeans.learned.attention is called nlmeans.learned.measuring now; the old name goes with version 0.3",
-    DeprecationWarning,
+    category=DeprecationWarning,
 )

@@ -99,7 +99,7 @@ def nonlocal_mean(
     if vote is not None:
         if mask is not None:
             raise InvalidValueError("give mask alone: vote is its old name")
-        warn("vote is called mask now; the old name goes with version 0.3", DeprecationWarning)
+        warn("vote is called mask now; the old name goes with version 0.3", category=DeprecationWarning)
         mask = vote
     xp = namespace(query, key, value)
     task = Task.of(similarity, normalisation, window, center, memory_limit)

@@ -21,6 +21,7 @@ from nlmeans.cli.program import nlmeans as group
 from nlmeans.cli.status import ExitStatus
 
 import nlmeans
+from nlmeans.errors import Parameter
 
 from ..faults import files, kit
 from ..faults.streams import Ran
@@ -227,12 +228,12 @@ def test_exit_codes_are_what_is_documented() -> None:
         (["--h", "x"], "not a valid float"),
         (["--h", "-1"], "h must be a finite number >= 0"),
         (["--h", "inf"], "h must be a finite number >= 0"),
-        (["--h", "1", "--k", "1"], "either h or k"),
+        (["--h", "1", "--k", "1"], "either --h or --k"),
         (["--sigma", "3,4,5", "--h", "1"], "h cannot be combined"),
         (["--patch-radius", "-1"], "must be >= 0"),
         (["--patch-radius", "image"], "no radius"),
         (["--patch-radius", "1.5"], "no radius"),
-        (["--patch-radius", "300"], "patch_radius must be an integer in [0, 255]"),
+        (["--patch-radius", "300"], "--patch-radius must be an integer in [0, 255]"),
         (["--search-radius", "1,2,3,4"], "one radius per grid axis"),
         (["--search-radius", "x"], "word image"),
         (["--memory-limit", "much"], "no amount of memory"),
@@ -319,7 +320,7 @@ def test_a_backend_that_fails_later_stops_the_batch_with_4(noisy: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [MemoryError(), nlmeans.MemoryLimitError("memory_limit must be at least 9")]
+    "error", [MemoryError(), nlmeans.MemoryLimitError(Parameter("memory_limit"), " must be at least 9")]
 )
 def test_too_little_memory_ends_with_5(error: Exception, noisy: Path) -> None:
     def short() -> None:

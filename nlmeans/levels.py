@@ -43,6 +43,10 @@ class Levels:
             min(2 * half, sys.float_info.max),
         )
 
+    def of_channel(self, channel: int) -> Levels:
+        """Those of one channel, in the same unit; its data range is at most that of all."""
+        return Levels((self.offset[channel],), self.unit, self.data_range)
+
     def down(self, channels: Array, dtype: str) -> Array:
         """Values near [-1, 1], in the type the kernels work in."""
         xp = namespace(channels)

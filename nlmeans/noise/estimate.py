@@ -117,12 +117,7 @@ def estimate_sigma(
     settings: Settings = {"channel_axis": channel_axis, "mask": mask, "nan": "keep"}
     inputs = check(image, settings)
     found = estimates(inputs.value, inputs.mask)
-    return tuple(found) if per_channel else _root_mean_square(found)
-
-
-def estimate(channels: Array, mask: Array | None) -> float:
-    """Sigma of (C, Z, Y, X) from its valid pixels: the root mean square over channels."""
-    return _root_mean_square(estimates(channels, mask))
+    return tuple(found) if per_channel else root_mean_square(found)
 
 
 def estimates(channels: Array, mask: Array | None) -> list[float]:
@@ -131,7 +126,7 @@ def estimates(channels: Array, mask: Array | None) -> list[float]:
     both = [_of_channel(channel, valid) for channel in to_numpy(channels)]
     white, used = ([pair[i] for pair in both] for i in (0, 1))
     if used != white:
-        fine, broad = _root_mean_square(white), _root_mean_square(used)
+        fine, broad = root_mean_square(white), root_mean_square(used)
         warn(
             f"two estimates of sigma disagree: {fine:.4g} if the noise is independent from pixel to pixel, "
             f"{broad:.4g} if neighbouring pixels share it; {broad:.4g} is used. If what varies so finely is "
@@ -140,7 +135,7 @@ def estimates(channels: Array, mask: Array | None) -> list[float]:
     return used
 
 
-def _root_mean_square(values: Sequence[float]) -> float:
+def root_mean_square(values: Sequence[float]) -> float:
     """Of sigma over channels."""
     return math.hypot(*values) / math.sqrt(len(values))
 

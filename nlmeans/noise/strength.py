@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,12 @@ class Noise:
     h: float | None  # None: k sigma
     k: float
     correction: float | None = None  # sigma of the 2 sigma^2 term, where it is another: a guide's
+
+    def of_channel(self, channel: int) -> Noise:
+        """That of one channel, which is compared by itself."""
+        if self.is_map or len(self.sigma) == 1:
+            return self
+        return replace(self, sigma=(self.sigma[channel],))
 
     @property
     def is_map(self) -> bool:

@@ -12,8 +12,8 @@ from nlmeans.arrays import Array, as_numpy_or_cupy, check_image, library
 from nlmeans.errors import InvalidValueError, Parameter
 from nlmeans.inputs import Inputs, check
 from nlmeans.levels import Levels
-from nlmeans.noise.estimate import estimates, root_mean_square
-from nlmeans.noise.strength import Noise
+from nlmeans.noise.estimate import estimates
+from nlmeans.noise.strength import Noise, root_mean_square
 from nlmeans.parameters import (
     COLORS,
     Parameters,

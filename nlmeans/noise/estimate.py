@@ -8,7 +8,6 @@ are runs of samples.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -18,6 +17,7 @@ from nlmeans.arrays import Array, to_numpy
 from nlmeans.errors import InvalidTypeError, warn
 from nlmeans.inputs import check
 from nlmeans.noise.patches import Bools, Patches, clipping_levels, shared_variance, white_variance
+from nlmeans.noise.strength import root_mean_square
 from nlmeans.parameters import Settings
 
 _PATCHES, _WINDOWS = 16_000, 1_000  # sampled at most
@@ -133,11 +133,6 @@ def estimates(channels: Array, mask: Array | None) -> list[float]:
             f"texture and not noise, give sigma={fine:.4g}"
         )
     return used
-
-
-def root_mean_square(values: Sequence[float]) -> float:
-    """Of sigma over channels."""
-    return math.hypot(*values) / math.sqrt(len(values))
 
 
 def _of_channel(channel: NDArray[Any], valid: Bools | None) -> tuple[float, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -62,3 +63,8 @@ class Noise:
     def changes_nothing(self) -> bool:
         """Whether the strength is 0, which returns the image."""
         return self.h == 0 or (self.h is None and (self.k == 0 or self.largest == 0))
+
+
+def root_mean_square(values: Sequence[float]) -> float:
+    """Of sigma over channels."""
+    return math.hypot(*values) / math.sqrt(len(values))

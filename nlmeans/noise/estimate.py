@@ -148,7 +148,7 @@ def _of_channel(channel: NDArray[Any], valid: Bools | None) -> tuple[float, floa
         return sigma, sigma
     levels = clipping_levels(patches.values)
     white = white_variance(patches.alive(), levels)
-    if white <= (_rounding(channel.dtype) * np.abs(patches.values).max()) ** 2:
+    if white <= (_rounding(channel.dtype) * np.percentile(np.abs(patches.values), 99)) ** 2:
         return 0.0, 0.0
     sides = {first: 64} if channel.shape[second] == 1 else {second: 16, first: 16}
     windows = Patches.of(channel, valid, unit, sides, _WINDOWS)

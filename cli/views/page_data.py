@@ -245,7 +245,12 @@ def command(name: str, chosen: Any) -> str:
     """The command line that does the same again."""
     parts = ["nlmeans", "denoise", printable(name)]
     for option, value in chosen.to_dict().items():
-        if (option, value) in (("patch", "box"), ("center", "max"), ("aggregate", "patch"), ("color", "joint")):
+        if (option, value) in (
+            ("patch", "box"),
+            ("center", "max"),
+            ("aggregate", "patch"),
+            ("color", "joint"),
+        ):
             continue
         text = (
             ",".join(f"{v:.6g}" if isinstance(v, float) else str(v) for v in value)

@@ -175,7 +175,8 @@ def _warn_of_outliers(near: Array) -> None:
     plane = f" of plane {z}" if near.shape[0] > 1 else ""
     warn(
         f"{count} pixels are more than {FAR:,.0f} times the data range of the others away from them, the "
-        f"first at row {y}, column {x}{plane}: they are kept as they are and are no part of any average; give a ",
+        f"first at row {y}, column {x}{plane}: they are kept as they are and are no part of any average; "
+        "give a ",
         Parameter("mask"),
         " to choose yourself",
     )

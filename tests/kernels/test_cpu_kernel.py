@@ -349,7 +349,7 @@ def test_sixteen_lanes_are_right_on_a_processor_without_them(tmp_path):
     sixteen = """
 #include <math.h>
 #include <string.h>
-#include "nlm.h"
+#include "isa.h"
 #undef __x86_64__ /* no registers of this width to hold a value in */
 typedef float __m512 __attribute__((vector_size(64)));
 typedef int __m512i __attribute__((vector_size(64)));
@@ -365,7 +365,7 @@ EACH(__m512, _mm512_scalef_ps, scalbnf(a[l], (int)fmaxf(floorf(b[l]), -1000)))
 EACH(__m512, rounded, rintf(a[l]))
 #define _mm512_roundscale_ps(a, how) rounded(a, a)
 #define LANES 16
-#define NLM(name) name##_baseline
-#include "window.h"
+#include "accumulate.h"
+#include "aggregate.h"
 """
     checked_with(compiled(tmp_path, ["-O2"], baseline=sixteen), range(300, 360))

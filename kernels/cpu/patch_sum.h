@@ -199,11 +199,12 @@ INLINE void box_sums_x(const vec *before, const vec *now, index_t first, struct 
     }
 }
 
+/* Unrolled, so that it is known where each term comes from: 10 to 20 % of a Gaussian patch. */
 INLINE void tapped_sums_x(const vec *before, const vec *now, const vec *taps, index_t first, struct form f,
                           struct clamp clamp, vec *sums)
 {
     const index_t n = f.n;
-    for (index_t i = first; i < first + f.outputs; i++) {
+    UNROLL for (index_t i = first; i < first + f.outputs; i++) {
         vec sum = clamp.start + taps[n / 2] * term(before, now, n - 1, i + n / 2);
         for (index_t o = 0; o < n / 2; o++)
             sum += taps[o] * (term(before, now, n - 1, i + o) + term(before, now, n - 1, i + n - 1 - o));

@@ -8,7 +8,7 @@
  * Numbers   r = 3, R = 10, per 1024^2 pixels of CPU time, fastest of 6, AVX2 / AVX-512: 90 / 90 ms, with bias and
  *           peak 102 / 90 ms, weights and peak alone 88 / 81 ms, 3 channels 171 / 163 ms
  *           (AMD EPYC of family 25, model 17, 2 processors, 2026-11-27)
- * Test      tests/test_cpu_kernel.py, against nlmeans/backends/reference.py
+ * Test      tests/kernels/test_cpu_kernel.py, against nlmeans/backends/reference.py
  */
 #ifndef NLM_ACCUMULATE_H
 #define NLM_ACCUMULATE_H

@@ -8,7 +8,7 @@
  * Memory    per thread: a stripe's features, values and totals, grown by twice the patch and the window
  * Numbers   r = 3, R = 10, per 1024^2 pixels of CPU time, fastest of 6, AVX2: 167 ms
  *           (AMD EPYC of family 25, model 17, 2 processors, 2026-11-27)
- * Test      tests/test_cpu_kernel.py, against nlmeans/backends/reference.py
+ * Test      tests/kernels/test_cpu_kernel.py, against nlmeans/backends/reference.py
  */
 #ifndef NLM_AGGREGATE_H
 #define NLM_AGGREGATE_H

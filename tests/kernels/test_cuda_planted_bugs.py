@@ -247,7 +247,7 @@ BUGS = [
     Bug("sums of weights not started", "staying[N][COLUMNS] = {};", "staying[N][COLUMNS];", "aggregate"),
     # the readable kernels
     Bug("readable: the patch's own column", "x + dx + ox", "x + ox", case=Case(5, 9, patch=(5, 5))),
-    Bug("readable: centre left out", "w = centre[i];", "w = 0;", "aggregate", Case(5, 9, patch=(5, 5))),
+    Bug("readable: centre left out", "w = center[i];", "w = 0;", "aggregate", Case(5, 9, patch=(5, 5))),
     Bug("readable: batches not added", "window.add ? denominator[i] : 0", "0", "aggregate", INNER),
 ]
 

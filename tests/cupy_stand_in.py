@@ -233,15 +233,13 @@ class FakeCuPy(ModuleType):
             "MultiProcessorCount": 1,
             "MaxSharedMemoryPerBlockOptin": 227 * 1024,
             "MaxSharedMemoryPerMultiprocessor": 228 * 1024,
-            "ComputeCapabilityMajor": capability // 10,
-            "ComputeCapabilityMinor": capability % 10,
             "ClockRate": 1_980_000,
         }
         fake = self
 
         class Device:
             def __init__(self, number: int) -> None:
-                self.id, self.attributes = number, attributes
+                self.id, self.attributes, self.compute_capability = number, attributes, str(capability)
 
             def __enter__(self) -> None:
                 fake.devices_entered.append(self.id)

@@ -237,7 +237,7 @@ def _first_light(given: argparse.Namespace) -> int:
     order = first_light.FirstOrder(
         given.minutes,
         given.json,
-        Effort(repeats=given.repeats, seconds=10.0, python=given.vapoursynth_python),
+        Effort(given.repeats, seconds=10.0, once=first_light.COMPILING, python=given.vapoursynth_python),
         command=_as_typed(),
     )
     result = first_light.record(order, lambda line: print(line, file=sys.stderr, flush=True))

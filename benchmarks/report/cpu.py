@@ -51,7 +51,8 @@ def outputs(path: Path, readme: Path | None = None) -> dict[Path, str]:
     if on_gpu.exists():
         found = read(on_gpu)
         made[on_gpu.with_suffix(".md")] = gpu_report.full_report(found)
-        made[on_gpu.with_suffix(".svg")] = gpu_report.plots(found)
+        if gpu_report.measured(found):
+            made[on_gpu.with_suffix(".svg")] = gpu_report.plots(found)
         text = filled(text, "gpu-table", gpu_report.readme_tables(found))
     study = path.with_name("attention.json")
     if study.exists():

@@ -237,12 +237,13 @@ def _on_device_of(array: Array) -> _OnDevice:
 
 @cache
 def _describe(number: int) -> Device:
-    attributes = import_module("cupy").cuda.Device(number).attributes
+    device = import_module("cupy").cuda.Device(number)
+    attributes = device.attributes  # which lacks the compute capability
     return Device(
         multiprocessors=attributes["MultiProcessorCount"],
         shared_per_block=attributes["MaxSharedMemoryPerBlockOptin"],
         shared_per_multiprocessor=attributes["MaxSharedMemoryPerMultiprocessor"],
-        capability=10 * attributes["ComputeCapabilityMajor"] + attributes["ComputeCapabilityMinor"],
+        capability=int(device.compute_capability),
     )
 
 

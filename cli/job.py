@@ -78,6 +78,7 @@ class Job:
     mask: Array | None = None
     sigma_map: Array | None = None
     warnings: list[str] = field(default_factory=list)  # the library's, since they were last taken
+    told_slow: bool = False  # whether this run has said that it is slow, and why
 
     @classmethod
     def of(cls, options: dict[str, Any], limits: Limits, piped: BinaryIO) -> Job:
@@ -159,7 +160,7 @@ class Job:
         """The parameters that this picture gets."""
         import nlmeans
 
-        with self._collecting_warnings():
+        with self.collecting_warnings():
             return nlmeans.suggest(split.colour, **self.settings_for(split, layout))
 
     def weights(
@@ -170,16 +171,17 @@ class Job:
 
         chosen = chosen or self.suggested(split, layout)
         settings = {**self.settings_for(split, layout), **chosen.to_dict()}
-        return nlmeans.weights(split.colour, at, **settings), chosen
+        with self.collecting_warnings():
+            return nlmeans.weights(split.colour, at, **settings), chosen
 
     def denoised(self, split: Split, layout: Layout, progress: Progress | Part) -> tuple[Array, Any]:
         """The colours without noise, and the parameters used."""
         import nlmeans
 
         settings = self.settings_for(split, layout)
-        with self._collecting_warnings():
+        with self.collecting_warnings():
             chosen = nlmeans.suggest(split.colour, **settings)
-        with self._collecting_warnings(), progress.environment.stopped_at_progress():
+        with self.collecting_warnings(), progress.environment.stopped_at_progress():
             colour = nlmeans.denoise(
                 split.colour, **{**settings, **chosen.to_dict()}, **self.running, progress=progress
             )
@@ -203,12 +205,19 @@ class Job:
         return taken
 
     @contextlib.contextmanager
-    def _collecting_warnings(self) -> Iterator[None]:
+    def collecting_warnings(self) -> Iterator[None]:
         """Keep the warnings that the library gives, with options in place of parameters."""
+        from nlmeans.errors import SlowBackendWarning
+
         with python_warnings.catch_warnings(record=True) as caught:
             python_warnings.simplefilter("always")
             yield
-        self.warnings += [in_options(str(w.message)) for w in caught]
+        for warning in caught:
+            if issubclass(warning.category, SlowBackendWarning):
+                if self.told_slow:
+                    continue
+                self.told_slow = True
+            self.warnings.append(in_options(" ".join(str(warning.message).split())))
 
 
 def _companion(option: str, options: dict[str, Any], limits: Limits, piped: BinaryIO) -> Array | None:

@@ -15,7 +15,7 @@ from .status import CommandError, ExitStatus, status_of
 
 SCHEMA = 1  #: version of the JSON lines; raised when a field changes its meaning
 
-_NAMES = re.compile(r"\b(patch_radius|search_radius|memory_limit|channel_axis|guide_sigma)\b(=)?")
+_NAMES = re.compile(r"\b(patch_radius|search_radius|memory_limit|channel_axis|guide_sigma|sigma(?==))\b(=)?")
 
 State = Literal["written", "measured", "planned", "skipped", "failed"]
 

@@ -111,10 +111,13 @@ def _spread(channel: Array, mask: Array | None) -> tuple[float, float]:
     step = math.ceil((channel.size / _SAMPLE) ** (1 / max(wide, 1)))
     at = tuple(slice(None, None, step) for _ in channel.shape)
     values = channel[at].ravel() if mask is None else channel[at][mask[at]]
-    values = to_numpy(values if values.size > 2 else channel.ravel() if mask is None else channel[mask])
-    beyond = max(1, int(len(values) / 1000)) if len(values) > 2 else 0
-    ordered = np.partition(values, (beyond, len(values) - 1 - beyond))
-    return float(ordered[beyond]), float(ordered[-1 - beyond])
+    if values.size <= 2:
+        values = channel.ravel() if mask is None else channel[mask]
+    xp = namespace(channel)
+    beyond = max(1, values.size // 1000) if values.size > 2 else 0
+    ordered = np.partition(values, (beyond, -1 - beyond)) if xp is np else xp.sort(values)
+    least, most = to_numpy(xp.stack([ordered[beyond], ordered[-1 - beyond]]))  # one transfer
+    return float(least), float(most)
 
 
 def filled(channels: Array, mask: Array, patch_radius: tuple[int, ...]) -> Array:

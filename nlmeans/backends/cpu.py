@@ -23,11 +23,13 @@ from typing import Any
 import numpy as np
 
 from nlmeans.backends.contract import Array, PlanePair, Request, Run, Sums
+from nlmeans.checkout import hiding
 from nlmeans.errors import InvalidTypeError
 
 _BAND = 64  # rows: measured flat from 32 to 128; fewer waste work at the seams, more idle threads
 _TICK = 0.1  # seconds between two signs of life to the caller
 _WORTH_THREADS = 2**20  # pairs, 0.3 ms on one thread: below, starting threads takes longer than they save
+_REMEDY = "install a C compiler, then nlmeans again"
 
 _kernel: Any
 _missing: str | None = None
@@ -40,7 +42,8 @@ except ImportError as error:
 def can_run(request: Request) -> str | None:
     """Wherever the extension was built and the arrays are NumPy's."""
     if _missing is not None:
-        return f"its compiled part is not there ({_missing}); install a C compiler and nlmeans again"
+        # *.pyd or *.so, not *.pyi
+        return hiding("_cpu.*[do]") or f"its compiled part is missing ({_missing}); {_REMEDY}"
     if request.array_library != "numpy":
         return f"it works on NumPy arrays, not {request.array_library}; convert the image first"
     try:
@@ -69,7 +72,9 @@ def isa() -> str:
     runs = _kernel.isas()
     asked = os.environ.get("NLMEANS_ISA", "")
     if asked and asked not in runs:
-        raise ValueError(f"NLMEANS_ISA={asked!r} is not among what this processor runs: {', '.join(runs)}")
+        raise ValueError(
+            f"NLMEANS_ISA={asked!r} is not what this processor runs; use one of {', '.join(runs)}"
+        )
     return asked or str(runs[0])
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlmeans.arrays import Array, to_numpy
-from nlmeans.errors import InvalidTypeError, warn
+from nlmeans.errors import InvalidTypeError, Parameter, warn
 from nlmeans.inputs import check
 from nlmeans.noise.patches import Bools, Patches, clipping_levels, shared_variance, white_variance
 from nlmeans.noise.strength import root_mean_square
@@ -130,7 +130,8 @@ def estimates(channels: Array, mask: Array | None) -> list[float]:
         warn(
             f"two estimates of sigma disagree: {fine:.4g} if the noise is independent from pixel to pixel, "
             f"{broad:.4g} if neighbouring pixels share it; {broad:.4g} is used. If what varies so finely is "
-            f"texture and not noise, give sigma={fine:.4g}"
+            "texture and not noise, give ",
+            Parameter(f"sigma={fine:.4g}"),
         )
     return used
 

@@ -13,7 +13,7 @@ from nlmeans.arrays import Array, dtype_name, namespace, to_numpy
 
 Ends = tuple[list[float], list[float]]  #: smallest and largest valid value of each channel
 SPREADS = 8  # more than so many spreads away a value is an outlier: no part of the data range
-_SAMPLE = 2**16  # values from which the spread, from 0.1 to 99.9 % of them, is read
+_SAMPLE = 2**14  # values from which the spread, from 0.1 to 99.9 % of them, is read
 FAR = 1e4  # data ranges: the kernels' least weight, 2^-64, over the least sum, 2^-20, times this is 6e-10
 
 

@@ -149,7 +149,8 @@ def _of_channel(channel: NDArray[Any], valid: Bools | None) -> tuple[float, floa
         return sigma, sigma
     levels = clipping_levels(patches.values)
     white = white_variance(patches.alive(), levels)
-    if white <= (_rounding(channel.dtype) * np.percentile(np.abs(patches.values), 99)) ** 2:
+    largest = np.percentile(np.abs(patches.values).max(axis=1), 99)  # but for outliers
+    if white <= (_rounding(channel.dtype) * largest) ** 2:
         return 0.0, 0.0
     sides = {first: 64} if channel.shape[second] == 1 else {second: 16, first: 16}
     windows = Patches.of(channel, valid, unit, sides, _WINDOWS)

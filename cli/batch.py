@@ -171,7 +171,7 @@ class Batch:
     def _renamed(self, task: naming.Task) -> dict[str, str]:
         """What the files beside this input are called beside its output."""
         if not self.renamed:
-            for each in self._planned_tasks:
+            for each in (task for task in self._planned_tasks if task.output != "-"):
                 self.renamed.setdefault(_folders(each), {})[Path(each.input).name] = Path(each.output).name
         return self.renamed.get(_folders(task), {})
 

@@ -46,7 +46,8 @@ class Split:
         if mask is not None and mask.all():
             mask = None
         channels = len(layout.data)
-        return cls(colour, mask, -1 if channels > 1 else None, "separate" if layout.extra else None)
+        color = "separate" if channels > layout.colours else None
+        return cls(colour, mask, -1 if channels > 1 else None, color)
 
 
 def _chosen(samples: Array, places: tuple[int, ...]) -> Array:

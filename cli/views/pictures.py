@@ -43,7 +43,7 @@ def data(samples: Array, layout: Layout) -> Array:
 
 def seen(difference: Array, layout: Layout) -> Array:
     """Of the removed noise of all channels what is seen, lighter where the picture became darker."""
-    bands = layout.extra and difference.ndim == 3
+    bands = len(layout.data) > layout.colours > 0
     visible = (difference[..., :3] if layout.colours == 3 else difference[..., 0]) if bands else difference
     return -visible if layout.white_is_zero else visible
 

@@ -172,6 +172,7 @@ def test_axes_without_names_are_asked_for(tmp_path: Path) -> None:
     ran, _ = denoised(memory.getvalue(), tmp_path, "--volume")
     assert ran.code == 1
     assert "2 x 3 planes" in ran.err
+    assert denoised(memory.getvalue(), tmp_path)[0].code == 0
 
 
 def test_axes_that_contradict_the_pages_are_named(tmp_path: Path) -> None:
@@ -236,7 +237,43 @@ def test_a_picture_larger_than_its_place_is_refused_undecoded(name: str, tmp_pat
     data = tiffs.by_hand(tags | {273: (4, (0,)), 279: (4, (len(large),))}, large)
     ran, _ = denoised(data, tmp_path)
     assert ran.code == 1
-    assert "3000 x 2000 pixels in a strip or tile of 40 x 40" in ran.err, ran.err
+    place = "9000 x 2000 pixels in a strip or tile of 120 x 40" if codec == "lerc" else "3000 x 2000 pixels"
+    assert place in ran.err, ran.err
+
+
+@pytest.mark.parametrize("codec", ["jpegxl", "lerc"])
+def test_many_pictures_in_place_of_one_are_refused_undecoded(codec: str, tmp_path: Path) -> None:
+    """A few bytes each, all would be decoded."""
+    if codec == "jpegxl":
+        many = imagecodecs.jpegxl_encode(np.zeros((50, 40, 40), "u1"), photometric="gray")
+        number = 50002
+    else:
+        many, number = imagecodecs.lerc_encode(np.zeros((40, 40), "u1")) * 50, 34887
+    tags = tiffs.plain() | {259: (3, (number,)), 273: (4, (0,)), 279: (4, (len(many),))}
+    ran, _ = denoised(tiffs.by_hand(tags, many), tmp_path)
+    assert ran.code == 1
+    assert "of a kind that is not known" in ran.err, ran.err
+
+
+@pytest.mark.parametrize("form", ["j2k", "jp2"])
+def test_jpeg_2000_in_boxes_and_without(form: str, tmp_path: Path) -> None:
+    stored = imagecodecs.jpeg2k_encode(tiffs.noise(), level=0, codecformat=form, reversible=True)
+    tags = tiffs.plain() | {259: (3, (34712,)), 273: (4, (0,)), 279: (4, (len(stored),))}
+    ran, result = denoised(tiffs.by_hand(tags, stored), tmp_path, "--h", 0)
+    assert ran.code == 0, ran.err
+    assert np.array_equal(tifffile.imread(result), tiffs.noise())
+
+
+def test_several_ome_images_are_denoised_without_a_word(tmp_path: Path) -> None:
+    memory = BytesIO()
+    with tifffile.TiffWriter(memory, ome=True) as writer:
+        for _ in range(2):
+            writer.write(files.samples("u1", 2, (20, 20)).transpose(2, 0, 1), photometric="minisblack")
+    ran, _ = denoised(memory.getvalue(), tmp_path)
+    assert (ran.code, ran.lines[0]["warnings"]) == (0, [])
+    ran, _ = denoised(memory.getvalue(), tmp_path, "--volume")
+    assert ran.code == 1
+    assert "2 OME images" in ran.err
 
 
 def test_a_damaged_picture_within_tiff_is_refused(tmp_path: Path) -> None:

@@ -75,6 +75,16 @@ def test_alpha_is_kept_wherever_it_stands(place: int, tmp_path: Path) -> None:
     assert (after[:, :12, others].std((0, 1)) < 0.8 * before[:, :12, others].std((0, 1))).all()
 
 
+def test_two_samples_of_transparency_are_both_kept(tmp_path: Path) -> None:
+    before = files.samples("u1", 5, (20, 24))
+    before[..., 3] |= 1
+    ran, result = denoised(files.tiff(before, photometric="rgb", extrasamples=(2, 1)), tmp_path)
+    assert ran.code == 0, ran.err
+    after = tifffile.imread(result)
+    assert np.array_equal(after[..., 3:], before[..., 3:])
+    assert (after[..., :3].std((0, 1)) < 0.8 * before[..., :3].std((0, 1))).all()
+
+
 def test_the_library_is_told_how_bands_are_filtered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """As soon as it has a word for it: bands are not colours of one picture."""
     if "color" not in Settings.__annotations__:
@@ -147,6 +157,17 @@ def test_method_noise_and_compare_see_every_band(tmp_path: Path) -> None:
         files.tiff(changed, photometric="minisblack", planarconfig="contig", extrasamples=(0,) * 3)
     )
     assert "identical" not in Ran("compare", tmp_path / "in.tif", tmp_path / "other.tif").out
+
+
+@pytest.mark.parametrize("count", [4, 60])
+def test_bands_go_through_the_other_commands(count: int, tmp_path: Path) -> None:
+    path = tmp_path / "in.tif"
+    kinds = (0,) * (count - 1)
+    bands = files.samples("u2", count, (20, 24))
+    path.write_bytes(files.tiff(bands, photometric="minisblack", planarconfig="contig", extrasamples=kinds))
+    for command in (("estimate",), ("weights", "--at", "3,4"), ("report",), ("denoise", "--dry-run")):
+        ran = Ran(command[0], path, *command[1:], *QUICK)
+        assert ran.code == 0, ran.err
 
 
 CONTRADICTIONS = {

@@ -97,6 +97,18 @@ def test_a_resolution_is_kept_exactly(value: tuple[int, int], tmp_path: Path) ->
         assert tiff.pages[0].tags[282].value == value  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize(("kind", "value"), [(3, 300), (11, 72.5), (12, 72.5), (10, (3937, 100))])
+def test_a_resolution_of_another_type_is_understood(kind: int, value: Any, tmp_path: Path) -> None:
+    raw = struct.pack("<ii", *value) if kind == 10 else value
+    form = {3: "H", 11: "f", 12: "d"}.get(kind)
+    values = raw if kind == 10 else struct.pack(f"<{form}", raw)
+    tags = tiffs.plain() | {273: (4, (0,)), 279: (4, (1600,)), 282: (kind, values), 283: (kind, values)}
+    _, result = denoised(tiffs.by_hand(tags, bytes(1600)), tmp_path)
+    with tifffile.TiffFile(result) as tiff:
+        x, y = tiff.pages[0].tags[282].value  # type: ignore[union-attr]
+    assert x / y == (value[0] / value[1] if kind == 10 else value)
+
+
 @pytest.mark.parametrize(("code", "kind"), [(280, 3), (281, 3), (340, 4), (341, 11)])
 def test_the_range_to_display_is_kept_or_named(code: int, kind: int, tmp_path: Path) -> None:
     tags = [(code, kind, 1, 3, True)]
@@ -180,6 +192,22 @@ def test_a_file_whose_description_is_elsewhere_names_that(tmp_path: Path) -> Non
     assert "set.companion.ome" in warnings_of(ran)
 
 
+def test_a_set_can_go_into_a_pipe(tmp_path: Path) -> None:
+    ran = Ran("denoise", "-", *QUICK, given=tiffs.ome_set()[0])
+    assert ran.code == 0, ran.err
+    assert "still names s0.ome.tif, s1.ome.tif" in ran.err
+    assert b'FileName="s0.ome.tif"' in ran.pixels
+
+
+def test_text_that_would_keep_a_pattern_busy_does_not(tmp_path: Path) -> None:
+    hostile = b"<TiffData " * 200_000 + b"<UUID FileName='" + b"FileName=" * 200_000 + b" OME>"
+    began = time.process_time()
+    pages = [files.samples("u1")] * 2
+    ran, _ = denoised(files.tiff(pages, description=hostile), tmp_path, "--volume")
+    assert ran.code == 0, ran.err
+    assert time.process_time() - began < 5
+
+
 @pytest.mark.parametrize("suffix", [".ome.tif", ".ome.tiff", ".OME.TIF", ".ome.btf"])
 def test_the_double_suffix_of_ome_stays_at_the_end(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"x{suffix}"
@@ -208,3 +236,24 @@ def test_camera_raw_behind_a_thumbnail_is_refused(photometric: Any, thumbnail: i
     assert ran.code == 1
     assert "it is camera raw behind a thumbnail; develop it first" in ran.err
     assert not result.exists()
+
+
+def test_canon_raw_is_refused(tmp_path: Path) -> None:
+    data = bytearray(files.tiff(files.samples("u1")))
+    (offset,) = struct.unpack_from("<I", data, 4)
+    directory = data[offset:]
+    moved = data[:8] + b"CR\2\0" + bytes(4) + data[8:]
+    struct.pack_into("<I", moved, 4, len(moved))
+    ran, _ = denoised(bytes(moved + directory), tmp_path)
+    assert ran.code == 1
+    assert "camera raw (CR2)" in ran.err
+
+
+def test_a_mask_page_is_named_as_what_it_is(tmp_path: Path) -> None:
+    memory = BytesIO()
+    with tifffile.TiffWriter(memory) as writer:
+        writer.write(files.samples("u1"), metadata=None)
+        writer.write(np.ones(files.SHAPE, bool), subfiletype=4, photometric=4, metadata=None)
+    ran, _ = denoised(memory.getvalue(), tmp_path)
+    assert ran.code == 0, ran.err
+    assert "1 mask page left out, and not obeyed: give --mask" in warnings_of(ran)

@@ -15,6 +15,7 @@ from .storage import PICTURES
 from .tags import Structure
 
 _HEAD = 4096  # bytes at the start in which a header must be
+_PADDING = 16  # bytes behind a LERC blob, too few for another
 
 
 def check_segments(structure: Structure, page: Page, found: Any) -> None:
@@ -25,11 +26,13 @@ def check_segments(structure: Structure, page: Page, found: Any) -> None:
         return
     height, width = page.layout.shape[:2]
     room = page.storage.tile or (min(found.rowsperstrip or height, height), width)
+    if name == "lerc" and not page.storage.separate:
+        room = (room[0], room[1] * page.layout.samples)  # its header has one number for both
     for offset, count in zip(found.dataoffsets, found.databytecounts, strict=True):
         if not count:
             continue
         structure.file.seek(offset)
-        size = measure(structure.file.read(min(count, _HEAD)))
+        size = measure(structure.file.read(min(count, _HEAD)), count)
         if size is None:
             raise UnreadableError(f"its {PICTURES[name]} data is damaged, or of a kind that is not known")
         if size[0] > room[0] or size[1] > room[1]:
@@ -39,7 +42,7 @@ def check_segments(structure: Structure, page: Page, found: Any) -> None:
             )
 
 
-def _jpeg2000(head: bytes) -> tuple[int, int] | None:
+def _jpeg2000(head: bytes, count: int) -> tuple[int, int] | None:
     """Rows and columns of a JPEG 2000 stream, bare or in the boxes of a JP2 file."""
     at = 0
     if head[4:8] == b"jP  ":
@@ -55,7 +58,7 @@ def _jpeg2000(head: bytes) -> tuple[int, int] | None:
     return max(0, bottom - top), max(0, right - left)
 
 
-def _webp(head: bytes) -> tuple[int, int] | None:
+def _webp(head: bytes, count: int) -> tuple[int, int] | None:
     """Rows and columns of a WebP picture."""
     kind = head[12:16]
     if head[:4] != b"RIFF" or head[8:12] != b"WEBP" or len(head) < 30:
@@ -72,13 +75,19 @@ def _webp(head: bytes) -> tuple[int, int] | None:
     return height, width
 
 
-def _lerc(head: bytes) -> tuple[int, int] | None:
-    """Rows and columns of a LERC blob, of version 2 and later."""
-    if head[:6] != b"Lerc2 " or len(head) < 22:
+def _lerc(head: bytes, count: int) -> tuple[int, int] | None:
+    """Rows and columns of the one LERC blob that fills a strip or tile, of version 2 and later."""
+    if head[:6] != b"Lerc2 " or len(head) < 38:
         return None
     (version,) = struct.unpack_from("<i", head, 6)
-    rows, columns = struct.unpack_from("<2i", head, 14 if version >= 3 else 10)
-    return (rows, columns) if rows > 0 and columns > 0 else None
+    at = 14 if version >= 3 else 10
+    rows, columns, depth, *rest = struct.unpack_from("<6i", head, at)
+    blob = rest[2] if version >= 4 else rest[1]
+    if version < 4:
+        depth = 1
+    if min(rows, columns, depth) < 1 or depth > 4096 or not count - _PADDING <= blob <= count:
+        return None
+    return rows, columns * depth
 
 
 class _Bits:
@@ -93,7 +102,7 @@ class _Bits:
         return value
 
 
-def _jpegxl(head: bytes) -> tuple[int, int] | None:
+def _jpegxl(head: bytes, count: int) -> tuple[int, int] | None:
     """Rows and columns of a JPEG XL stream, bare or in boxes."""
     at = 0
     if head[4:8] == b"JXL ":
@@ -105,18 +114,28 @@ def _jpegxl(head: bytes) -> tuple[int, int] | None:
         at += 12 if kind == b"jxlp" else 8
     if head[at : at + 2] != b"\xff\x0a":
         return None
-    bits = _Bits(head[at + 2 : at + 16])
+    bits = _Bits(head[at + 2 : at + 34])
 
     def side(small: int) -> int:
         return 8 * (1 + bits.take(5)) if small else 1 + bits.take((9, 13, 18, 30)[bits.take(2)])
 
-    small = bits.take(1)
-    rows = side(small)
-    ratio = bits.take(3)
-    if not ratio:
-        return rows, side(small)
-    above, below = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))[ratio - 1]
-    return rows, rows * above // below
+    def both() -> tuple[int, int]:
+        small = bits.take(1)
+        rows = side(small)
+        ratio = bits.take(3)
+        if not ratio:
+            return rows, side(small)
+        above, below = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))[ratio - 1]
+        return rows, rows * above // below
+
+    size = both()
+    if not bits.take(1) and bits.take(1):  # not all is as usual, and not only the depth
+        bits.take(3)  # orientation
+        if bits.take(1):
+            both()  # the size to show it at
+        if bits.take(1) or bits.take(1):
+            return None  # a preview, or frames of a film that would all be decoded
+    return size
 
 
 _SIZES = {"jpeg2000": _jpeg2000, "webp": _webp, "lerc": _lerc, "jpegxl": _jpegxl}

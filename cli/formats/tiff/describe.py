@@ -15,14 +15,19 @@ from ...status import UnreadableError
 
 Coordinates = dict[str, int]  #: of one page: axis letter -> place along it
 
+
+class ContradictionError(UnreadableError):
+    """A description that cannot be of these pages."""
+
+
 _WORDS = {"Z": "planes (Z)", "C": "channels (C)", "T": "time points (T)"}
 _IMAGEJ = {"T": "frames", "Z": "slices", "C": "channels"}  # the last changes from page to page
-_PIXELS = re.compile(rb"<(?:\w+:)?Pixels\b([^>]*)>")
-_CHANNEL = re.compile(rb"<(?:\w+:)?Channel\b([^>]*)>")
-_DATA = re.compile(rb"<(?:\w+:)?TiffData\b([^>]*)>([^<]*<(?:\w+:)?UUID\b[^>]*>)?")
-_FILE = re.compile(rb"(<(?:\w+:)?UUID\b[^>]*\bFileName\s*=\s*[\"'])([^\"'<>]*)([\"'][^>]*>)([^<]*)")
-_ROOT = re.compile(rb"(<(?:\w+:)?OME\b[^>]*\bUUID\s*=\s*[\"'])([^\"'<>]*)")
-_COMPANION = re.compile(rb"<(?:\w+:)?BinaryOnly\b[^>]*\bMetadataFile\s*=\s*[\"']([^\"'<>]*)")
+_PIXELS = re.compile(rb"<(?:\w+:)?Pixels\b([^<>]*)>")
+_CHANNEL = re.compile(rb"<(?:\w+:)?Channel\b([^<>]*)>")
+_DATA = re.compile(rb"<(?:\w+:)?TiffData\b([^<>]*)>(?:[^<]*<(?:\w+:)?UUID\b[^<>]*>([^<]*))?")
+_FILE = re.compile(rb"(<(?:\w+:)?UUID\b[^<>]*\bFileName\s*=\s*[\"'])([^\"'<>]*)([\"'][^<>]*>)([^<]*)")
+_ROOT = re.compile(rb"(<(?:\w+:)?OME\b[^<>]*\bUUID\s*=\s*[\"'])([^\"'<>]*)")
+_COMPANION = re.compile(rb"<(?:\w+:)?BinaryOnly\b[^<>]*\bMetadataFile\s*=\s*[\"']([^\"'<>]*)")
 
 
 def is_ome(text: bytes) -> bool:
@@ -68,7 +73,7 @@ def volumes(text: bytes, pages: int) -> list[list[int]]:
     for page, place in enumerate(places):
         key = tuple(n for name, n in place.items() if name != deep)
         if found.setdefault(key, {}).setdefault(place.get(deep, 0), page) != page:
-            raise UnreadableError("its description (ImageDescription) names a plane twice")
+            raise ContradictionError("its description (ImageDescription) names a plane twice")
     return [[planes[z] for z in sorted(planes)] for planes in found.values()]
 
 
@@ -76,8 +81,10 @@ def contradiction(text: bytes, pages: int) -> str | None:
     """A warning where the description speaks of other pages than there are."""
     try:
         coordinates(text, pages)
-    except UnreadableError as error:
+    except ContradictionError as error:
         return f"{error}; pages are denoised one by one"
+    except UnreadableError:
+        return None  # no volume, but pages all the same
     return None
 
 
@@ -115,7 +122,7 @@ def _line(text: bytes, key: str) -> int:
 def _counted(sizes: Mapping[str, int], pages: int) -> list[Coordinates]:
     """Pages in order, the last axis the fastest."""
     if math.prod(sizes.values()) != pages:
-        raise UnreadableError(
+        raise ContradictionError(
             f"its description (ImageDescription) names {words(sizes) or 'one plane'}, it has {pages} pages"
         )
     return [_place(sizes, n) for n in range(pages)]
@@ -137,7 +144,7 @@ def _of_ome(text: bytes, pages: int) -> list[Coordinates] | None:
         raise UnreadableError(f"it holds {len(blocks)} OME images, not one volume; take one out first")
     order = _attribute(blocks[0], "DimensionOrder", "XYZCT")[2:]
     if sorted(order) != ["C", "T", "Z"]:
-        raise UnreadableError("the order of dimensions in its OME-XML is damaged")
+        raise ContradictionError("the order of dimensions in its OME-XML is damaged")
     channel = _CHANNEL.search(text)
     samples = int(_attribute(channel[1], "SamplesPerPixel", "1")) if channel else 1
     sizes = {a: int(_attribute(blocks[0], f"Size{a}", "1")) or 1 for a in reversed(order)}
@@ -145,25 +152,21 @@ def _of_ome(text: bytes, pages: int) -> list[Coordinates] | None:
     root = _ROOT.search(text)
     found: dict[int, Coordinates] = {}
     for attributes, owner in _DATA.findall(text):
-        if owner and root and b"FileName" in owner and not _owns(text, owner, root[2]):
-            continue
+        if root and owner.strip() not in (b"", root[2].strip()):
+            continue  # of another file
         first = {a: int(_attribute(attributes, f"First{a}", "0")) for a in sizes}
         page = int(_attribute(attributes, "IFD", "0"))
         whole = math.prod(sizes.values()) if b"IFD" not in attributes else 1
         at = 0
         for name in sizes:
             at = at * sizes[name] + first[name]
-        for n in range(min(int(_attribute(attributes, "PlaneCount", str(whole))), pages)):
-            found[page + n] = _place(sizes, at + n)
+        planes = range(page, min(pages, page + int(_attribute(attributes, "PlaneCount", str(whole)))))
+        if len(found) + len(planes) > pages:
+            raise ContradictionError("its OME-XML (ImageDescription) names a page twice")
+        found |= {n: _place(sizes, at + n - page) for n in planes}
     if set(range(pages)) <= set(found):
         return [found[n] for n in range(pages)]
     return _counted(sizes, pages)
-
-
-def _owns(text: bytes, owner: bytes, own: bytes) -> bool:
-    """Whether the UUID element that starts so is that of this file."""
-    end = text.index(owner) + len(owner)
-    return text[end : end + len(own) + 8].lstrip().startswith(own)
 
 
 def _attribute(element: bytes, name: str, default: str) -> str:
@@ -171,7 +174,7 @@ def _attribute(element: bytes, name: str, default: str) -> str:
     text = found[1].decode() if found else default
     if not default.isdigit() or text.isdigit():
         return text
-    raise UnreadableError(f"{name} in its OME-XML is damaged")
+    raise ContradictionError(f"{name} in its OME-XML is damaged")
 
 
 # --- names of files in OME-XML ----------------------------------------------------------------

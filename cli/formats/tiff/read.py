@@ -32,12 +32,16 @@ _OF_THE_OLD_FILE = {
 _KINDS = {34675: ("icc", "ICC profile"), 700: ("xmp", "XMP"), 274: ("orientation", "orientation")}
 _RESOLUTION = {282, 283, 296}
 _REDUCED, _MASK = 1, 4
+_CANON_PLACE = 8  # in a file's header
 _DESCRIPTION, _SUBDIRECTORIES = 270, 330
 
 
 def open_picture(file: BinaryIO, size: int, limits: Limits) -> Picture:
     """Walk the directories and describe the pages; pixels are read when asked for."""
     structure = walk(file, size, limits)
+    file.seek(_CANON_PLACE)
+    if file.read(2) == b"CR":
+        raise UnreadableError("it is camera raw (CR2); develop it first")
     warnings: list[str] = []
     chosen = [structure.directories[n] for n in _full_pages(structure, limits, warnings)]
     pages = [page_of(structure, tags, limits, warnings) for tags in chosen]
@@ -76,7 +80,8 @@ def _full_pages(structure: Structure, limits: Limits, warnings: list[str]) -> li
     chosen = [n for n, kind in enumerate(kinds) if not kind & (_REDUCED | _MASK)]
     if not chosen:
         chosen = [0]
-    left = structure.pages - len(chosen)
+    masks = sum(bool(kind & _MASK) for kind in kinds) - sum(bool(kinds[n] & _MASK) for n in chosen)
+    left = structure.pages - len(chosen) - masks
     inner = 0
     for n in chosen:
         tags = structure.directories[n]
@@ -85,7 +90,9 @@ def _full_pages(structure: Structure, limits: Limits, warnings: list[str]) -> li
             limits.check_frames(inner + structure.pages)
             _refuse_raw(structure, tags)
     if left:
-        warnings.append(f"{left} reduced or mask page{'s' * (left > 1)} left out: they repeat the full pages")
+        warnings.append(f"{left} reduced page{'s' * (left > 1)} left out: they repeat the full pages")
+    if masks:
+        warnings.append(f"{masks} mask page{'s' * (masks > 1)} left out, and not obeyed: give --mask")
     if inner:
         warnings.append("sub-pages (a pyramid of reduced copies) are left out")
     return chosen

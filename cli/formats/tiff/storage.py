@@ -12,6 +12,7 @@ COMPRESSIONS = {
     32773: "packbits",
     32946: "zlib",
     33003: "jpeg2000",
+    33004: "jpeg2000",
     33005: "jpeg2000",
     34712: "jpeg2000",
     34887: "lerc",

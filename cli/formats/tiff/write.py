@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
@@ -31,11 +32,15 @@ def resolution(structure: Structure, tags: Directory) -> tuple[Any, ...]:
 
 
 def _rational(structure: Structure, tag: Tag) -> Fraction:
+    """A number of pixels per unit; some programs write it as another type than the rational it should be."""
     raw = structure.raw(tag)
-    if tag.type != RATIONAL or len(raw) != 8:
+    form = {3: "H", 4: "I", RATIONAL: "II", 10: "ii", 11: "f", 12: "d"}.get(tag.type)
+    if form is None or len(raw) != struct.calcsize(structure.order + form):
         return Fraction(1)
-    above, below = struct.unpack(structure.order + "II", raw)
-    return Fraction(above, below or 1)
+    above, *below = struct.unpack(structure.order + form, raw)
+    if not math.isfinite(above):
+        return Fraction(1)
+    return max(Fraction(0), Fraction(above) / ((below or (1,))[0] or 1))
 
 
 def write(file: BinaryIO, pages: Iterable[Array], like: Picture, saving: Saving) -> list[str]:
@@ -107,6 +112,4 @@ def _storage(layout: Layout) -> Storage:
 
 
 def _needs_big(like: Picture) -> bool:
-    import math
-
     return sum(math.prod(p.shape) * p.bits // 8 for p in like.pages) > _CLASSIC_LIMIT

@@ -122,26 +122,6 @@ def test_the_range_to_display_is_kept_or_named(code: int, kind: int, tmp_path: P
     assert f"(tag {code}) is left out: the numbers have changed" in warnings_of(ran)
 
 
-def test_directories_of_many_pages_are_put_back_in_one_walk(tmp_path: Path) -> None:
-    memory = BytesIO()
-    with tifffile.TiffWriter(memory) as writer:
-        for n in range(300):
-            tags = [(34664, 4, 1, 0, True)]
-            writer.write(files.samples("u1", seed=n), metadata=None, contiguous=False, extratags=tags)
-    data = bytearray(memory.getvalue())
-    at = -1
-    for _ in range(300):
-        at = data.find(struct.pack("<HH", 34664, 4), at + 1)
-        struct.pack_into("<HHII", data, at, 34665, 4, 1, len(data))
-    data += struct.pack("<HHHIHHI", 1, 34855, 3, 1, 1600, 0, 0)
-    began = time.process_time()
-    ran, result = denoised(bytes(data), tmp_path)
-    assert ran.code == 0, ran.err
-    assert time.process_time() - began < 20
-    with tifffile.TiffFile(result) as tiff:
-        assert all(p.tags[34665].value == {"ISOSpeedRatings": 1600} for p in tiff.pages)  # type: ignore[union-attr]
-
-
 # --- files of a set -------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -121,3 +122,22 @@ def test_compressed_packed_bits_say_how_they_are_stored(tmp_path: Path) -> None:
     with tifffile.TiffFile(result) as tiff:
         assert tiff.pages[0].bitspersample == 12  # type: ignore[union-attr]
         assert abs(tiff.pages[0].asarray().mean() - 1000) < 10
+
+
+def test_packed_bits_of_a_big_endian_file(tmp_path: Path) -> None:
+    """tifffile packs samples of the other byte order wrongly: the file is written in the processor's own."""
+    body, mean = bytearray(), 0.0
+    pixels = np.random.default_rng(0).normal(1000, 30, (40, 40)).astype(int)
+    for row in pixels:
+        body += int("".join(f"{v:012b}" for v in row), 2).to_bytes(60, "big")
+    tags = [(256, 40), (257, 40), (258, 12), (259, 1), (262, 1), (273, 200), (277, 1), (278, 40), (279, 2400)]
+    entries = b"".join(struct.pack(">HHII", code, 4, 1, value) for code, value in tags)
+    entries += struct.pack(">HHIHH", 65001, 3, 2, 300, 400)
+    data = b"MM\0*" + struct.pack(">IH", 8, 10) + entries + bytes(4)
+    ran, result = denoised(data.ljust(200, b"\0") + body, tmp_path)
+    assert ran.code == 0, ran.err
+    with tifffile.TiffFile(result) as tiff:
+        page = tiff.pages[0]
+        mean = float(page.asarray().mean())
+        assert (page.bitspersample, page.tags[65001].value) == (12, (300, 400))  # type: ignore[union-attr]
+    assert abs(mean - pixels.mean()) < 5

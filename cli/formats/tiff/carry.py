@@ -84,9 +84,10 @@ class Tags:
         return found
 
     def _native(self, item: Item, saving: Saving) -> None:
-        """A piece as it stood in a TIFF file of the same byte order."""
+        """A piece as it stood in a TIFF file."""
         if item.raw[0] == "tag":
-            _, code, _, kind, raw = item.raw
+            _, code, order, kind, raw = item.raw
+            raw = swapped(kind, raw, order != self.order)[0]
             if code == _DESCRIPTION and is_ome(raw):
                 raw = renamed_ome(raw, saving.renamed, saving.name, self.warnings)
             self._tag(code, kind, raw)

@@ -34,7 +34,10 @@ def check_segments(structure: Structure, page: Page, found: Any) -> None:
         structure.file.seek(offset)
         size = measure(structure.file.read(min(count, _HEAD)), count)
         if size is None:
-            raise UnreadableError(f"its {PICTURES[name]} data is damaged, or of a kind that is not known")
+            raise UnreadableError(
+                f"its {PICTURES[name]} data is damaged, or of a kind that is not known; save it with LZW or "
+                "deflate"
+            )
         if size[0] > room[0] or size[1] > room[1]:
             raise UnreadableError(
                 f"its {PICTURES[name]} data declares {size[1]} x {size[0]} pixels in a strip or tile of "

@@ -49,7 +49,7 @@ def write(file: BinaryIO, pages: Iterable[Array], like: Picture, saving: Saving)
     import tifffile
 
     same = like.format == "TIFF"
-    order: Literal["<", ">"] = like.encoding["order"] if same else "<"
+    order: Literal["<", ">"] = _order(like) if same else "<"
     big = bool(like.encoding.get("big")) if same else _needs_big(like)
     items: dict[int, list[Item]] = {}
     for item in like.metadata:
@@ -73,6 +73,12 @@ def write(file: BinaryIO, pages: Iterable[Array], like: Picture, saving: Saving)
             writer.write(page, **_options(storage, page), **tags.options, extratags=tags.tags)
     afterwards.done(file)
     return lost(left, "TIFF") + list(dict.fromkeys(warnings))
+
+
+def _order(like: Picture) -> Literal["<", ">"]:
+    """The byte order of the input; packed samples are packed from the processor's own order only."""
+    found: Literal["<", ">"] = like.encoding["order"]
+    return "<" if any(storage.depth for storage in like.encoding["pages"]) else found
 
 
 def _planes(pages: Iterable[Array], like: Picture) -> Iterator[Array]:

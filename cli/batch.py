@@ -35,10 +35,12 @@ class Batch:
     job: Job
     swept: set[Path] = field(default_factory=set)
     written: set[tuple[int, int]] = field(default_factory=set)  # (device, inode) of this run's outputs
+    renamed: dict[tuple[Path, Path], dict[str, str]] = field(default_factory=dict)  # by folders
+    _planned_tasks: list[naming.Task] = field(default_factory=list)
 
     def run(self) -> ExitStatus:
         """Do all tasks."""
-        tasks = self._tasks()
+        tasks = self._planned_tasks = self._tasks()
         with Progress(self.environment, shown=not self.report.options.quiet) as progress:
             for number, task in enumerate(tasks, 1):
                 count = f"[{number}/{len(tasks)}] " if len(tasks) > 1 else ""
@@ -157,7 +159,8 @@ class Batch:
 
     def _written(self, task: naming.Task, writer: Any, pages: Iterator[Array], picture: Picture) -> list[str]:
         """Store the pages; returns warnings."""
-        saving = Saving(quality=self.options.quality)
+        name = "" if task.output == "-" else Path(task.output).name
+        saving = Saving(self.options.quality, name=name, renamed=self._renamed(task))
         if task.output == "-":
             from io import BytesIO
 
@@ -169,6 +172,13 @@ class Batch:
             lost = writer(file, pages, picture, saving)
         return lost
 
+    def _renamed(self, task: naming.Task) -> dict[str, str]:
+        """What the files beside this input are called beside its output."""
+        if not self.renamed:
+            for each in (task for task in self._planned_tasks if task.output != "-"):
+                self.renamed.setdefault(_folders(each), {})[Path(each.input).name] = Path(each.output).name
+        return self.renamed.get(_folders(task), {})
+
     def _replacing(self, target: Path) -> Any:
         """A new file in place of the target; never in place of what this run has written."""
         if target.parent not in self.swept:
@@ -178,6 +188,11 @@ class Batch:
         if target.exists() and writing.identity(target) in self.written:
             raise ExistsError(f"{target} was written by this run already, from another input")
         return writing.replacing(target, overwrite=self.options.overwrite, remember=self.written.add)
+
+
+def _folders(task: naming.Task) -> tuple[Path, Path]:
+    """Of the input and of the output."""
+    return Path(task.input).parent, Path(task.output).parent
 
 
 def facts_of(result: Result) -> dict[str, Any]:

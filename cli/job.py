@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import warnings as python_warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from nlmeans.parameters import Settings
 from .formats.limits import Limits
 from .formats.picture import Array, Layout, Picture
 from .formats.reading import opened
-from .options import FilterOptions, in_units
+from .options import FilterOptions, Levels, in_units
 from .outcome import in_options
 from .progress import Part, Progress
 from .status import CommandError, UnreadableError, UsageError
@@ -22,33 +23,65 @@ from .status import CommandError, UnreadableError, UsageError
 
 @dataclass(frozen=True)
 class Split:
-    """Pixels as the library takes them: colours apart from alpha and further channels."""
+    """Pixels as the library takes them: all that is data, apart from transparency."""
 
-    colour: Array  # (..., H, W) or (..., H, W, 3), or a bare array
-    mask: Array | None  # False where a pixel is fully transparent
+    colour: Array  # (..., H, W) or (..., H, W, channels), or a bare array
+    mask: Array | None  # False where a pixel is fully transparent, or declared to have no value
     channel_axis: int | None
+    color: str | None = None  # how channels are filtered, where they are more than grey or RGB
 
     @classmethod
     def of(cls, samples: Array, layout: Layout, channel_axis: int | None) -> Split:
         """Take a page, or a stack of them, apart."""
-        if layout.colours == 0 or layout.samples == 1:
-            return cls(samples, None, channel_axis if layout.colours == 0 else None)
-        colour = samples[..., :3] if layout.colours == 3 else samples[..., 0]
-        mask = samples[..., layout.colours] != 0 if layout.alpha else None
+        if layout.colours == 0:
+            return cls(samples, None, channel_axis)
+        colour = samples if layout.samples == 1 else _chosen(samples, layout.data)
+        mask = None
+        if layout.apart:
+            mask = samples[..., layout.apart[0]] != 0
+        if layout.nodata is not None:
+            valued = _valued(colour, layout)
+            valued = valued if len(layout.data) == 1 else valued.all(axis=-1)
+            mask = valued if mask is None else mask & valued
         if mask is not None and mask.all():
             mask = None
-        return cls(colour, mask, -1 if layout.colours == 3 else None)
+        channels = len(layout.data)
+        color = "separate" if channels > layout.colours else None
+        return cls(colour, mask, -1 if channels > 1 else None, color)
+
+
+def _chosen(samples: Array, places: tuple[int, ...]) -> Array:
+    """Some of the samples; a view where they stand together."""
+    if len(places) == 1:
+        return samples[..., places[0]]
+    if places == tuple(range(places[0], places[-1] + 1)):
+        return samples[..., places[0] : places[-1] + 1]
+    return samples[..., list(places)]
+
+
+def _valued(colour: Array, layout: Layout) -> Array:
+    """False where a sample is the number that says "no value here"."""
+    import numpy as np
+
+    if layout.nodata is not None and math.isnan(layout.nodata):
+        return ~np.isnan(colour)
+    return colour != layout.nodata
 
 
 def merged(samples: Array, colour: Array, layout: Layout) -> Array:
-    """The samples with new colours; alpha and further channels as they were."""
-    if layout.samples == 1 or layout.colours == 0:
+    """The samples with new colours; transparency as it was, and no pixel without value that had one."""
+    import numpy as np
+
+    if layout.colours == 0:
+        return colour
+    if layout.nodata is not None:
+        old = samples if layout.samples == 1 else _chosen(samples, layout.data)
+        colour = np.where(_valued(colour, layout), colour, old)
+    if layout.samples == 1:
         return colour
     result = samples.copy()
-    if layout.colours == 3:
-        result[..., :3] = colour
-    else:
-        result[..., 0] = colour
+    places = layout.data
+    result[..., places[0] if len(places) == 1 else list(places)] = colour
     return result
 
 
@@ -98,17 +131,22 @@ class Job:
             yield Result(layout, samples, merged(samples, colour, layout), chosen)
 
     def _volume(self, picture: Picture, progress: Progress) -> Iterator[Result]:
-        """All pages as one volume, its first axis across the pages."""
+        """All pages as one volume, or as one for each channel and time point; its first axis is z."""
         import numpy as np
 
-        layout = picture.pages[0]
-        if any(other != layout for other in picture.pages):
-            raise UnreadableError("its pages differ in size or type, so they are no volume")
-        samples = np.stack([picture.decode(n) for n in range(len(picture.pages))])
-        colour, chosen = self.denoised(Split.of(samples, layout, None), layout, progress)
-        result = merged(samples, colour, layout)
-        for noisy, clean in zip(samples, result, strict=True):
-            yield Result(layout, noisy, clean, chosen)
+        volumes = picture.volumes() if picture.volumes else [range(len(picture.pages))]
+        found: dict[int, Result] = {}
+        for n, pages in enumerate(volumes):
+            layout = picture.pages[pages[0]]
+            if any(picture.pages[page] != layout for page in pages):
+                raise UnreadableError("its pages differ in size or type, so they are no volume")
+            samples = np.stack([picture.decode(page) for page in pages])
+            part = progress.part(n / len(volumes), 1 / len(volumes))
+            colour, chosen = self.denoised(Split.of(samples, layout, None), layout, part)
+            result = merged(samples, colour, layout)
+            for page, noisy, clean in zip(pages, samples, result, strict=True):
+                found[page] = Result(layout, noisy, clean, chosen)
+        yield from (found.pop(page) for page in range(len(picture.pages)))
 
     def suggested(self, split: Split, layout: Layout) -> Any:
         """The parameters that this picture gets."""
@@ -146,12 +184,18 @@ class Job:
         mask = self.mask
         if split.mask is not None:
             mask = split.mask if mask is None else split.mask & mask
-        sigma = self.sigma_map if self.sigma_map is not None else in_units(self.options.sigma, layout.dtype)
-        guide_sigma = in_units(self.options.guide_sigma, layout.dtype)
+        sigma = self.sigma_map if self.sigma_map is not None else self._in_units(self.options.sigma, layout)
+        guide_sigma = self._in_units(self.options.guide_sigma, layout)
         more = {"sigma": sigma, "guide": self.guide, "guide_sigma": guide_sigma, "mask": mask}
         more["channel_axis"] = split.channel_axis
+        if "color" in Settings.__annotations__ and "color" not in self.options.settings:
+            more["color"] = split.color
         given = {name: value for name, value in more.items() if value is not None}
         return {**self.options.settings, **given}  # type: ignore[typeddict-item]
+
+    @staticmethod
+    def _in_units(level: Levels, layout: Layout) -> float | tuple[float, ...] | None:
+        return in_units(level, layout.dtype, layout.full_scale)
 
     def taken_warnings(self) -> list[str]:
         """What the library has warned of since this was last asked."""

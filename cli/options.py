@@ -133,12 +133,12 @@ class Bytes(_ParamType):
         return int(amount)
 
 
-def in_units(level: Levels, dtype: str) -> float | tuple[float, ...] | None:
+def in_units(level: Levels, dtype: str, full_scale: float | None = None) -> float | tuple[float, ...] | None:
     """A noise level in the units of pixels of this type; full scale is 255 for 8 bits, 1 for floats."""
     if level is None:
         return None
     bits = 8 * int(dtype[2:])
-    full = {"u": 2.0**bits - 1, "i": 2.0 ** (bits - 1) - 1, "f": 1.0}[dtype[1]]
+    full = full_scale or {"u": 2.0**bits - 1, "i": 2.0 ** (bits - 1) - 1, "f": 1.0}[dtype[1]]
     values = tuple(number * full / 100 if percent else number for number, percent in level)
     return values[0] if len(values) == 1 else values
 

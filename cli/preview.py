@@ -61,7 +61,7 @@ def memory_needed(job: Job, picture: Picture) -> float:
     together = len(picture.pages) if job.options.volume else 1
     largest = max(picture.pages, key=lambda page: page.pixels)
     pixels = largest.pixels * together
-    channels = max(largest.colours, 1)
+    channels = max(len(largest.data), 1)
     stored = pixels * max(largest.samples, 1) * largest.bits / 8
     copies = 2 if picture.format == "NPY" else 3  # before, after, and encoded
     planes = 4.0 * pixels * (3 * channels + 4)

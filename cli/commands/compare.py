@@ -72,20 +72,26 @@ def measures(layout: Layout, clean: Array, test: Array, test_layout: Layout) -> 
     """PSNR, SSIM and the shift of the mean; None for what is infinite or cannot be computed."""
     import numpy as np
 
-    from ..views.pictures import colours
+    from ..formats.picture import plain
+    from ..views.pictures import data
 
-    if test_layout != layout:
+    if test_layout.words != layout.words:
         raise UsageError(f"it is {test_layout.words}; the clean picture is {layout.words}")
-    a, b = (colours(x, layout).astype(np.float64) for x in (clean, test))
+    meanings = {(each.full_scale, each.white_is_zero) for each in (layout, test_layout)}
+    pairs = [(clean, layout), (test, test_layout)]
+    if len(meanings) > 1:  # as both are shown
+        pairs = [(plain(*pair), pair[1]) for pair in pairs]
+    a, b = (data(*pair).astype(np.float64) for pair in pairs)
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         raise UsageError("NaN or infinity cannot be compared")
-    full = in_units(((100.0, True),), layout.dtype)
+    own = layout.full_scale if len(meanings) == 1 else None
+    full = in_units(((100.0, True),), layout.dtype, own)
     peak = float(full) if layout.kind != "f" else float(a.max() - a.min())  # type: ignore[arg-type]
     error = float(np.mean((a - b) ** 2))
     psnr = 10 * math.log10(peak**2 / error) if error > 0 and peak > 0 else None
     return {
         "psnr": psnr,
-        "ssim": _ssim(a, b, peak, a.ndim == 3 and layout.colours == 3),
+        "ssim": _ssim(a, b, peak, a.ndim == 3 and bool(layout.colours)),
         "mean_shift": float(b.mean() - a.mean()),
         "identical": error == 0,
     }

@@ -62,8 +62,8 @@ def _below(folder: str, output: str | None) -> Iterator[str]:
         )
         names = set(files)
         for file in sorted(files):
-            stem, suffix = os.path.splitext(file)
-            if file.startswith(".") or suffix.lower() not in SUFFIXES:
+            stem, suffix = parts(file)
+            if file.startswith(".") or os.path.splitext(file)[1].lower() not in SUFFIXES:
                 continue
             source = _DEFAULT_RESULT.sub("", stem) + suffix
             if source == file or source not in names:
@@ -121,10 +121,11 @@ def _task(root: str, file: str, output: str | None, format_name: str | None) -> 
     if output == "-" or (output is None and file == "-"):
         return Task(file, "-", format_name or "")
     folder, base = ("", "stdin") if file == "-" else os.path.split(file)
-    stem, suffix = os.path.splitext(base)
-    if format_name and format_name != SUFFIXES.get(suffix.lower()):
+    stem, suffix = parts(base)
+    known = suffix.lower().removeprefix(".ome")
+    if format_name and format_name != SUFFIXES.get(known):
         suffix = FORMATS[format_name].suffixes[0]
-    elif suffix.lower() not in SUFFIXES:
+    elif known not in SUFFIXES:
         suffix = ""  # chosen later, by the content of the file
     fields = {"dir": folder or ".", "stem": stem, "ext": suffix}
     if output is None:
@@ -139,6 +140,14 @@ def _task(root: str, file: str, output: str | None, format_name: str | None) -> 
     if open_ended:
         return Task(file, target, "", open_ended=True)
     return Task(file, target, format_name or format_by_name(target))
+
+
+def parts(name: str) -> tuple[str, str]:
+    """Stem and suffix of a name; programs know OME-TIFF files by the double suffix .ome.tif."""
+    stem, suffix = os.path.splitext(name)
+    if suffix.lower() in (".tif", ".tiff", ".btf") and stem.lower().endswith(".ome") and len(stem) > 4:
+        return stem[:-4], stem[-4:] + suffix
+    return stem, suffix
 
 
 def filled(template: str, fields: dict[str, str]) -> str:
@@ -185,7 +194,7 @@ def side(template: str | None, task: Task) -> Task | None:
     if template is None:
         return None
     folder, base = ("", "stdin") if task.input == "-" else os.path.split(task.input)
-    stem, suffix = os.path.splitext(base)
+    stem, suffix = parts(base)
     target = filled(template, {"dir": folder or ".", "stem": stem, "ext": suffix})
     return Task(task.input, target, format_by_name(target))
 

@@ -26,6 +26,7 @@ class Sides:
     method_noise: naming.Task | None = None
     side_by_side: naming.Task | None = None
     differences: list[Array] = field(default_factory=list)
+    layouts: list[Layout] = field(default_factory=list)  # of the pages that they are of
     first: Result | None = None
 
     @classmethod
@@ -51,6 +52,7 @@ class Sides:
         """Take note of one page."""
         if self.method_noise:
             self.differences.append(views.removed(result.noisy, result.clean, result.layout))
+            self.layouts.append(result.layout)
         if self.side_by_side and self.first is None:
             self.first = result
 
@@ -64,7 +66,7 @@ class Sides:
         if self.method_noise:
             pages = self.differences
             if self.method_noise.format not in _SIGNED:
-                page, gain = views.removed_view(pages[0])
+                page, gain = views.removed_view(views.seen(pages[0], self.layouts[0]))
                 warnings.append(
                     f"{self.method_noise.output}: mid-grey is zero, {gain:.3g} grey levels are one unit"
                 )
@@ -85,7 +87,14 @@ def save_page(target: Path, format_name: str, page: Array, *, overwrite: bool) -
 
 
 def _write(format_name: str, pages: list[Array], replacing: AbstractContextManager[BinaryIO]) -> None:
-    layouts = [Layout(p.shape, p.dtype.str, 3 if p.ndim == 3 else 1) for p in pages]
+    layouts = [_layout(p) for p in pages]
     writer = writer_of(format_name, layouts)
     with replacing as file:
         writer(file, iter(pages), Picture("", layouts, lambda n: pages[n]), Saving())
+
+
+def _layout(page: Array) -> Layout:
+    """Grey, RGB, or another number of channels."""
+    samples = page.shape[2] if page.ndim == 3 else 1
+    colours = 3 if samples == 3 else 1
+    return Layout(page.shape, page.dtype.str, colours, extra=samples - colours)

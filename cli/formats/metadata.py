@@ -9,7 +9,7 @@ from io import BytesIO
 
 from .limits import Limits
 from .picture import Item, Picture
-from .tiff_tags import walk
+from .tiff.tags import walk
 
 ORIENTATION = 274  # the tag, in TIFF and in EXIF blocks
 SHORT = 3  # TIFF's 16-bit unsigned type

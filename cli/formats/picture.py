@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -20,14 +20,28 @@ class Layout:
 
     shape: tuple[int, ...]  # (H, W), (H, W, samples), or any for a bare array
     dtype: str  # NumPy's name with byte order: "|u1", ">u2", "<f4"
-    colours: int = 1  # 1 or 3: how many of the samples are denoised together; 0 for a bare array
-    alpha: bool = False  # the sample after the colours is transparency
-    extra: int = 0  # samples after colours and alpha, kept as they are
+    colours: int = 1  # 1 or 3: how many of the samples are grey or RGB; 0 for a bare array
+    alpha: bool = False  # a sample is transparency: that after the colours, unless `transparent` says other
+    extra: int = 0  # further samples: bands of a satellite, channels of a microscope, denoised too
+    transparent: tuple[int, ...] = ()  # places of transparency among the samples
+    full_scale: int | None = None  # the number of full light (4095 of 12 bits), if not the type's largest
+    white_is_zero: bool = False  # larger numbers are darker
+    nodata: float | None = None  # the number that says "no value here"
 
     @property
     def samples(self) -> int:
         """How many numbers a pixel has."""
         return self.colours + self.alpha + self.extra
+
+    @property
+    def apart(self) -> tuple[int, ...]:
+        """Places of the samples that are transparency, which is kept."""
+        return self.transparent or ((self.colours,) if self.alpha else ())
+
+    @property
+    def data(self) -> tuple[int, ...]:
+        """Places of the samples that are denoised."""
+        return tuple(n for n in range(self.samples) if n not in self.apart)
 
     @property
     def pixels(self) -> int:
@@ -97,6 +111,7 @@ class Picture:
     metadata: list[Item] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)  # what reading already changes or leaves out
     encoding: dict[str, Any] = field(default_factory=dict)  # how it was stored, to store it likewise
+    volumes: Callable[[], Sequence[Sequence[int]]] | None = None  # the pages of each volume, in order of z
 
 
 @dataclass(frozen=True)
@@ -105,6 +120,8 @@ class Saving:
 
     quality: int | None = None  # JPEG and lossy WebP, 1 to 100; None: as the input was
     compression: int = 4  # PNG, 0 to 9: a third of the time of 6, 3 % larger (photographs, 2026-11-23)
+    name: str = ""  # of the file, without its folder
+    renamed: Mapping[str, str] = field(default_factory=dict)  # files of this run: old name -> new name
 
 
 def page_of(picture: Picture, number: int) -> tuple[Layout, Array]:
@@ -115,3 +132,22 @@ def page_of(picture: Picture, number: int) -> tuple[Layout, Array]:
     if layout.colours == 0 and len(layout.shape) != 2:
         raise UsageError(f"this needs a picture with rows and columns, not {layout.words}")
     return layout, picture.decode(number - 1)
+
+
+def plain(samples: Array, layout: Layout) -> Array:
+    """A page for formats that know one meaning of numbers: 0 is black, the type's largest is white."""
+    import numpy as np
+
+    if not (layout.white_is_zero or layout.full_scale) or layout.kind == "f":
+        return samples
+    result = samples.copy()
+    largest = np.iinfo(samples.dtype).max
+    if layout.white_is_zero:
+        lowest = np.iinfo(samples.dtype).min
+        places = (..., list(layout.data)) if layout.samples > 1 else ...
+        # In the type itself: the largest minus what is above the smallest.
+        result[places] = (layout.full_scale or largest) - (samples[places] - lowest)
+    if layout.full_scale:
+        scaled = result.astype(np.float64) * (largest / layout.full_scale)
+        result = np.clip(np.rint(scaled), 0, largest).astype(samples.dtype)
+    return result

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 from ..status import CommandError, LimitError, UnreadableError, UnwritableError, UsageError
 from .limits import MEBI, Limits
-from .picture import Array, Layout, Picture
+from .picture import Array, Layout, Picture, Saving, plain
 
 MAX_PIPED = 2048 * MEBI  # bytes taken from standard input
 
@@ -41,7 +41,7 @@ class Format:
 FORMATS = {
     "PNG": Format("png", "open_picture", "write", (".png",)),
     "JPEG": Format("raster", "open_jpeg", "write_jpeg", (".jpg", ".jpeg", ".jpe")),
-    "TIFF": Format("tiff", "open_picture", "write", (".tif", ".tiff", ".btf")),
+    "TIFF": Format("tiff.read", "open_picture", "write", (".tif", ".tiff", ".btf")),
     "WebP": Format("raster", "open_webp", "write_webp", (".webp",)),
     "BMP": Format("raster", "open_bmp", "write_bmp", (".bmp",)),
     "NPY": Format("npy", "open_picture", "write", (".npy",)),
@@ -71,14 +71,28 @@ _FOREIGN = (
 
 
 def writer_of(name: str, pages: Sequence[Layout]) -> Callable[..., list[str]]:
-    """The function that writes a format, once it has been asked whether it can hold such pages."""
+    """The function that writes a format, once it has been asked whether it can hold such pages.
+
+    Formats that know one meaning of numbers get what looks the same in it.
+    """
     chosen = FORMATS[name]
     refusal = chosen.function("refusal")
     for layout in pages:
         reason = refusal(name, layout, len(pages))
         if reason:
             raise UnwritableError(reason)
-    return chosen.function(chosen.writer)
+    write: Callable[..., list[str]] = chosen.function(chosen.writer)
+    if name == "TIFF" or not any(page.white_is_zero or page.full_scale for page in pages):
+        return write
+
+    def toned(file: BinaryIO, arrays: Iterable[Array], like: Picture, saving: Saving) -> list[str]:
+        if name == "NPY":
+            largest = next((f", {p.full_scale} is full" for p in pages if p.full_scale), "")
+            white = "0 is white" if pages[0].white_is_zero else "0 is black"
+            return [*write(file, arrays, like, saving), f"NPY output keeps the numbers: {white}{largest}"]
+        return write(file, (plain(a, p) for a, p in zip(arrays, pages, strict=False)), like, saving)
+
+    return toned
 
 
 @contextmanager

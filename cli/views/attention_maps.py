@@ -154,7 +154,8 @@ def _features(options: dict[str, Any], split: Any, layout: Layout, channels: int
     rows, columns = (n // step * step for n in layout.shape[:2])
     if not rows or not columns:
         raise UsageError(f"the picture is smaller than the squares of {step} x {step} that the block takes")
-    full = 1.0 if layout.dtype[1] == "f" else float(np.iinfo(np.dtype(layout.dtype)).max)
+    largest = 1.0 if layout.dtype[1] == "f" else float(np.iinfo(np.dtype(layout.dtype)).max)
+    full = layout.full_scale or largest
     scaled = np.ascontiguousarray(np.moveaxis(pixels[:rows, :columns], -1, 0) / full, np.float32)
     return pixel_unshuffle(torch.from_numpy(scaled)[None], step), step
 

@@ -47,7 +47,7 @@ def collected(job: Job, picture: Picture, name: str, number: int, progress: Prog
     window = (slice(top, top + height), slice(left, left + width))
     limits = views.shown_range(samples, layout)
     difference = views.removed(samples, clean, layout)
-    seen, gain = views.removed_view(difference)
+    seen, gain = views.removed_view(views.seen(difference, layout))
     sigma = single_sigma(chosen.sigma, difference)
     spectrum, radial = spectra(difference, sigma)
     marked = marked_weights(job, split, layout, chosen, (top, left, height, width), progress)

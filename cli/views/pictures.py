@@ -28,10 +28,24 @@ def shown_range(samples: Array, layout: Layout) -> tuple[float, float]:
 
 
 def colours(samples: Array, layout: Layout) -> Array:
-    """(H, W) or (H, W, 3) without alpha and further channels."""
+    """(H, W) or (H, W, 3) without alpha and further channels: what is seen."""
     if layout.colours == 0 or layout.samples == 1:
         return samples
     return samples[..., :3] if layout.colours == 3 else samples[..., 0]
+
+
+def data(samples: Array, layout: Layout) -> Array:
+    """(H, W) or (H, W, C) without alpha: what is denoised."""
+    if layout.samples <= 1 or layout.data == tuple(range(layout.colours)):
+        return colours(samples, layout)
+    return samples[..., list(layout.data)]
+
+
+def seen(difference: Array, layout: Layout) -> Array:
+    """Of the removed noise of all channels what is seen, lighter where the picture became darker."""
+    bands = len(layout.data) > layout.colours > 0
+    visible = (difference[..., :3] if layout.colours == 3 else difference[..., 0]) if bands else difference
+    return -visible if layout.white_is_zero else visible
 
 
 def shown(samples: Array, layout: Layout, limits: tuple[float, float]) -> Array:
@@ -40,9 +54,11 @@ def shown(samples: Array, layout: Layout, limits: tuple[float, float]) -> Array:
 
     low, high = limits
     scaled = (colours(samples, layout).astype(np.float32) - low) * (255 / (high - low))
+    if layout.white_is_zero:
+        scaled = 255 - scaled
     if layout.alpha:
         full = np.float32(2**layout.bits - 1 if layout.kind == "u" else 1)
-        cover = samples[..., layout.colours].astype(np.float32) / full
+        cover = samples[..., layout.apart[0]].astype(np.float32) / full
         cover = cover[..., None] if layout.colours == 3 else cover
         scaled = scaled * cover + 255 * (1 - cover)
     return eight_bits(scaled)
@@ -60,7 +76,7 @@ def removed(noisy: Array, clean: Array, layout: Layout) -> Array:
     import numpy as np
 
     with np.errstate(invalid="ignore"):  # infinity, kept as it is
-        return np.subtract(colours(noisy, layout), colours(clean, layout), dtype=np.float32)
+        return np.subtract(data(noisy, layout), data(clean, layout), dtype=np.float32)
 
 
 def removed_view(difference: Array) -> tuple[Array, float]:
@@ -181,7 +197,7 @@ def side_by_side(noisy: Array, clean: Array, layout: Layout) -> Array:
     from PIL import Image, ImageDraw, ImageFont
 
     limits = shown_range(noisy, layout)
-    difference, gain = removed_view(removed(noisy, clean, layout))
+    difference, gain = removed_view(seen(removed(noisy, clean, layout), layout))
     parts = [shown(noisy, layout, limits), shown(clean, layout, limits), difference]
     height, width = parts[0].shape[:2]
     canvas = np.full((height + _BAND, 3 * width + 2 * GAP, 3), 255, np.uint8)

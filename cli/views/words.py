@@ -10,7 +10,7 @@ from ..options import in_units
 
 def words(layout: Layout, chosen: Any) -> str:
     """A page and its parameters for people."""
-    full = in_units(((100.0, True),), layout.dtype)
+    full = in_units(((100.0, True),), layout.dtype, layout.full_scale)
     if isinstance(chosen.sigma, float) and isinstance(full, float):
         noise = f"sigma {chosen.sigma:.3g} ({100 * chosen.sigma / full:.2g} % of full scale)"
     else:

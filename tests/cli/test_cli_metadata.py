@@ -356,7 +356,7 @@ def test_tiff_names_what_it_leaves_out(what: str, tmp_path: Path) -> None:
         data[at + 2] = 99
     ran, _ = denoised(bytes(data), tmp_path, "tif", "tif")
     assert ran.code == 0
-    expected = {"pyramid": "pyramid", "thumbnail": "reduced or mask page", "unknown type": "65001"}[what]
+    expected = {"pyramid": "pyramid", "thumbnail": "1 reduced page", "unknown type": "65001"}[what]
     assert any(expected in warning for warning in ran.lines[0]["warnings"])
 
 

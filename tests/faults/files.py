@@ -79,6 +79,8 @@ def rgb_tiff(pixels: np.ndarray, **options: Any) -> bytes:
     return tiff(pixels, photometric="rgb", **options)
 
 
+_PLANES: dict[str, Any] = {"planarconfig": "separate", "extrasamples": (2,)}
+
 #: name -> a small valid file; what the mutations start from, by reader
 CORPUS: dict[str, list[Callable[[], bytes]]] = {
     "png8": [
@@ -109,6 +111,20 @@ CORPUS: dict[str, list[Callable[[], bytes]]] = {
         lambda: rgb_tiff(samples("u1", 3, (40, 40)), big=True, tile=(16, 16), compression="zlib"),
         lambda: rgb_tiff(samples("u1", 3), big=True, order=">", planarconfig="separate"),
     ],
+    "tiff samples": [
+        lambda: tiff(
+            samples("u2", 4), photometric="minisblack", planarconfig="contig", extrasamples=(0, 0, 2)
+        ),
+        lambda: tiff(samples("u2") // 16, bitspersample=12),
+        lambda: tiff(samples("u1") // 16, bitspersample=4, photometric="miniswhite"),
+        lambda: tiff(samples("f4"), extratags=[(42113, 2, None, "-9999", True)]),
+        lambda: tiff(samples("u1", 4).transpose(2, 0, 1), photometric="rgb", metadata={}, **_PLANES),
+        lambda: tiff([samples("u1")] * 4, description="ImageJ=1.5\nimages=4\nslices=2\nchannels=2\n"),
+        lambda: rgb_tiff(samples("u1", 3), compression="webp", compressionargs={"lossless": True}),
+        lambda: rgb_tiff(samples("u1", 3), compression="jpeg2000", compressionargs={"level": 0}),
+        lambda: rgb_tiff(samples("u1", 3), compression="jpegxl", compressionargs={"lossless": True}),
+        lambda: tiff(samples("f4"), compression="lerc"),
+    ],
     "webp": [
         lambda: pillow(samples("u1", 3), "WEBP", lossless=True),
         lambda: pillow(samples("u1", 3), "WEBP", quality=80, icc_profile=b"profile", exif=b"MM\0*\0\0\0\x08"),
@@ -125,9 +141,14 @@ CORPUS: dict[str, list[Callable[[], bytes]]] = {
     ],
 }
 
-SUFFIX = {"png8": ".png", "png16": ".png", "jpeg": ".jpg", "tiff": ".tif", "bigtiff": ".tif"} | {
-    name: f".{name}" for name in ("webp", "bmp", "npy")
-}
+SUFFIX = {
+    "png8": ".png",
+    "png16": ".png",
+    "jpeg": ".jpg",
+    "tiff": ".tif",
+    "bigtiff": ".tif",
+    "tiff samples": ".tif",
+} | {name: f".{name}" for name in ("webp", "bmp", "npy")}
 
 
 def decoded(path: Path) -> np.ndarray:

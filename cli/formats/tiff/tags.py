@@ -10,27 +10,10 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from ..status import UnreadableError
-from .limits import Limits
+from ...status import UnreadableError
+from ..limits import Limits
 
-SIZES = {
-    1: 1,
-    2: 1,
-    3: 2,
-    4: 4,
-    5: 8,
-    6: 1,
-    7: 1,
-    8: 2,
-    9: 4,
-    10: 8,
-    11: 4,
-    12: 8,
-    13: 4,
-    16: 8,
-    17: 8,
-    18: 8,
-}
+SIZES = dict(zip((*range(1, 14), 16, 17, 18), (1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 8, 8, 8), strict=True))
 _INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
 _MAX_TAGS = 4096
 RATIONAL = 5
@@ -45,6 +28,7 @@ class Tag:
     count: int
     offset: int  # of the value, in the file
     entry: int  # of the entry itself
+    inline: bytes | None = None  # the value, where it stands in the entry
 
     @property
     def size(self) -> int:
@@ -77,6 +61,8 @@ class Structure:
 
     def raw(self, tag: Tag) -> bytes:
         """A value as it stands in the file."""
+        if tag.inline is not None:
+            return tag.inline
         self.file.seek(tag.offset)
         return self.file.read(tag.size)
 
@@ -92,7 +78,14 @@ class Structure:
         tag = directory.get(code)
         if tag is None or not tag.count:
             return default
-        return self.integers(Tag(code, tag.type, 1, tag.offset, tag.entry))[0]
+        if tag.inline is None:
+            tag = Tag(code, tag.type, 1, tag.offset, tag.entry)
+        return self.integers(tag)[0]
+
+    def texts(self, directory: Directory, code: int) -> list[bytes]:
+        """The values of bytes or text that a tag has: it may stand there more than once."""
+        tags = [t for t in (directory.get(code), *directory.repeated) if t is not None and t.code == code]
+        return [self.raw(t) for t in tags if t.type in (1, 2, 7)]
 
     def inner(self, offset: int) -> Directory:
         """A directory that a tag points to: EXIF or GPS."""
@@ -168,11 +161,14 @@ def _directory(file: BinaryIO, size: int, order: str, big: bool, offset: int) ->
             continue
         entry = offset + head + n * length
         at = entry + length - width
-        if items * SIZES[kind] > width:
+        inline = None
+        if items * SIZES[kind] <= width:
+            inline = body[at - offset - head : at - offset - head + items * SIZES[kind]]
+        else:
             (at,) = struct.unpack_from(order + "IQ"[big], body, n * length + length - width)
         if at + items * SIZES[kind] > size:
             raise UnreadableError(f"its tag {code} lies beyond the end of the file")
-        tag = Tag(code, kind, items, at, entry)
+        tag = Tag(code, kind, items, at, entry, inline)
         if tags.setdefault(code, tag) is not tag:
             tags.repeated.append(tag)
     return tags

@@ -1,0 +1,221 @@
+"""Reading TIFF: the structure is walked by :mod:`tags`, pixels are decoded by tifffile.
+
+Every page is an independent picture.  Tags that do not describe how pixels are stored are copied
+as they stand, EXIF and GPS directories included.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Any, BinaryIO
+
+from ...status import UnreadableError
+from ..limits import Limits
+from ..metadata import EXIF_DIRECTORIES
+from ..picture import Array, Item, Picture
+from . import describe
+from . import write as writing
+from .codecs import check_segments
+from .pages import NODATA, RAW_COLOURS, Page, page_of
+from .tags import Directory, Structure, walk
+
+_STORAGE = {
+    254, 255, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 288, 289, 317, 320, 322, 323, 324, 325,
+    330, 338, 339, 347, 512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 531, 532, 32997, 50674,
+}  # fmt: skip
+_OF_OLD_NUMBERS = {280: "MinSampleValue", 281: "MaxSampleValue", 291: "GrayResponseCurve",
+                   301: "TransferFunction", 340: "SMinSampleValue", 341: "SMaxSampleValue"}  # fmt: skip
+_OF_THE_OLD_FILE = {
+    400, 33560, 33471, 33628, 33630, 33631, 34118, 34952, 37724, 40965, 40976, 50215,
+}  # fmt: skip
+_KINDS = {34675: ("icc", "ICC profile"), 700: ("xmp", "XMP"), 274: ("orientation", "orientation")}
+_RESOLUTION = {282, 283, 296}
+_REDUCED, _MASK = 1, 4
+_CANON_PLACE = 8  # in a file's header
+_DESCRIPTION, _SUBDIRECTORIES = 270, 330
+
+
+def open_picture(file: BinaryIO, size: int, limits: Limits) -> Picture:
+    """Walk the directories and describe the pages; pixels are read when asked for."""
+    structure = walk(file, size, limits)
+    file.seek(_CANON_PLACE)
+    if file.read(2) == b"CR":
+        raise UnreadableError("it is camera raw (CR2); develop it first")
+    warnings: list[str] = []
+    chosen = [structure.directories[n] for n in _full_pages(structure, limits, warnings)]
+    pages = [page_of(structure, tags, limits, warnings) for tags in chosen]
+    items = [
+        item
+        for number, (tags, page) in enumerate(zip(chosen, pages, strict=True))
+        for item in _items(structure, tags, number, page, warnings)
+    ]
+    text = describe.chosen(structure.texts(chosen[0], _DESCRIPTION))
+    _check_imagej(structure, text)
+    count = len(pages)
+    if count > 1 and (contradiction := describe.contradiction(text, count)):
+        warnings.append(contradiction)
+    decoder = Decoder(structure, chosen, pages)
+    stored = [page.storage.writable(warnings) for page in pages]
+    encoding = {"order": structure.order, "big": structure.big, "pages": stored}
+    layouts = [page.layout for page in pages]
+    return Picture(
+        "TIFF",
+        layouts,
+        decoder.decode,
+        items,
+        list(dict.fromkeys(warnings)),
+        encoding,
+        lambda: describe.volumes(text, count),
+    )
+
+
+refusal = writing.refusal
+write = writing.write
+
+
+def _full_pages(structure: Structure, limits: Limits, warnings: list[str]) -> list[int]:
+    """The pages that are pictures of their own, not thumbnails or masks of others."""
+    kinds = [structure.first(d, 254, 0) for d in structure.directories]
+    chosen = [n for n, kind in enumerate(kinds) if not kind & (_REDUCED | _MASK)]
+    if not chosen:
+        chosen = [0]
+    masks = sum(bool(kind & _MASK) for kind in kinds) - sum(bool(kinds[n] & _MASK) for n in chosen)
+    left = structure.pages - len(chosen) - masks
+    inner = 0
+    for n in chosen:
+        tags = structure.directories[n]
+        if _SUBDIRECTORIES in tags:
+            inner += tags[_SUBDIRECTORIES].count
+            limits.check_frames(inner + structure.pages)
+            _refuse_raw(structure, tags)
+    if left:
+        warnings.append(f"{left} reduced page{'s' * (left > 1)} left out: they repeat the full pages")
+    if masks:
+        warnings.append(f"{masks} mask page{'s' * (masks > 1)} left out, and not obeyed: give --mask")
+    if inner:
+        warnings.append("sub-pages (a pyramid of reduced copies) are left out")
+    return chosen
+
+
+def _refuse_raw(structure: Structure, tags: Directory) -> None:
+    """Refuse a page that is the thumbnail of a larger one within it: camera raw."""
+    area = structure.first(tags, 256, 0) * structure.first(tags, 257, 0)
+    for offset in structure.integers(tags[_SUBDIRECTORIES]):
+        try:
+            inner = structure.inner(offset)
+            raw = structure.first(inner, 262, 1) in RAW_COLOURS
+            larger = structure.first(inner, 256, 0) * structure.first(inner, 257, 0) > area
+        except UnreadableError:
+            continue  # damaged, and left out anyway
+        if raw or larger:
+            raise UnreadableError("it is camera raw behind a thumbnail; develop it first")
+
+
+def _items(
+    structure: Structure, tags: Directory, number: int, page: Page, warnings: list[str]
+) -> Iterable[Item]:
+    """The tags that do not describe storage."""
+    order = structure.order
+    if {282, 283} <= set(tags):
+        yield Item("resolution", "resolution", writing.resolution(structure, tags), None, number)
+    if tags.unknown:
+        warnings.append(f"TIFF tags of unknown type are left out: {', '.join(map(str, tags.unknown))}")
+    for tag in [*tags.values(), *tags.repeated]:
+        code = tag.code
+        if code in _STORAGE or code in _RESOLUTION:
+            continue
+        if code in _OF_THE_OLD_FILE:
+            warnings.append(f"TIFF tag {code} is left out: it points into the old file or repeats its pixels")
+        elif code in _OF_OLD_NUMBERS and page.stretched:
+            warnings.append(f"{_OF_OLD_NUMBERS[code]} (tag {code}) is left out: the numbers have changed")
+        elif code in EXIF_DIRECTORIES:
+            offset = structure.integers(tag)[0] if tag.count == 1 else 0
+            inner = {c: (t.type, structure.raw(t)) for c, t in structure.inner(offset).items()}
+            yield Item("other", EXIF_DIRECTORIES[code], None, ("directory", code, order, inner), number)
+        else:
+            kind, name = _KINDS.get(code, ("other", f"TIFF tag {code}"))
+            raw = structure.raw(tag)
+            if code == NODATA and page.stretched and page.layout.nodata is not None:
+                raw = b"%d\0" % int(page.layout.nodata)
+            content: Any = raw if kind in ("icc", "xmp") else None
+            if kind == "orientation":
+                content = structure.first(tags, code, 1)
+            yield Item(kind, name, content, ("tag", code, order, tag.type, raw), number)  # type: ignore[arg-type]
+
+
+def _check_imagej(structure: Structure, text: bytes) -> None:
+    """ImageJ stores a large stack behind one page; the other planes would be lost."""
+    images = describe.imagej_planes(text)
+    if images > structure.pages:
+        raise UnreadableError(
+            f"it is an ImageJ stack of {images} planes behind {structure.pages} page; "
+            "save it as one page per plane"
+        )
+
+
+class Decoder:
+    """Reads the pixels of pages, all through one open file: opening it anew looks at every page."""
+
+    def __init__(self, structure: Structure, directories: list[Directory], pages: list[Page]) -> None:
+        self._structure, self._directories, self._pages = structure, directories, pages
+        self._numbers = {d.offset: n for n, d in enumerate(structure.directories)}
+        self._tiff: Any = None
+
+    def decode(self, number: int) -> Array:
+        """The pixels of one page, (H, W) or (H, W, samples)."""
+        import numpy as np
+
+        page, directory = self._pages[number], self._directories[number]
+        layout = page.layout
+        with _Complaints() as complaints:
+            found = self._found(self._numbers[directory.offset])
+            complaints.messages.clear()  # of tags, which have been looked at already
+            if found.offset != directory.offset:
+                raise UnreadableError("its pages are damaged")
+            if page.segments is not None:
+                found.dataoffsets, found.databytecounts = page.segments
+            check_segments(self._structure, page, found)
+            array: Array = found.asarray(maxworkers=1)
+        if complaints.messages:
+            raise UnreadableError(complaints.messages[0])
+        if page.storage.separate:
+            array = np.moveaxis(array, 0, -1)
+        expected = np.dtype(layout.dtype).newbyteorder("=")
+        if array.shape != layout.shape or array.dtype.newbyteorder("=") != expected:
+            raise UnreadableError(
+                f"it decodes to {array.shape} {array.dtype}, its header says {layout.words}"
+            )
+        if page.stretched:
+            largest = 2**page.stretched - 1
+            array = ((array.astype(np.uint16) * 255 + largest // 2) // largest).astype(np.uint8)
+        return array
+
+    def _found(self, number: int) -> Any:
+        import tifffile
+
+        if self._tiff is None:
+            self._structure.file.seek(0)
+            self._tiff = tifffile.TiffFile(self._structure.file)
+        return self._tiff.pages[number]
+
+
+class _Complaints(logging.Handler):
+    """Collects what tifffile only logs: a page it could not decode whole is an error here."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+
+    def __enter__(self) -> _Complaints:
+        self._logger = logging.getLogger("tifffile")
+        self._propagate, self._logger.propagate = self._logger.propagate, False
+        self._logger.addHandler(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._logger.removeHandler(self)
+        self._logger.propagate = self._propagate

@@ -158,13 +158,14 @@ class Job:
     def weights(
         self, split: Split, layout: Layout, at: tuple[int, int], chosen: Any = None
     ) -> tuple[Array, Any]:
-        """The normalised weights of one pixel, and the parameters used."""
+        """The normalised weights of one pixel, and the parameters used; of channels apart, the first's."""
         import nlmeans
 
         chosen = chosen or self.suggested(split, layout)
         settings = {**self.settings_for(split, layout), **chosen.to_dict()}
+        component = 0 if chosen.color == "separate" and split.channel_axis is not None else None
         with self.collecting_warnings():
-            return nlmeans.weights(split.colour, at, **settings), chosen
+            return nlmeans.weights(split.colour, at, component=component, **settings), chosen
 
     def denoised(self, split: Split, layout: Layout, progress: Progress | Part) -> tuple[Array, Any]:
         """The colours without noise, and the parameters used."""
@@ -188,7 +189,7 @@ class Job:
         guide_sigma = self._in_units(self.options.guide_sigma, layout)
         more = {"sigma": sigma, "guide": self.guide, "guide_sigma": guide_sigma, "mask": mask}
         more["channel_axis"] = split.channel_axis
-        if "color" in Settings.__annotations__ and "color" not in self.options.settings:
+        if "color" not in self.options.settings:
             more["color"] = split.color
         given = {name: value for name, value in more.items() if value is not None}
         return {**self.options.settings, **given}  # type: ignore[typeddict-item]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Unpack
 
@@ -11,14 +12,16 @@ import numpy as np
 
 from nlmeans import formula
 from nlmeans.arrays import Array, in_library_of
-from nlmeans.choosing import choose
+from nlmeans.choosing import Chosen, choose
 from nlmeans.errors import InvalidTypeError, InvalidValueError, Parameter, shown
 from nlmeans.inputs import Inputs, check
 from nlmeans.methods.nlmeans import Exponents, Geometry, NLMeans
 from nlmeans.parameters import Settings, integer
 
 
-def weights(image: Array, at: Sequence[int], **settings: Unpack[Settings]) -> Array:
+def weights(
+    image: Array, at: Sequence[int], *, component: int | None = None, **settings: Unpack[Settings]
+) -> Array:
     """The normalised weights of one pixel: how much each pixel counts in its average, itself included.
 
     Parameters
@@ -27,6 +30,8 @@ def weights(image: Array, at: Sequence[int], **settings: Unpack[Settings]) -> Ar
         As for `denoise`.
     at : sequence of int
         The pixel, one index per grid axis.
+    component : int, optional
+        With ``color="separate"``: the channel whose weights are asked for, from 0.
     **settings
         Any of `denoise`'s parameters from `sigma` to `nan`.
 
@@ -52,7 +57,7 @@ def weights(image: Array, at: Sequence[int], **settings: Unpack[Settings]) -> Ar
     >>> weights(image, (1,), h=0.1, sigma=0, patch_radius=0, search_radius=5).round(3)
     array([0.333, 0.333, 0.333, 0.   , 0.   , 0.   ])
     """
-    of_image = PixelWeights(image, **settings)
+    of_image = PixelWeights(image, component, **settings)
     window, inside = of_image.window(at)
     result = np.zeros(of_image.grid)
     result[window] = inside
@@ -62,17 +67,26 @@ def weights(image: Array, at: Sequence[int], **settings: Unpack[Settings]) -> Ar
 class PixelWeights:
     """The weights of any number of pixels of one image, which is prepared once."""
 
-    def __init__(self, image: Array, **settings: Unpack[Settings]) -> None:
+    def __init__(self, image: Array, component: int | None = None, **settings: Unpack[Settings]) -> None:
         checked = check(image, settings)
         self._chosen = choose(checked, settings)
-        self._inputs = checked
-        if self._chosen.parameters.color == "separate" and checked.value.shape[0] > 1:
-            raise InvalidValueError(
-                "with ",
-                Parameter('color="separate"'),
-                " each channel has weights of its own: pass one channel",
-            )
         self.parameters = self._chosen.parameters
+        channels = checked.value.shape[0]
+        if self.parameters.color == "separate" and channels > 1:
+            if component is None:
+                raise InvalidValueError(
+                    "with ",
+                    Parameter('color="separate"'),
+                    f" each channel has weights of its own: give component, 0 to {channels - 1}",
+                )
+            checked, self._chosen = _one_channel(
+                checked, self._chosen, integer("component", component, 0, channels - 1)
+            )
+        elif component is not None:
+            raise InvalidValueError(
+                "one weight serves all channels: component is for ", Parameter('color="separate"')
+            )
+        self._inputs = checked
         self.grid = tuple(checked.grid)
         self._method = NLMeans.of(self._chosen, checked, "reference", "float64")
 
@@ -100,6 +114,15 @@ class PixelWeights:
 
     def _pixel(self, at: Sequence[int]) -> tuple[int, ...]:
         return (0,) * (3 - len(self.grid)) + _checked(at, self.grid)
+
+
+def _one_channel(inputs: Inputs, chosen: Chosen, c: int) -> tuple[Inputs, Chosen]:
+    """A channel that is compared by itself, and what was chosen for it."""
+    value, found = inputs.value[c : c + 1], inputs.value_ends
+    here = None if found is None else ([found[0][c]], [found[1][c]])
+    one = replace(inputs, value=value, feature=value, value_ends=here, feature_ends=here)
+    levels = (chosen.levels[0].of_channel(c), chosen.levels[1].of_channel(c))
+    return one, replace(chosen, noise=chosen.noise.of_channel(c), levels=levels)
 
 
 def _checked(at: Sequence[int], grid: tuple[int, ...]) -> tuple[int, ...]:

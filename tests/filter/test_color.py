@@ -100,6 +100,19 @@ def test_what_does_not_go_with_it_is_refused() -> None:
         denoise(image, channel_axis=-1, color="apart")
     with pytest.raises(nlmeans.InvalidValueError, match="weights of its own"):
         nlmeans.weights(image, (3, 3), channel_axis=-1, color="separate")
+    with pytest.raises(nlmeans.InvalidValueError, match=r"component must be an integer in \[0, 2\]"):
+        nlmeans.weights(image, (3, 3), channel_axis=-1, color="separate", component=3)
+    with pytest.raises(nlmeans.InvalidValueError, match="component is for"):
+        nlmeans.weights(image, (3, 3), channel_axis=-1, component=1)
+
+
+def test_the_weights_of_one_channel_are_those_it_is_averaged_with() -> None:
+    image = bands(np.float64)
+    options: dict[str, Any] = {**FIXED, "sigma": (0.05, 5.0, 200.0), "channel_axis": -1, "color": "separate"}
+    result = denoise(image, aggregate="pixel", backend="reference", **options)
+    for c in range(3):
+        weights = nlmeans.weights(image, (40, 50), component=c, **options)
+        assert (weights * image[..., c]).sum() == pytest.approx(result[40, 50, c], rel=1e-9)
 
 
 def test_one_channel_is_the_same_either_way() -> None:

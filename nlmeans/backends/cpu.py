@@ -43,7 +43,7 @@ def can_run(request: Request) -> str | None:
     """Wherever the extension was built and the arrays are NumPy's."""
     if _missing is not None:
         # *.pyd or *.so, not *.pyi
-        return hiding("_cpu.*[do]") or f"its compiled part is missing ({_missing}); {_REMEDY}"
+        return hiding("_cpu.*[do]") or f"the compiled part of nlmeans is missing ({_missing}); {_REMEDY}"
     if request.array_library != "numpy":
         return f"it works on NumPy arrays, not {request.array_library}; convert the image first"
     try:

@@ -55,7 +55,7 @@ def test_a_slow_installation_says_so_once_in_three_lines(noisy: list[Path], more
     assert ran.code == 0
     first, why, remedy = ran.err.splitlines()[:3]
     assert first.startswith("warning: the slow reference backend computes")
-    assert why.startswith("  why: its compiled part is missing (No module named 'nlmeans._cpu')")
+    assert why.startswith("  why: the compiled part of nlmeans is missing (No module named 'nlmeans._cpu')")
     assert remedy == "  what to do: install a C compiler, then nlmeans again"
     assert all(len(line) <= 100 for line in (first, why, remedy))
     assert ran.err.count("slow reference backend") == 1

@@ -74,7 +74,8 @@ def of_filter(job: Any, split: Any, layout: Layout, at: list[tuple[int, int]], c
     from nlmeans.methods.pixel_weights import PixelWeights
 
     chosen = job.suggested(split, layout)
-    settings = {**job.settings_for(split, layout), **chosen.to_dict()}
+    # maps are of the pixel as a whole: channels are compared together here, each in units of its noise
+    settings = {**job.settings_for(split, layout), **chosen.to_dict(), "color": "joint"}
     weights = PixelWeights(split.colour, **settings)
     maps = np.zeros((len(at), *weights.grid))
     for whole, query in zip(maps, at, strict=True):

@@ -11,6 +11,7 @@ from typing import Any
 from .environment import Environment, printable
 from .files import naming, writing
 from .files.sides import Sides
+from .formats.convert import in_type
 from .formats.limits import Limits
 from .formats.metadata import stripped
 from .formats.picture import Array, Picture, Saving
@@ -98,14 +99,16 @@ class Batch:
                 if skipped := self._checked(task):
                     return skipped
             format_name = task.format or picture.format
-            writer = writer_of(format_name, picture.pages)
+            picture = self.job.taken(picture)
+            like = picture if self.job.options.dtype == "same" else in_type(picture, self.job.options.dtype)
+            writer = writer_of(format_name, like.pages)
             sides = Sides.of(task, self.options, picture)
             progress.size(sum(page.pixels for page in picture.pages) / 1e6)
             if self.options.dry_run:
                 return self._planned(task, format_name, picture)
             facts: list[dict[str, Any]] = []
             pages = self._pages(picture, progress, facts, sides)
-            lost = self._written(task, writer, pages, picture)
+            lost = self._written(task, writer, pages, like)
             lost += sides.write(self._replacing)
             warnings = picture.warnings + self.job.taken_warnings() + lost
         seconds = round(time.monotonic() - began, 3)

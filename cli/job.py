@@ -5,19 +5,23 @@ from __future__ import annotations
 import contextlib
 import warnings as python_warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
 from nlmeans.errors import NLMeansWarning
 from nlmeans.parameters import Settings
 
+from . import companions
+from .formats.convert import converted
 from .formats.limits import Limits
-from .formats.picture import Array, Layout, Picture
-from .formats.reading import opened
+from .formats.metadata import orientation, upright
+from .formats.picture import Array, Layout, Picture, page_of
 from .options import FilterOptions, in_units
 from .outcome import in_options
 from .progress import Part, Progress
-from .status import CommandError, UnreadableError, UsageError
+from .status import UnreadableError, UsageError
+
+_FEW_STEPS = 16  # of integers between the smallest and the largest value
 
 
 @dataclass(frozen=True)
@@ -77,11 +81,29 @@ class Job:
         """Check the options against each other and read the files that they name."""
         _check(options)
         job = cls(options)
-        job.guide = _companion("guide", options.guide, limits, piped)
-        job.sigma_map = _companion("sigma-map", options.sigma_map, limits, piped)
-        mask = _companion("mask", options.mask, limits, piped)
-        job.mask = None if mask is None else mask != 0
+        job.guide = companions.read("guide", options.guide, limits, piped)
+        job.sigma_map = companions.read("sigma-map", options.sigma_map, limits, piped)
+        job.mask = companions.read_mask(options.mask, limits, piped)
         return job
+
+    def taken(self, picture: Picture) -> Picture:
+        """The picture in a type that the filter takes, once it is sure that what goes with it fits."""
+        for option, companion in (("mask", self.mask), ("guide", self.guide), ("sigma-map", self.sigma_map)):
+            companions.check_size(option, companion, picture)
+        return converted(picture, self.options.convert)
+
+    def upright_page(self, picture: Picture, number: int) -> tuple[Job, Layout, Array]:
+        """One page as it is shown, and this job for it: with all that goes with the page turned alike."""
+        taken = self.taken(picture)
+        self.warnings += taken.warnings[len(picture.warnings) :]
+        layout, samples = page_of(taken, number)
+        turn = orientation(picture, number - 1)
+        if turn == 1:
+            return self, layout, samples
+        beside = {name: getattr(self, name) for name in ("mask", "guide", "sigma_map")}
+        turned = {name: upright(a, turn) for name, a in beside.items() if a is not None}
+        samples = upright(samples, turn)
+        return replace(self, **turned), replace(layout, shape=samples.shape), samples
 
     def results(self, picture: Picture, progress: Progress) -> Iterator[Result]:
         """Every page before and after, in order."""
@@ -90,7 +112,7 @@ class Job:
             return
         count = len(picture.pages)
         for number, layout in enumerate(picture.pages):
-            samples = picture.decode(number)
+            samples = self._in_type(picture.decode(number))
             split = Split.of(samples, layout, self.options.channel_axis)
             part = progress.part(number / count, 1 / count)
             colour, chosen = self.denoised(split, layout, part)
@@ -103,11 +125,25 @@ class Job:
         layout = picture.pages[0]
         if any(other != layout for other in picture.pages):
             raise UnreadableError("its pages differ in size or type, so they are no volume")
-        samples = np.stack([picture.decode(n) for n in range(len(picture.pages))])
+        samples = self._in_type(np.stack([picture.decode(n) for n in range(len(picture.pages))]))
         colour, chosen = self.denoised(Split.of(samples, layout, None), layout, progress)
         result = merged(samples, colour, layout)
         for noisy, clean in zip(samples, result, strict=True):
             yield Result(layout, noisy, clean, chosen)
+
+    def _in_type(self, samples: Array) -> Array:
+        """Samples in the type of the results, which the library returns in the type that it gets.
+
+        Where integers count few things, rounding the results would lose most of what was won.
+        """
+        if self.options.dtype != "same":
+            return samples.astype(self.options.dtype)
+        if samples.dtype.kind in "iu" and samples.size and 0 < (steps := _range(samples)) <= _FEW_STEPS:
+            self.warnings.append(
+                f"its values differ by {steps} at most, and the results are rounded to whole numbers; "
+                "--dtype float32, with a .tif or .npy output, keeps what is between them"
+            )
+        return samples
 
     def suggested(self, split: Split, layout: Layout) -> Any:
         """The parameters that this picture gets."""
@@ -166,6 +202,10 @@ class Job:
             self.warnings.append(in_options(each) if isinstance(each, NLMeansWarning) else str(each))
 
 
+def _range(samples: Array) -> int:
+    return int(samples.max()) - int(samples.min())
+
+
 def _check(options: FilterOptions) -> None:
     """Refuse settings that are wrong for every picture, before any is opened."""
     import nlmeans
@@ -191,16 +231,3 @@ def _check(options: FilterOptions) -> None:
         reason = dict(backends.describe()).get(wanted)
         if reason is not None:
             raise nlmeans.BackendUnavailableError(f"the backend {wanted} cannot run here: {reason}")
-
-
-def _companion(option: str, name: str | None, limits: Limits, piped: BinaryIO) -> Array | None:
-    """The colours of the one picture in the file that an option names, if it names one."""
-    if not name:
-        return None
-    try:
-        with opened(name, limits, piped) as picture:
-            if len(picture.pages) > 1:
-                raise UnreadableError(f"it has {len(picture.pages)} pages")
-            return Split.of(picture.decode(0), picture.pages[0], None).colour
-    except CommandError as error:
-        raise type(error)(f"--{option} {name}: {error}") from error

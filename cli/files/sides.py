@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from ..formats.metadata import orientation, upright
 from ..formats.picture import Array, Layout, Picture, Saving
 from ..formats.reading import writer_of
 from ..job import Result
@@ -27,11 +28,13 @@ class Sides:
     side_by_side: naming.Task | None = None
     differences: list[Array] = field(default_factory=list)
     first: Result | None = None
+    turn: int = 1  # the orientation: what is to be looked at is turned upright
 
     @classmethod
     def of(cls, task: naming.Task, options: OutputOptions, picture: Picture) -> Sides:
         """The sides that the options name, refused here if they cannot be made."""
         sides = cls(naming.side(options.method_noise, task), naming.side(options.side_by_side, task))
+        sides.turn = orientation(picture)
         for side in (sides.method_noise, sides.side_by_side):
             if side:
                 writing.check_target(Path(side.output), overwrite=options.overwrite)
@@ -59,7 +62,8 @@ class Sides:
         warnings = []
         if self.side_by_side and self.first is not None:
             first = self.first
-            page = views.side_by_side(first.noisy, first.clean, first.layout)
+            noisy, clean = (upright(samples, self.turn) for samples in (first.noisy, first.clean))
+            page = views.side_by_side(noisy, clean, first.layout)
             _write(self.side_by_side.format, [page], replacing(Path(self.side_by_side.output)))
         if self.method_noise:
             pages = self.differences
@@ -68,7 +72,7 @@ class Sides:
                 warnings.append(
                     f"{self.method_noise.output}: mid-grey is zero, {gain:.3g} grey levels are one unit"
                 )
-                pages = [page]
+                pages = [upright(page, self.turn)]
             _write(self.method_noise.format, pages, replacing(Path(self.method_noise.output)))
         return warnings
 

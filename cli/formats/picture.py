@@ -41,7 +41,7 @@ class Layout:
 
     @property
     def kind(self) -> str:
-        """ "u", "i" or "f", as NumPy has it."""
+        """ "u", "i", "f" or "b", as NumPy has it."""
         return self.dtype[1]
 
     @property
@@ -60,7 +60,7 @@ class Layout:
     @property
     def words(self) -> str:
         """For people: "768 x 512, 16-bit RGB with alpha"."""
-        number = {"u": "", "i": "signed ", "f": "floating-point "}[self.kind]
+        number = {"u": "", "i": "signed ", "f": "floating-point ", "b": "boolean "}[self.kind]
         if self.colours == 0:
             return f"{' x '.join(map(str, self.shape)) or 'scalar'}, {self.bits}-bit {number}array".replace(
                 "  ", " "

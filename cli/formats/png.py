@@ -27,8 +27,21 @@ _DEPENDS_ON_PIXELS = {b"hIST", b"tRNS", b"PLTE", b"sPLT"}
 
 def open_picture(file: BinaryIO, size: int, limits: Limits) -> Picture:
     """Walk the chunks and describe the picture; pixels are read when asked for."""
+    return _open(file, size, limits, mask=False)
+
+
+def open_mask(file: BinaryIO, size: int, limits: Limits) -> Picture:
+    """The same, of 1 bit or with a palette too, whose colours are then the pixels."""
+    return _open(file, size, limits, mask=True)
+
+
+def _open(file: BinaryIO, size: int, limits: Limits, *, mask: bool) -> Picture:
     header, chunks, data, end = _walk(file, size, limits)
-    layout, transparent, warnings = _layout(header, chunks, data, limits)
+    if mask and len(header) == 13 and (header[9] == 3 or header[8] == 1):
+        layout, transparent = _mask_layout(header, chunks, data, limits)
+        warnings: list[str] = []
+    else:
+        layout, transparent, warnings = _layout(header, chunks, data, limits)
     warnings += behind(file, end, size)
     minimal = SIGNATURE + _chunk(b"IHDR", header) + transparent
 
@@ -159,6 +172,25 @@ def _layout(
     layout = Layout(shape, "|u1" if depth <= 8 else "=u2", colours, alpha)
     limits.check_expansion(byte_size(shape, layout.bits // 8), sum(length for _, length in data))
     return layout, transparent, warnings
+
+
+def _mask_layout(
+    header: bytes, chunks: list[tuple[bytes, bytes]], data: list[tuple[int, int]], limits: Limits
+) -> tuple[Layout, bytes]:
+    """What libpng makes of 1 bit, 0 or 255, and of a palette, RGB; and the palette."""
+    width, height, depth, colour = struct.unpack_from(">IIBB", header)
+    if not width or not height or colour not in (0, 3) or depth not in (1, 2, 4, 8):
+        raise UnreadableError("its header is damaged")
+    limits.check_pixels(width, height)
+    palette = b""
+    if colour == 3:
+        entries = dict(chunks).get(b"PLTE", b"")
+        if not entries or len(entries) % 3 or len(entries) > 768:
+            raise UnreadableError("its palette is damaged")
+        palette = _chunk(b"PLTE", entries)
+    shape = (height, width, 3) if colour == 3 else (height, width)
+    limits.check_expansion(byte_size(shape, 1), sum(length for _, length in data))
+    return Layout(shape, "|u1", 3 if colour == 3 else 1), palette
 
 
 def _item(kind: bytes, payload: bytes, limits: Limits, warnings: list[str]) -> Item | None:

@@ -9,7 +9,7 @@ import contextlib
 import math
 import struct
 import warnings as python_warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, BinaryIO
 
 from ..status import UnreadableError
@@ -59,16 +59,30 @@ def open_bmp(file: BinaryIO, size: int, limits: Limits) -> Picture:
     return picture
 
 
-def _open(format_name: str, file: BinaryIO, size: int, limits: Limits, items: list[Item]) -> Picture:
+def open_bmp_mask(file: BinaryIO, size: int, limits: Limits) -> Picture:
+    """The same, of 1 bit or with a palette too, whose colours are then the pixels."""
+    pieces = segments.walk_bmp(file, size, limits)
+    return _open("BMP", file, size, limits, pieces.items, converted={"1": "L", "P": "RGB"})
+
+
+def _open(
+    format_name: str,
+    file: BinaryIO,
+    size: int,
+    limits: Limits,
+    items: list[Item],
+    converted: Mapping[str, str] | None = None,
+) -> Picture:
     from PIL import Image
 
     file.seek(0)
     with _own_limits():
         image = Image.open(file, formats=[format_name.upper()])
     limits.check_pixels(*image.size)
-    if image.mode not in _LAYOUTS:
-        raise UnreadableError(_REFUSED_MODES.get(image.mode, f"its colours ({image.mode}) are not supported"))
-    colours, alpha = _LAYOUTS[image.mode]
+    mode = (converted or {}).get(image.mode, image.mode)
+    if mode not in _LAYOUTS:
+        raise UnreadableError(_REFUSED_MODES.get(mode, f"its colours ({mode}) are not supported"))
+    colours, alpha = _LAYOUTS[mode]
     shape = image.size[::-1] if colours == 1 else (*image.size[::-1], colours + alpha)
     layout = Layout(shape, "|u1", colours, alpha)
     if format_name != "BMP":
@@ -80,7 +94,7 @@ def _open(format_name: str, file: BinaryIO, size: int, limits: Limits, items: li
 
         with _own_limits():
             image.load()
-        return np.asarray(image)
+        return np.asarray(image if image.mode == mode else image.convert(mode))
 
     return Picture(format_name, [layout], decode, items, [], encoding)
 

@@ -31,6 +31,7 @@ class Format:
     opener: str
     writer: str
     suffixes: tuple[str, ...]
+    mask_opener: str = ""  # where masks may be stored as pictures may not
 
     def function(self, name: str) -> Callable[..., Any]:
         """One of its functions, loaded now."""
@@ -39,11 +40,11 @@ class Format:
 
 
 FORMATS = {
-    "PNG": Format("png", "open_picture", "write", (".png",)),
+    "PNG": Format("png", "open_picture", "write", (".png",), "open_mask"),
     "JPEG": Format("raster", "open_jpeg", "write_jpeg", (".jpg", ".jpeg", ".jpe")),
     "TIFF": Format("tiff", "open_picture", "write", (".tif", ".tiff", ".btf")),
     "WebP": Format("raster", "open_webp", "write_webp", (".webp",)),
-    "BMP": Format("raster", "open_bmp", "write_bmp", (".bmp",)),
+    "BMP": Format("raster", "open_bmp", "write_bmp", (".bmp",), "open_bmp_mask"),
     "NPY": Format("npy", "open_picture", "write", (".npy",)),
 }
 SUFFIXES = {suffix: name for name, f in FORMATS.items() for suffix in f.suffixes}
@@ -84,15 +85,22 @@ def writer_of(name: str, pages: Sequence[Layout]) -> Callable[..., list[str]]:
 @contextmanager
 def opened(name: str, limits: Limits, piped: BinaryIO) -> Iterator[Picture]:
     """An open picture; `-` is standard input."""
+    with source(name, piped) as (file, size):
+        yield described(file, size, limits)
+
+
+@contextmanager
+def source(name: str, piped: BinaryIO) -> Iterator[tuple[BinaryIO, int]]:
+    """A file and its size, not yet looked at."""
     if name == "-":
         data = piped.read(MAX_PIPED + 1)
         if len(data) > MAX_PIPED:
             raise LimitError(f"standard input holds more than {MAX_PIPED:,} bytes; save it to a file first")
         with BytesIO(data) as memory:
-            yield _described(memory, len(data), limits)
+            yield memory, len(data)
         return
     with _regular_file(name) as file:
-        yield _described(file, os.fstat(file.fileno()).st_size, limits)
+        yield file, os.fstat(file.fileno()).st_size
 
 
 def _regular_file(name: str) -> BinaryIO:
@@ -130,11 +138,14 @@ def format_of(file: BinaryIO) -> str:
     raise UnreadableError(f"it is {what}; {READABLE} can be read")
 
 
-def _described(file: BinaryIO, size: int, limits: Limits) -> Picture:
+def described(file: BinaryIO, size: int, limits: Limits, mask: bool = False) -> Picture:
+    """The picture in an open file; as a mask it may also have 1 bit or a palette."""
     name = format_of(file)
+    chosen = FORMATS[name]
+    opener = (mask and chosen.mask_opener) or chosen.opener
     file.seek(0)
     with one_error(name):
-        picture: Picture = FORMATS[name].function(FORMATS[name].opener)(file, size, limits)
+        picture: Picture = chosen.function(opener)(file, size, limits)
     inner = picture.decode
 
     def decode(page: int) -> Array:

@@ -109,11 +109,12 @@ class Batch:
             facts: list[dict[str, Any]] = []
             pages = self._pages(picture, progress, facts, sides)
             lost = self._written(task, writer, pages, like)
-            lost += sides.write(self._replacing)
+            sides.write(self._replacing)
             warnings = picture.warnings + self.job.taken_warnings() + lost
         seconds = round(time.monotonic() - began, 3)
         details = {"format": format_name, "seconds": seconds, "pages": facts, **sides.outputs()}
         message = f"{printable(task.input)} -> {printable(task.output)}  {_summary(facts)}, {seconds:.1f} s"
+        message += f"; {sides.note}" if sides.note else ""
         return Outcome(
             task.input, "written", task.output, message=message, warnings=warnings, details=details
         )

@@ -21,6 +21,7 @@ from .outcome import in_options
 from .progress import Part, Progress
 from .status import UnreadableError, UsageError
 
+_NO_NOISE = 1e-3  # sigma of integers: rounding to them alone makes 0.29
 _FEW_STEPS = 16  # of integers between the smallest and the largest value
 
 
@@ -150,7 +151,8 @@ class Job:
         import nlmeans
 
         with self._collecting_warnings():
-            return nlmeans.suggest(split.colour, **self.settings_for(split, layout))
+            chosen = nlmeans.suggest(split.colour, **self.settings_for(split, layout))
+        return self._settled(chosen, layout)
 
     def weights(
         self, split: Split, layout: Layout, at: tuple[int, int], chosen: Any = None
@@ -168,12 +170,19 @@ class Job:
 
         settings = self.settings_for(split, layout)
         with self._collecting_warnings():
-            chosen = nlmeans.suggest(split.colour, **settings)
+            chosen = self._settled(nlmeans.suggest(split.colour, **settings), layout)
         with self._collecting_warnings(), progress.environment.stopped_at_progress():
             colour = nlmeans.denoise(
                 split.colour, **{**settings, **chosen.to_dict()}, **self.options.running, progress=progress
             )
         return colour, chosen
+
+    def _settled(self, chosen: Any, layout: Layout) -> Any:
+        """The parameters, with no noise where what was estimated is the rounding of the estimate."""
+        given = self.options.sigma is not None or self.sigma_map is not None
+        if given or layout.kind == "f" or not isinstance(chosen.sigma, float) or chosen.sigma > _NO_NOISE:
+            return chosen
+        return replace(chosen, sigma=0.0)
 
     def settings_for(self, split: Split, layout: Layout) -> Settings:
         """The library's keywords for one picture: levels in its units, its channels, its mask."""

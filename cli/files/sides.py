@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from ..environment import printable
 from ..formats.metadata import orientation, upright
 from ..formats.picture import Array, Layout, Picture, Saving
 from ..formats.reading import writer_of
@@ -28,6 +29,7 @@ class Sides:
     side_by_side: naming.Task | None = None
     differences: list[Array] = field(default_factory=list)
     first: Result | None = None
+    note: str = ""  # how to read what was written
     turn: int = 1  # the orientation: what is to be looked at is turned upright
 
     @classmethod
@@ -57,9 +59,8 @@ class Sides:
         if self.side_by_side and self.first is None:
             self.first = result
 
-    def write(self, replacing: Callable[[Path], AbstractContextManager[BinaryIO]]) -> list[str]:
-        """Write what was asked for; returns warnings."""
-        warnings = []
+    def write(self, replacing: Callable[[Path], AbstractContextManager[BinaryIO]]) -> None:
+        """Write what was asked for."""
         if self.side_by_side and self.first is not None:
             first = self.first
             noisy, clean = (upright(samples, self.turn) for samples in (first.noisy, first.clean))
@@ -69,12 +70,12 @@ class Sides:
             pages = self.differences
             if self.method_noise.format not in _SIGNED:
                 page, gain = views.removed_view(pages[0])
-                warnings.append(
-                    f"{self.method_noise.output}: mid-grey is zero, {gain:.3g} grey levels are one unit"
+                self.note = (
+                    f"{printable(self.method_noise.output)}: mid-grey is zero, "
+                    f"{gain:.3g} grey levels are one unit"
                 )
                 pages = [upright(page, self.turn)]
             _write(self.method_noise.format, pages, replacing(Path(self.method_noise.output)))
-        return warnings
 
     def outputs(self) -> dict[str, str]:
         """For the outcome: where the sides are."""

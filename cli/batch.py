@@ -15,7 +15,7 @@ from .formats.convert import in_type
 from .formats.limits import Limits
 from .formats.metadata import stripped
 from .formats.picture import Array, Picture, Saving
-from .formats.reading import FORMATS, opened, writer_of
+from .formats.reading import FORMATS, opened, writer_of, written_as
 from .job import Job, Result
 from .options import OutputOptions
 from .outcome import Outcome, Report
@@ -98,7 +98,7 @@ class Batch:
                 task = task.closed(picture.format)
                 if skipped := self._checked(task):
                     return skipped
-            format_name = task.format or picture.format
+            format_name = task.format or written_as(picture.format)
             picture = self.job.taken(picture)
             like = picture if self.job.options.dtype == "same" else in_type(picture, self.job.options.dtype)
             writer = writer_of(format_name, like.pages)

@@ -155,13 +155,13 @@ def usage_message(error: click.UsageError) -> str:
 
 def file_hint(error: click.UsageError, arguments: list[str]) -> str:
     """Where an unknown option is the name of a file: how files are named that begin with a dash."""
-    from .formats.reading import SUFFIXES
+    from .formats.reading import READ_SUFFIXES
 
     if not isinstance(error, click.NoSuchOption):
         return ""
     before = arguments[: arguments.index("--")] if "--" in arguments else arguments
     for argument in before:
-        known = os.path.splitext(argument)[1].lower() in SUFFIXES
+        known = os.path.splitext(argument)[1].lower() in READ_SUFFIXES
         if argument.startswith(error.option_name) and (known or os.path.isfile(argument)):
             return f"; files whose names begin with a dash come behind --, as in -- {argument}"
     return ""

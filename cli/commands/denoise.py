@@ -34,7 +34,7 @@ Examples:
   nlmeans denoise photo.png --dry-run              what would be done
   nlmeans denoise - < in.png > out.png             in a pipe
 """
-FORMAT_NAMES = ["png", "jpeg", "tiff", "webp", "bmp", "npy"]
+FORMAT_NAMES = ["png", "jpeg", "tiff", "webp", "bmp", "npy", "pgm", "ppm", "pnm", "pfm", "hdr", "exr"]
 
 
 @click.command("denoise", cls=SectionedCommand, epilog=EPILOG, no_args_is_help=True)
@@ -90,7 +90,9 @@ FORMAT_NAMES = ["png", "jpeg", "tiff", "webp", "bmp", "npy"]
 @limit_options
 @click.pass_obj
 def command(environment: Environment, /, **options: Any) -> int:
-    """Remove noise from pictures: PNG, JPEG, TIFF, WebP, BMP and NPY.
+    """Remove noise from pictures: PNG, JPEG, TIFF, WebP, BMP, NPY, PGM, PPM, PFM, HDR and EXR.
+
+    JPEG 2000, QOI and SPE are read too, and become TIFF where no output is named.
 
     An input is never written over, nor any other file, unless --overwrite says so.
     Noise level, radii and strength are found for each picture where they are not given.

@@ -9,11 +9,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..formats.reading import FORMATS, SUFFIXES
+from ..formats.reading import FORMATS, READ_SUFFIXES, SUFFIXES, written_as
 from ..status import ExistsError, UnwritableError, UsageError
 
 _FIELD = re.compile(r"\{(stem|ext|dir)\}")
 _WORD = re.compile(r"\{[a-z_]+\}")
+_READ_ONLY = sorted(set(READ_SUFFIXES) - set(SUFFIXES))
 _DEFAULT_RESULT = re.compile(r"\.denoised$")
 
 
@@ -28,6 +29,7 @@ class Task:
 
     def closed(self, format_name: str) -> Task:
         """The task with the suffix of a format."""
+        format_name = written_as(format_name)
         return Task(self.input, self.output + FORMATS[format_name].suffixes[0], format_name)
 
 
@@ -64,10 +66,11 @@ def _below(folder: str, output: str | None) -> Iterator[str]:
         names = set(files)
         for file in sorted(files):
             stem, suffix = os.path.splitext(file)
-            if file.startswith(".") or suffix.lower() not in SUFFIXES:
+            if file.startswith(".") or suffix.lower() not in READ_SUFFIXES:
                 continue
-            source = _DEFAULT_RESULT.sub("", stem) + suffix
-            if source == file or source not in names:
+            source = _DEFAULT_RESULT.sub("", stem)
+            made = source != stem and any(source + s in names for s in (suffix, *_READ_ONLY))
+            if not made:
                 yield os.path.join(here, file)
 
 

@@ -46,9 +46,20 @@ FORMATS = {
     "WebP": Format("raster", "open_webp", "write_webp", (".webp",)),
     "BMP": Format("raster", "open_bmp", "write_bmp", (".bmp",), "open_bmp_mask"),
     "NPY": Format("npy", "open_picture", "write", (".npy",)),
+    "PGM": Format("further.netpbm", "open_picture", "write", (".pgm",), "open_mask"),
+    "PPM": Format("further.netpbm", "open_picture", "write", (".ppm",), "open_mask"),
+    "PNM": Format("further.netpbm", "open_picture", "write", (".pnm",), "open_mask"),
+    "PFM": Format("further.netpbm", "open_floats", "write_floats", (".pfm",)),
+    "HDR": Format("further.radiance", "open_picture", "write", (".hdr",)),
+    "EXR": Format("further.exr", "open_picture", "write", (".exr",)),
+    "SPE": Format("further.foreign", "open_spe", "", (".spe",)),
+    "JPEG 2000": Format("further.foreign", "open_jpeg2000", "", (".jp2", ".j2k", ".jpf", ".jpx")),
+    "QOI": Format("further.foreign", "open_qoi", "", (".qoi",)),
 }
-SUFFIXES = {suffix: name for name, f in FORMATS.items() for suffix in f.suffixes}
-READABLE = "PNG, JPEG, TIFF, WebP, BMP and NPY"
+READ_SUFFIXES = {suffix: name for name, f in FORMATS.items() for suffix in f.suffixes}
+SUFFIXES = {suffix: name for suffix, name in READ_SUFFIXES.items() if FORMATS[name].writer}  # of outputs
+READ_ONLY_TO = "TIFF"  # what results of pictures become in whose format nothing is written
+READABLE = "PNG, JPEG, TIFF, WebP, BMP, NPY, PGM, PPM, PFM, HDR, EXR, JPEG 2000, QOI and SPE"
 _SIGNATURES = (
     (rb"\x89PNG\r\n\x1a\n", "PNG"),
     (rb"\xff\xd8\xff", "JPEG"),
@@ -56,6 +67,13 @@ _SIGNATURES = (
     (rb"RIFF....WEBP", "WebP"),
     (rb"BM", "BMP"),
     (rb"\x93NUMPY", "NPY"),
+    (rb"P[1245][\s#]", "PGM"),
+    (rb"P[36][\s#]", "PPM"),
+    (rb"P[Ff]\s", "PFM"),
+    (rb"#\?(RADIANCE|RGBE)\s", "HDR"),
+    (rb"\x76\x2f\x31\x01", "EXR"),
+    (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", "JPEG 2000"),
+    (rb"qoif", "QOI"),
 )
 _FOREIGN = (
     (rb"GIF8", "a GIF picture, which has a palette; convert it to PNG with RGB colours first"),
@@ -67,19 +85,37 @@ _FOREIGN = (
     (rb"\x80[\x02-\x05]", "a Python pickle, which can run any code; save a plain .npy instead"),
     (rb"\x89HDF", "an HDF5 file; save the picture as TIFF or NPY first"),
     (rb"SIMPLE  =", "a FITS file; save the picture as TIFF or NPY first"),
-    (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", "a JPEG 2000 picture; convert it to PNG or TIFF first"),
+    (rb"P7\s", "a PAM picture; convert it to PNG or PPM first"),
 )
+_SPE_MAGIC = (4096, b"\x67\x45\x23\x01")  # far behind the start of the file
+
+
+def written_as(name: str) -> str:
+    """The format of the results of a picture."""
+    return name if FORMATS[name].writer else READ_ONLY_TO
 
 
 def writer_of(name: str, pages: Sequence[Layout]) -> Callable[..., list[str]]:
-    """The function that writes a format, once it has been asked whether it can hold such pages."""
+    """The function that writes a format, once it has been asked whether it can hold such pages.
+
+    What it has written is looked at once more, as a reader will: by its first bytes.
+    """
     chosen = FORMATS[name]
     refusal = chosen.function("refusal")
     for layout in pages:
         reason = refusal(name, layout, len(pages))
         if reason:
             raise UnwritableError(reason)
-    return chosen.function(chosen.writer)
+    write: Callable[..., list[str]] = chosen.function(chosen.writer)
+
+    def checked(file: BinaryIO, *rest: Any) -> list[str]:
+        warnings = write(file, *rest)
+        if FORMATS[format_of(file)].module != chosen.module:
+            raise UnwritableError(f"what was written is no {name}; nothing was kept")
+        file.seek(0, os.SEEK_END)
+        return warnings
+
+    return checked
 
 
 @contextmanager
@@ -131,6 +167,9 @@ def format_of(file: BinaryIO) -> str:
     for pattern, name in _SIGNATURES:
         if re.match(pattern, start, re.DOTALL):
             return name
+    file.seek(_SPE_MAGIC[0])
+    if file.read(4) == _SPE_MAGIC[1]:
+        return "SPE"
     for pattern, what in _FOREIGN:
         if re.match(pattern, start, re.DOTALL):
             raise UnreadableError(f"it is {what}")

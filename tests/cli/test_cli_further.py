@@ -273,7 +273,7 @@ BROKEN: dict[str, tuple[bytes, str]] = {
     "EXR of several parts": (b"\x76\x2f\x31\x01" + struct.pack("<I", 0x1002), "several parts"),
     "EXR, deep": (b"\x76\x2f\x31\x01" + struct.pack("<I", 0x802), "deep pixels"),
     "EXR of another version": (b"\x76\x2f\x31\x01" + struct.pack("<I", 3), "version"),
-    "JPEG 2000 cut": (b"\xff\x4f\xff\x51" + bytes(9), "size"),
+    "JPEG 2000 cut": (b"\xff\x4f\xff\x51" + bytes(9), "no JPEG 2000 codestream"),
 }
 
 

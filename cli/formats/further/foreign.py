@@ -47,7 +47,7 @@ def open_jpeg2000(file: BinaryIO, size: int, limits: Limits) -> Picture:
     start = file.read(_BOXES)
     at = start.find(_SIZ)
     if at < 0 or len(start) < at + 43:
-        raise UnreadableError("its size is not where it should be")
+        raise UnreadableError("it has no JPEG 2000 codestream of which the size is told")
     right, bottom, left, top = struct.unpack_from(">4I", start, at + 8)
     (channels,) = struct.unpack_from(">H", start, at + 40)
     parts = start[at + 42 : at + 42 + 3 * channels]

@@ -8,6 +8,7 @@ from .formats.limits import Limits
 from .formats.metadata import LYING, orientation
 from .formats.picture import Array, Layout, Picture
 from .formats.reading import described, format_of, one_error, opened, source
+from .formats.tiff_tags import Directory, Structure, walk
 from .status import CommandError, UnreadableError, UsageError
 
 
@@ -80,8 +81,6 @@ def _colours(samples: Array, layout: Layout) -> Array:
 
 def _one_bit_tiff(file: BinaryIO, size: int, limits: Limits) -> Array | None:
     """The pixels of a TIFF file of 1 bit, which is refused as a picture for having no noise; else None."""
-    from .formats.tiff_tags import walk
-
     with one_error("TIFF"):
         structure = walk(file, size, limits)
         tags = structure.directories[0]
@@ -91,12 +90,38 @@ def _one_bit_tiff(file: BinaryIO, size: int, limits: Limits) -> Array | None:
         width, height = structure.first(tags, 256, 0), structure.first(tags, 257, 0)
         limits.check_pixels(width, height)
         limits.check_expansion(width * height, size)
-        import numpy as np
-        import tifffile
-
-        file.seek(0)
-        with tifffile.TiffFile(file) as tiff:
-            pixels: Array = tiff.pages[0].asarray(maxworkers=1)
+        _check_strips(structure, tags, width, height)
+        pixels = _decoded(file)
         if pixels.shape != (height, width):
             raise UnreadableError(f"it decodes to {pixels.shape}, its header says {(height, width)}")
-        return pixels.astype(np.bool)
+        return pixels.astype("?")
+
+
+def _check_strips(structure: Structure, tags: Directory, width: int, height: int) -> None:
+    """Refuse what is not in the file: tifffile takes time and memory for what is declared."""
+    if not width or not height or structure.first(tags, 277, 1) != 1 or 322 in tags:
+        raise UnreadableError("its size is damaged, or it is stored in tiles or several samples")
+    rows = min(structure.first(tags, 278, height), height) or 1
+    expected = -(-height // rows)
+    if any(code not in tags or tags[code].count != expected for code in (273, 279)):
+        raise UnreadableError("the list of where its pixels are is damaged")
+    places = zip(structure.integers(tags[273]), structure.integers(tags[279]), strict=True)
+    if any(at + count > structure.size for at, count in places):
+        raise UnreadableError("the file ends before its pixels do")
+    if structure.first(tags, 259, 1) == 1 and sum(structure.integers(tags[279])) < (width + 7) // 8 * height:
+        raise UnreadableError("it declares more pixels than it holds")
+
+
+def _decoded(file: BinaryIO) -> Array:
+    import logging
+
+    import tifffile
+
+    logger = logging.getLogger("tifffile")  # which tells of tags that have been looked at
+    before, logger.disabled = logger.disabled, True
+    try:
+        file.seek(0)
+        with tifffile.TiffFile(file) as tiff:
+            return tiff.pages[0].asarray(maxworkers=1)
+    finally:
+        logger.disabled = before

@@ -57,6 +57,13 @@ def pillow(pixels: np.ndarray, name: str, **options: Any) -> bytes:
     return memory.getvalue()
 
 
+def paletted(name: str) -> bytes:
+    """A file with a palette."""
+    memory = io.BytesIO()
+    Image.fromarray(samples("u1") >> 4).convert("P").save(memory, name)
+    return memory.getvalue()
+
+
 def tiff(
     pages: np.ndarray | list[np.ndarray], *, big: bool = False, order: Any = "<", **options: Any
 ) -> bytes:
@@ -186,6 +193,15 @@ CORPUS: dict[str, list[Callable[[], bytes]]] = {
         lambda: pillow(samples("u1"), "JPEG2000"),
         lambda: pillow(samples("u1", 3), "JPEG2000", no_jp2=True),
         lambda: pillow(samples("u2"), "JPEG2000"),
+    ],
+    "mask": [
+        lambda: pillow(samples("u1") > 128, "PNG"),
+        lambda: pillow(samples("u1") > 128, "BMP"),
+        lambda: tiff(samples("u1") > 128),
+        lambda: tiff(samples("u1") > 128, compression="zlib"),
+        lambda: paletted("PNG"),
+        lambda: paletted("BMP"),
+        lambda: b"P4\n12 9\n" + bytes(range(18)),
     ],
     "qoi": [lambda: pillow(samples("u1", 3), "QOI"), lambda: pillow(samples("u1", 4), "QOI")],
 }

@@ -11,10 +11,11 @@ from typing import Any
 from .environment import Environment, printable
 from .files import naming, writing
 from .files.sides import Sides
+from .formats.convert import in_type
 from .formats.limits import Limits
 from .formats.metadata import stripped
 from .formats.picture import Array, Picture, Saving
-from .formats.reading import FORMATS, opened, writer_of
+from .formats.reading import FORMATS, opened, writer_of, written_as
 from .job import Job, Result
 from .options import OutputOptions
 from .outcome import Outcome, Report
@@ -102,20 +103,23 @@ class Batch:
                 task = task.closed(picture.format)
                 if skipped := self._checked(task):
                     return skipped
-            format_name = task.format or picture.format
-            writer = writer_of(format_name, picture.pages)
+            format_name = task.format or written_as(picture.format)
+            picture = self.job.taken(picture)
+            like = picture if self.job.options.dtype == "same" else in_type(picture, self.job.options.dtype)
+            writer = writer_of(format_name, like.pages)
             sides = Sides.of(task, self.options, picture)
             progress.size(sum(page.pixels for page in picture.pages) / 1e6)
             if self.options.dry_run:
                 return self._planned(task, format_name, picture)
             facts: list[dict[str, Any]] = []
             pages = self._pages(picture, progress, facts, sides)
-            lost = self._written(task, writer, pages, picture)
-            lost += sides.write(self._replacing)
+            lost = self._written(task, writer, pages, like)
+            sides.write(self._replacing)
             warnings = picture.warnings + self.job.taken_warnings() + lost
         seconds = round(time.monotonic() - began, 3)
         details = {"format": format_name, "seconds": seconds, "pages": facts, **sides.outputs()}
         message = f"{printable(task.input)} -> {printable(task.output)}  {_summary(facts)}, {seconds:.1f} s"
+        message += f"; {sides.note}" if sides.note else ""
         return Outcome(
             task.input, "written", task.output, message=message, warnings=warnings, details=details
         )

@@ -6,19 +6,24 @@ import contextlib
 import math
 import warnings as python_warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
 from nlmeans.errors import NLMeansWarning, SlowBackendWarning
 from nlmeans.parameters import Settings
 
+from . import companions
+from .formats.convert import converted
 from .formats.limits import Limits
-from .formats.picture import Array, Layout, Picture
-from .formats.reading import opened
+from .formats.metadata import orientation, upright
+from .formats.picture import Array, Layout, Picture, data, page_of
 from .options import FilterOptions, Levels, in_units
 from .outcome import in_options
 from .progress import Part, Progress
-from .status import CommandError, UnreadableError, UsageError
+from .status import UnreadableError, UsageError
+
+_NO_NOISE = 1e-3  # sigma of integers: rounding to them alone makes 0.29
+_FEW_STEPS = 16  # of integers between the smallest and the largest value
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class Split:
         """Take a page, or a stack of them, apart."""
         if layout.colours == 0:
             return cls(samples, None, channel_axis)
-        colour = samples if layout.samples == 1 else _chosen(samples, layout.data)
+        colour = data(samples, layout)
         mask = None
         if layout.apart:
             mask = samples[..., layout.apart[0]] != 0
@@ -48,15 +53,6 @@ class Split:
         channels = len(layout.data)
         color = "separate" if channels > layout.colours else None
         return cls(colour, mask, -1 if channels > 1 else None, color)
-
-
-def _chosen(samples: Array, places: tuple[int, ...]) -> Array:
-    """Some of the samples; a view where they stand together."""
-    if len(places) == 1:
-        return samples[..., places[0]]
-    if places == tuple(range(places[0], places[-1] + 1)):
-        return samples[..., places[0] : places[-1] + 1]
-    return samples[..., list(places)]
 
 
 def _valued(colour: Array, layout: Layout) -> Array:
@@ -75,8 +71,7 @@ def merged(samples: Array, colour: Array, layout: Layout) -> Array:
     if layout.colours == 0:
         return colour
     if layout.nodata is not None:
-        old = samples if layout.samples == 1 else _chosen(samples, layout.data)
-        colour = np.where(_valued(colour, layout), colour, old)
+        colour = np.where(_valued(colour, layout), colour, data(samples, layout))
     if layout.samples == 1:
         return colour
     result = samples.copy()
@@ -111,11 +106,29 @@ class Job:
         """Check the options against each other and read the files that they name."""
         _check(options)
         job = cls(options)
-        job.guide = _companion("guide", options.guide, limits, piped)
-        job.sigma_map = _companion("sigma-map", options.sigma_map, limits, piped)
-        mask = _companion("mask", options.mask, limits, piped)
-        job.mask = None if mask is None else mask != 0
+        job.guide = companions.read("guide", options.guide, limits, piped)
+        job.sigma_map = companions.read("sigma-map", options.sigma_map, limits, piped)
+        job.mask = companions.read_mask(options.mask, limits, piped)
         return job
+
+    def taken(self, picture: Picture) -> Picture:
+        """The picture in a type that the filter takes, once it is sure that what goes with it fits."""
+        for option, companion in (("mask", self.mask), ("guide", self.guide), ("sigma-map", self.sigma_map)):
+            companions.check_size(option, companion, picture)
+        return converted(picture, self.options.convert)
+
+    def upright_page(self, picture: Picture, number: int) -> tuple[Job, Layout, Array]:
+        """One page as it is shown, and this job for it: with all that goes with the page turned alike."""
+        taken = self.taken(picture)
+        self.warnings += taken.warnings[len(picture.warnings) :]
+        layout, samples = page_of(taken, number)
+        turn = orientation(picture, number - 1)
+        if turn == 1:
+            return self, layout, samples
+        beside = {name: getattr(self, name) for name in ("mask", "guide", "sigma_map")}
+        turned = {name: upright(a, turn) for name, a in beside.items() if a is not None}
+        samples = upright(samples, turn)
+        return replace(self, **turned), replace(layout, shape=samples.shape), samples
 
     def results(self, picture: Picture, progress: Progress) -> Iterator[Result]:
         """Every page before and after, in order."""
@@ -124,7 +137,7 @@ class Job:
             return
         count = len(picture.pages)
         for number, layout in enumerate(picture.pages):
-            samples = picture.decode(number)
+            samples = self._in_type(picture.decode(number), layout)
             split = Split.of(samples, layout, self.options.channel_axis)
             part = progress.part(number / count, 1 / count)
             colour, chosen = self.denoised(split, layout, part)
@@ -140,7 +153,7 @@ class Job:
             layout = picture.pages[pages[0]]
             if any(picture.pages[page] != layout for page in pages):
                 raise UnreadableError("its pages differ in size or type, so they are no volume")
-            samples = np.stack([picture.decode(page) for page in pages])
+            samples = self._in_type(np.stack([picture.decode(page) for page in pages]), layout)
             part = progress.part(n / len(volumes), 1 / len(volumes))
             colour, chosen = self.denoised(Split.of(samples, layout, None), layout, part)
             result = merged(samples, colour, layout)
@@ -148,12 +161,27 @@ class Job:
                 found[page] = Result(layout, noisy, clean, chosen)
         yield from (found.pop(page) for page in range(len(picture.pages)))
 
+    def _in_type(self, samples: Array, layout: Layout) -> Array:
+        """Samples in the type of the results, which the library returns in the type that it gets.
+
+        Where integers count few things, rounding the results would lose most of what was won.
+        """
+        if self.options.dtype != "same":
+            return samples.astype(self.options.dtype)
+        if samples.dtype.kind in "iu" and 0 < (steps := _range(samples, layout)) <= _FEW_STEPS:
+            self.warnings.append(
+                f"its values differ by {steps} at most, and the results are rounded to whole numbers; "
+                "--dtype float32, with a .tif or .npy output, keeps what is between them"
+            )
+        return samples
+
     def suggested(self, split: Split, layout: Layout) -> Any:
         """The parameters that this picture gets."""
         import nlmeans
 
         with self.collecting_warnings():
-            return nlmeans.suggest(split.colour, **self.settings_for(split, layout))
+            chosen = nlmeans.suggest(split.colour, **self.settings_for(split, layout))
+        return self._settled(chosen, layout)
 
     def weights(
         self, split: Split, layout: Layout, at: tuple[int, int], chosen: Any = None
@@ -173,12 +201,19 @@ class Job:
 
         settings = self.settings_for(split, layout)
         with self.collecting_warnings():
-            chosen = nlmeans.suggest(split.colour, **settings)
+            chosen = self._settled(nlmeans.suggest(split.colour, **settings), layout)
         with self.collecting_warnings(), progress.environment.stopped_at_progress():
             colour = nlmeans.denoise(
                 split.colour, **{**settings, **chosen.to_dict()}, **self.options.running, progress=progress
             )
         return colour, chosen
+
+    def _settled(self, chosen: Any, layout: Layout) -> Any:
+        """The parameters, with no noise where what was estimated is the rounding of the estimate."""
+        given = self.options.sigma is not None or self.sigma_map is not None
+        if given or layout.kind == "f" or not isinstance(chosen.sigma, float) or chosen.sigma > _NO_NOISE:
+            return chosen
+        return replace(chosen, sigma=0.0)
 
     def settings_for(self, split: Split, layout: Layout) -> Settings:
         """The library's keywords for one picture: levels in its units, its channels, its mask."""
@@ -219,6 +254,14 @@ class Job:
             self.warnings.append(" ".join(text.split()))
 
 
+def _range(samples: Array, layout: Layout) -> int:
+    """Between the smallest and the largest value that is one."""
+    colour = data(samples, layout)
+    if layout.nodata is not None:
+        colour = colour[_valued(colour, layout)]
+    return int(colour.max()) - int(colour.min()) if colour.size else 0
+
+
 def _check(options: FilterOptions) -> None:
     """Refuse settings that are wrong for every picture, before any is opened."""
     import nlmeans
@@ -244,16 +287,3 @@ def _check(options: FilterOptions) -> None:
         reason = dict(backends.describe()).get(wanted)
         if reason is not None:
             raise nlmeans.BackendUnavailableError(f"the backend {wanted} cannot run here: {reason}")
-
-
-def _companion(option: str, name: str | None, limits: Limits, piped: BinaryIO) -> Array | None:
-    """The colours of the one picture in the file that an option names, if it names one."""
-    if not name:
-        return None
-    try:
-        with opened(name, limits, piped) as picture:
-            if len(picture.pages) > 1:
-                raise UnreadableError(f"it has {len(picture.pages)} pages")
-            return Split.of(picture.decode(0), picture.pages[0], None).colour
-    except CommandError as error:
-        raise type(error)(f"--{option} {name}: {error}") from error

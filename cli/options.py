@@ -138,7 +138,8 @@ def in_units(level: Levels, dtype: str, full_scale: float | None = None) -> floa
     if level is None:
         return None
     bits = 8 * int(dtype[2:])
-    full = full_scale or {"u": 2.0**bits - 1, "i": 2.0 ** (bits - 1) - 1, "f": 1.0}[dtype[1]]
+    ranges = {"u": 2.0**bits - 1, "i": 2.0 ** (bits - 1) - 1, "f": 1.0, "b": 1.0}
+    full = full_scale or ranges[dtype[1]]
     values = tuple(number * full / 100 if percent else number for number, percent in level)
     return values[0] if len(values) == 1 else values
 
@@ -227,6 +228,13 @@ parameter_options = _stacked(
     ),
 )
 
+mask_option = option(
+    FILTER,
+    "--mask",
+    metavar="FILE",
+    help="A picture that is 0, or black, where pixels are neither used nor changed; 1 bit or bool too.",
+)
+
 picture_options = _stacked(
     option(
         FILTER,
@@ -234,6 +242,12 @@ picture_options = _stacked(
         type=int,
         metavar="AXIS",
         help="Which axis of an NPY array holds colours.",
+    ),
+    option(
+        FILTER,
+        "--convert",
+        is_flag=True,
+        help="Take integers of 32 and 64 bits as float64, and bool as 0 and 255; else they are refused.",
     ),
 )
 
@@ -334,6 +348,8 @@ class FilterOptions:
     mask: str | None = None
     channel_axis: int | None = None
     volume: bool = False
+    convert: bool = False
+    dtype: str = "same"  # of the results
 
     @classmethod
     def of(cls, options: dict[str, Any]) -> FilterOptions:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import textwrap
 import traceback
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -106,8 +108,19 @@ class Report:
 
     def _print(self, kind: Literal["error", "warning"], text: str) -> None:
         stream = self.environment.err
+        line = f"{kind}: {printable(text)}"  # text of a file may be in it
+        if self.environment.is_terminal(stream):
+            line = _wrapped(line)
         label = self.environment.styled(kind, kind, stream)
-        print(f"{label}: {printable(text)}", file=stream, flush=True)  # text of a file may be in it
+        print(label + line.removeprefix(kind), file=stream, flush=True)
+
+
+def _wrapped(line: str) -> str:
+    """A long line as wide as the terminal, with the lines after the first set in."""
+    width = max(40, shutil.get_terminal_size().columns)
+    return textwrap.fill(
+        line, width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+    )
 
 
 def one_line(error: BaseException) -> str:

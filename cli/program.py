@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import math
+import os
 import signal
 import sys
 import threading
@@ -137,7 +138,8 @@ def _dispatch(arguments: list[str], environment: Environment) -> int:
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.UsageError as error:
-        tell_error(environment, CommandError(usage_message(error)), show_traceback=show_traceback)
+        text = usage_message(error) + file_hint(error, arguments)
+        tell_error(environment, CommandError(text), show_traceback=show_traceback)
         return ExitStatus.USAGE
     except (BrokenPipeError, click.Abort):
         raise
@@ -151,6 +153,20 @@ def usage_message(error: click.UsageError) -> str:
     path = error.ctx.command_path if error.ctx else "nlmeans"
     text = error.format_message().rstrip(".").strip()
     return f"{text[:1].lower()}{text[1:]} (see {path} -h)"
+
+
+def file_hint(error: click.UsageError, arguments: list[str]) -> str:
+    """Where an unknown option is the name of a file: how files are named that begin with a dash."""
+    from .formats.reading import READ_SUFFIXES
+
+    if not isinstance(error, click.NoSuchOption):
+        return ""
+    before = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    for argument in before:
+        known = os.path.splitext(argument)[1].lower() in READ_SUFFIXES
+        if argument.startswith(error.option_name) and (known or os.path.isfile(argument)):
+            return f"; files whose names begin with a dash come behind --, as in -- {argument}"
+    return ""
 
 
 @contextlib.contextmanager
@@ -197,8 +213,6 @@ def _print_last(environment: Environment, text: str) -> None:
 
 def _discard_output(environment: Environment) -> None:
     """Point a broken standard output at nothing, so that the interpreter's last flush is silent."""
-    import os
-
     if environment.out is sys.__stdout__:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, environment.out.fileno())

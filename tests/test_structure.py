@@ -110,7 +110,7 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
         {"status", "environment"},
         {"formats"},
         {"options", "progress"},
-        {"outcome"},
+        {"outcome", "companions"},
         {"job"},
         {"views"},
         {"files", "preview", "slow"},

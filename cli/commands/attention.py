@@ -73,10 +73,10 @@ def command(environment: Environment, /, **options: Any) -> int:
     The picture shows where the queries are, and beside it each one's map over the darkened
     picture: white most, black not at all. The measure is GCNet's: mean cosine distances of pairs of
     pixels: of their features, of their averages, and of their maps. Maps that hardly differ where the
-    input does have collapsed: the average is the same for all.
+    input does have collapsed: the average is the same for all. A picture that its camera marked as
+    turned is taken upright: --at counts in it as it is shown.
     """
     from ..files.sides import save_page
-    from ..formats.picture import page_of
     from ..formats.reading import opened
     from ..job import Job, Split
     from ..outcome import Outcome, Report
@@ -93,7 +93,7 @@ def command(environment: Environment, /, **options: Any) -> int:
     target = Path(task.output)
     writing.check_target(target, overwrite=options["overwrite"])
     with opened(name, limits, environment.binary_in) as picture:
-        layout, samples = page_of(picture, options["page"])
+        job, layout, samples = job.upright_page(picture, options["page"])
         _check_inside(at, layout)
         found = _attention(options, job, Split.of(samples, layout, job.options.channel_axis), layout, at)
         page: Array = found.maps

@@ -8,14 +8,16 @@ from typing import Any
 import click
 
 from ..environment import Environment, printable
-from ..formats.picture import Array, Layout
+from ..formats.picture import Array, Layout, data, plain
 from ..options import (
+    FILTER,
     MessageOptions,
     SectionedCommand,
     in_units,
     limit_options,
     limits_of,
     message_options,
+    option,
 )
 from ..outcome import Outcome, Report
 from ..status import UsageError
@@ -29,6 +31,13 @@ Example:
 @click.command("compare", cls=SectionedCommand, epilog=EPILOG, no_args_is_help=True)
 @click.argument("clean", metavar="CLEAN")
 @click.argument("tests", nargs=-1, required=True, metavar="TEST...")
+@option(
+    FILTER,
+    "--nan",
+    type=click.Choice(["raise", "keep"]),
+    default="raise",
+    help="Refuse pictures with NaN or infinity, or leave out pixels that are so in either picture.",
+)
 @message_options
 @limit_options
 @click.pass_obj
@@ -52,7 +61,7 @@ def command(environment: Environment, /, clean: str, tests: tuple[str, ...], **o
                         f"it has {len(picture.pages)} pages, the clean picture {len(references)}"
                     )
                 pages = [
-                    measures(*reference, picture.decode(n), picture.pages[n])
+                    measures(*reference, picture.decode(n), picture.pages[n], nan=options["nan"])
                     for n, reference in enumerate(references)
                 ]
         except Exception as error:
@@ -68,12 +77,14 @@ def command(environment: Environment, /, clean: str, tests: tuple[str, ...], **o
     return report.exit_status()
 
 
-def measures(layout: Layout, clean: Array, test: Array, test_layout: Layout) -> dict[str, Any]:
-    """PSNR, SSIM and the shift of the mean; None for what is infinite or cannot be computed."""
-    import numpy as np
+def measures(
+    layout: Layout, clean: Array, test: Array, test_layout: Layout, *, nan: str = "raise"
+) -> dict[str, Any]:
+    """PSNR, SSIM and the shift of the mean; None for what is infinite or cannot be computed.
 
-    from ..formats.picture import plain
-    from ..views.pictures import data
+    With ``nan="keep"`` over the pixels that are finite in both; SSIM then only where all are.
+    """
+    import numpy as np
 
     if test_layout.words != layout.words:
         raise UsageError(f"it is {test_layout.words}; the clean picture is {layout.words}")
@@ -82,8 +93,15 @@ def measures(layout: Layout, clean: Array, test: Array, test_layout: Layout) -> 
     if len(meanings) > 1:  # as both are shown
         pairs = [(plain(*pair), pair[1]) for pair in pairs]
     a, b = (data(*pair).astype(np.float64) for pair in pairs)
-    if not (np.isfinite(a).all() and np.isfinite(b).all()):
-        raise UsageError("NaN or infinity cannot be compared")
+    finite = np.isfinite(a) & np.isfinite(b)
+    whole = a, b
+    left_out = int(finite.size - np.count_nonzero(finite))
+    if left_out:
+        if nan != "keep":
+            raise UsageError("NaN or infinity cannot be compared; --nan keep leaves such pixels out")
+        a, b = a[finite], b[finite]
+        if not a.size:
+            raise UsageError("there is no pixel that is finite in both pictures")
     own = layout.full_scale if len(meanings) == 1 else None
     full = in_units(((100.0, True),), layout.dtype, own)
     peak = float(full) if layout.kind != "f" else float(a.max() - a.min())  # type: ignore[arg-type]
@@ -91,9 +109,10 @@ def measures(layout: Layout, clean: Array, test: Array, test_layout: Layout) -> 
     psnr = 10 * math.log10(peak**2 / error) if error > 0 and peak > 0 else None
     return {
         "psnr": psnr,
-        "ssim": _ssim(a, b, peak, a.ndim == 3 and bool(layout.colours)),
+        "ssim": None if left_out else _ssim(*whole, peak, a.ndim == 3 and bool(layout.colours)),
         "mean_shift": float(b.mean() - a.mean()),
         "identical": error == 0,
+        "left_out": left_out,
     }
 
 
@@ -118,12 +137,13 @@ def _ssim(a: Array, b: Array, peak: float, colour: bool) -> float | None:
 
 
 def _words(page: dict[str, Any]) -> str:
+    left_out = f"; {page['left_out']:,} values without a number are left out" if page["left_out"] else ""
     if page["identical"]:
-        return "identical"
+        return f"identical{left_out}"
     psnr = "undefined" if page["psnr"] is None else f"{page['psnr']:.2f} dB"
     ssim = "not computed (scikit-image is missing)" if not _has_ssim() else "undefined"
     ssim = ssim if page["ssim"] is None else f"{page['ssim']:.4f}"
-    return f"PSNR {psnr}, SSIM {ssim}, mean shift {page['mean_shift']:+.3g}"
+    return f"PSNR {psnr}, SSIM {ssim}, mean shift {page['mean_shift']:+.3g}{left_out}"
 
 
 def _has_ssim() -> bool:

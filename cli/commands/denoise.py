@@ -17,6 +17,7 @@ from ..options import (
     SectionedCommand,
     limit_options,
     limits_of,
+    mask_option,
     message_options,
     option,
     parameter_options,
@@ -33,7 +34,7 @@ Examples:
   nlmeans denoise photo.png --dry-run              what would be done
   nlmeans denoise - < in.png > out.png             in a pipe
 """
-FORMAT_NAMES = ["png", "jpeg", "tiff", "webp", "bmp", "npy"]
+FORMAT_NAMES = ["png", "jpeg", "tiff", "webp", "bmp", "npy", "pgm", "ppm", "pnm", "pfm", "hdr", "exr"]
 
 
 @click.command("denoise", cls=SectionedCommand, epilog=EPILOG, no_args_is_help=True)
@@ -58,6 +59,13 @@ FORMAT_NAMES = ["png", "jpeg", "tiff", "webp", "bmp", "npy"]
 @option(
     OUTPUT, "--quality", type=click.IntRange(1, 100), help="Of JPEG and lossy WebP. Default: as the input."
 )
+@option(
+    OUTPUT,
+    "--dtype",
+    type=click.Choice(["same", "float32"]),
+    default="same",
+    help="Type of the results; float32 is not rounded (TIFF, NPY, EXR, PFM).",
+)
 @option(OUTPUT, "--strip", is_flag=True, help="Leave out metadata; colour profile and orientation stay.")
 @option(
     OUTPUT,
@@ -74,9 +82,7 @@ FORMAT_NAMES = ["png", "jpeg", "tiff", "webp", "bmp", "npy"]
 @option(
     FILTER, "--guide-sigma", type=Level(), metavar="LEVEL", help="Noise level of the guide; 0 if it is clean."
 )
-@option(
-    FILTER, "--mask", metavar="FILE", help="A picture that is 0 where pixels are neither used nor changed."
-)
+@mask_option
 @picture_options
 @option(FILTER, "--volume", is_flag=True, help="The pages of a TIFF file are the planes of one volume.")
 @running_options
@@ -84,7 +90,9 @@ FORMAT_NAMES = ["png", "jpeg", "tiff", "webp", "bmp", "npy"]
 @limit_options
 @click.pass_obj
 def command(environment: Environment, /, **options: Any) -> int:
-    """Remove noise from pictures: PNG, JPEG, TIFF, WebP, BMP and NPY.
+    """Remove noise from pictures: PNG, JPEG, TIFF, WebP, BMP, NPY, PGM, PPM, PFM, HDR and EXR.
+
+    JPEG 2000, QOI and SPE are read too, and become TIFF where no output is named.
 
     An input is never written over, nor any other file, unless --overwrite says so.
     Noise level, radii and strength are found for each picture where they are not given.

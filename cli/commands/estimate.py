@@ -14,6 +14,7 @@ from ..options import (
     SectionedCommand,
     limit_options,
     limits_of,
+    mask_option,
     message_options,
     option,
     parameter_options,
@@ -36,6 +37,7 @@ Examples:
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @option(OUTPUT, "-r", "--recursive", is_flag=True, help="Take the pictures in folders and the folders below.")
 @parameter_options
+@mask_option
 @picture_options
 @message_options
 @limit_options
@@ -72,6 +74,7 @@ def _one(name: str, job: Job, limits: Limits, report: Report) -> None:
     facts = []
     out = report.environment.out
     with opened(name, limits, report.environment.binary_in) as picture:
+        picture = job.taken(picture)
         for number, layout in enumerate(picture.pages):
             chosen = job.suggested(Split.of(picture.decode(number), layout, job.options.channel_axis), layout)
             facts.append({"shape": list(layout.shape), "dtype": layout.dtype, "parameters": chosen.to_dict()})

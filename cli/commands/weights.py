@@ -52,10 +52,10 @@ def command(environment: Environment, /, **options: Any) -> None:
     """Show the weights of one pixel: how much each other counts in its average.
 
     The picture shows the surroundings of the pixel, which is framed, and beside them the weight of
-    each: the largest is white, none is black. The weights sum to 1.
+    each: the largest is white, none is black. The weights sum to 1. A picture that its camera marked
+    as turned is taken upright: --at counts in it as it is shown, the numbers lie as it is shown.
     """
     from ..files.sides import save_page
-    from ..formats.picture import page_of
     from ..formats.reading import opened
     from ..job import Job, Split
     from ..outcome import Report
@@ -72,7 +72,7 @@ def command(environment: Environment, /, **options: Any) -> None:
     target = Path(task.output)
     writing.check_target(target, overwrite=options["overwrite"])
     with opened(options["name"], limits, environment.binary_in) as picture:
-        layout, samples = page_of(picture, options["page"])
+        job, layout, samples = job.upright_page(picture, options["page"])
         if not (0 <= x < layout.shape[1] and 0 <= y < layout.shape[0]):
             raise UsageError(f"--at {x},{y} lies outside of the picture, which is {layout.words}")
         split = Split.of(samples, layout, job.options.channel_axis)

@@ -9,10 +9,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..formats.reading import FORMATS, SUFFIXES
+from ..formats.reading import FORMATS, READ_SUFFIXES, SUFFIXES, written_as
 from ..status import ExistsError, UnwritableError, UsageError
 
 _FIELD = re.compile(r"\{(stem|ext|dir)\}")
+_WORD = re.compile(r"\{[a-z_]+\}")
+_READ_ONLY = sorted(set(READ_SUFFIXES) - set(SUFFIXES))
 _DEFAULT_RESULT = re.compile(r"\.denoised$")
 
 
@@ -27,6 +29,7 @@ class Task:
 
     def closed(self, format_name: str) -> Task:
         """The task with the suffix of a format."""
+        format_name = written_as(format_name)
         return Task(self.input, self.output + FORMATS[format_name].suffixes[0], format_name)
 
 
@@ -63,10 +66,11 @@ def _below(folder: str, output: str | None) -> Iterator[str]:
         names = set(files)
         for file in sorted(files):
             stem, suffix = parts(file)
-            if file.startswith(".") or os.path.splitext(file)[1].lower() not in SUFFIXES:
+            if file.startswith(".") or os.path.splitext(file)[1].lower() not in READ_SUFFIXES:
                 continue
-            source = _DEFAULT_RESULT.sub("", stem) + suffix
-            if source == file or source not in names:
+            source = _DEFAULT_RESULT.sub("", stem)
+            made = source != stem and any(source + s in names for s in (suffix, *_READ_ONLY))
+            if not made:
                 yield os.path.join(here, file)
 
 
@@ -82,6 +86,7 @@ def plan(
     many = len(files) > 1 or any(os.path.isdir(name) for name in inputs if name != "-")
     if many and any(file == "-" for _, file in files):
         raise UsageError("standard input (-) cannot be one of several inputs")
+    _check_fields(output)
     if many and output is not None and not _is_folder(output) and not _FIELD.search(output):
         raise UsageError(
             f"{len(files)} inputs need a folder or a template such as 'clean/{{stem}}{{ext}}', "
@@ -90,6 +95,15 @@ def plan(
     tasks = [_task(root, file, output, format_name) for root, file in files]
     _check_distinct(tasks)
     return tasks
+
+
+def _check_fields(template: str | None) -> None:
+    """Refuse a field that there is none of, which would become part of a name."""
+    for word in _WORD.findall(template or ""):
+        if not _FIELD.fullmatch(word) and not os.path.lexists(template or ""):
+            raise UsageError(
+                f"the output {template} has the unknown field {word}; there are {{stem}}, {{ext}} and {{dir}}"
+            )
 
 
 def _check_distinct(tasks: list[Task]) -> None:
@@ -201,6 +215,7 @@ def side(template: str | None, task: Task) -> Task | None:
 
 def check_side(template: str | None, option: str, tasks: list[Task]) -> None:
     """Refuse one name for the further pictures of several results."""
+    _check_fields(template)
     made = [found for task in tasks if (found := side(template, task))]
     if len(made) > 1 and not _FIELD.search(template or ""):
         raise UsageError(f"--{option.replace('_', '-')} of {len(made)} inputs needs a template with {{stem}}")

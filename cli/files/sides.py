@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from ..environment import printable
+from ..formats.metadata import orientation, upright
 from ..formats.picture import Array, Layout, Picture, Saving
 from ..formats.reading import writer_of
 from ..job import Result
@@ -28,11 +30,14 @@ class Sides:
     differences: list[Array] = field(default_factory=list)
     layouts: list[Layout] = field(default_factory=list)  # of the pages that they are of
     first: Result | None = None
+    note: str = ""  # how to read what was written
+    turn: int = 1  # the orientation: what is to be looked at is turned upright
 
     @classmethod
     def of(cls, task: naming.Task, options: OutputOptions, picture: Picture) -> Sides:
         """The sides that the options name, refused here if they cannot be made."""
         sides = cls(naming.side(options.method_noise, task), naming.side(options.side_by_side, task))
+        sides.turn = orientation(picture)
         for side in (sides.method_noise, sides.side_by_side):
             if side:
                 writing.check_target(Path(side.output), overwrite=options.overwrite)
@@ -56,23 +61,23 @@ class Sides:
         if self.side_by_side and self.first is None:
             self.first = result
 
-    def write(self, replacing: Callable[[Path], AbstractContextManager[BinaryIO]]) -> list[str]:
-        """Write what was asked for; returns warnings."""
-        warnings = []
+    def write(self, replacing: Callable[[Path], AbstractContextManager[BinaryIO]]) -> None:
+        """Write what was asked for."""
         if self.side_by_side and self.first is not None:
             first = self.first
-            page = views.side_by_side(first.noisy, first.clean, first.layout)
+            noisy, clean = (upright(samples, self.turn) for samples in (first.noisy, first.clean))
+            page = views.side_by_side(noisy, clean, first.layout)
             _write(self.side_by_side.format, [page], replacing(Path(self.side_by_side.output)))
         if self.method_noise:
             pages = self.differences
             if self.method_noise.format not in _SIGNED:
                 page, gain = views.removed_view(views.seen(pages[0], self.layouts[0]))
-                warnings.append(
-                    f"{self.method_noise.output}: mid-grey is zero, {gain:.3g} grey levels are one unit"
+                self.note = (
+                    f"{printable(self.method_noise.output)}: mid-grey is zero, "
+                    f"{gain:.3g} grey levels are one unit"
                 )
-                pages = [page]
+                pages = [upright(page, self.turn)]
             _write(self.method_noise.format, pages, replacing(Path(self.method_noise.output)))
-        return warnings
 
     def outputs(self) -> dict[str, str]:
         """For the outcome: where the sides are."""

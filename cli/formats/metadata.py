@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from io import BytesIO
 
 from .limits import Limits
-from .picture import Item, Picture
+from .picture import Array, Item, Picture
 from .tiff.tags import walk
 
 ORIENTATION = 274  # the tag, in TIFF and in EXIF blocks
+LYING = (5, 6, 7, 8)  # orientations whose rows and columns are exchanged when they are shown
 SHORT = 3  # TIFF's 16-bit unsigned type
 EXIF_DIRECTORIES = {34665: "EXIF", 34853: "GPS"}  # by the tag that points to them
 _NOT_CARRIED = {
@@ -83,6 +84,28 @@ def orientation_of(block: bytes) -> int:
     except struct.error:
         pass
     return 1
+
+
+def orientation(picture: Picture, page: int = 0) -> int:
+    """How a page has to be turned to stand upright: 1 to 8, as EXIF counts; 1 is upright already."""
+    for item in picture.metadata:
+        if item.kind == "orientation" and item.page == page and item.content in range(1, 9):
+            turn: int = item.content
+            return turn
+        if item.kind == "exif" and item.content is not None and (turn := orientation_of(item.content)) != 1:
+            return turn
+    return 1
+
+
+def upright(samples: Array, orientation: int) -> Array:
+    """Rows and columns as they are to be shown: a view."""
+    if orientation in LYING:
+        samples = samples.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        samples = samples[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        samples = samples[::-1]
+    return samples
 
 
 @dataclass(frozen=True)

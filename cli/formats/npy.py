@@ -12,7 +12,7 @@ from .metadata import lost
 from .picture import Array, Layout, Picture, Saving
 
 SIGNATURE = b"\x93NUMPY"
-_KNOWN_KINDS = "iuf"
+_KNOWN_KINDS = "biuf"
 _LONGEST_HEADER = 10_000  # NumPy's own limit
 _TYPE = r"""['"]descr['"]:\s*['"]([<>|=]?[a-zA-Z]\d{0,3})['"]"""
 _ORDER = r"""['"]fortran_order['"]:\s*(True|False)"""

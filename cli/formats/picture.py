@@ -55,7 +55,7 @@ class Layout:
 
     @property
     def kind(self) -> str:
-        """ "u", "i" or "f", as NumPy has it."""
+        """ "u", "i", "f" or "b", as NumPy has it."""
         return self.dtype[1]
 
     @property
@@ -74,7 +74,7 @@ class Layout:
     @property
     def words(self) -> str:
         """For people: "768 x 512, 16-bit RGB with alpha"."""
-        number = {"u": "", "i": "signed ", "f": "floating-point "}[self.kind]
+        number = {"u": "", "i": "signed ", "f": "floating-point ", "b": "boolean "}[self.kind]
         if self.colours == 0:
             return f"{' x '.join(map(str, self.shape)) or 'scalar'}, {self.bits}-bit {number}array".replace(
                 "  ", " "
@@ -132,6 +132,18 @@ def page_of(picture: Picture, number: int) -> tuple[Layout, Array]:
     if layout.colours == 0 and len(layout.shape) != 2:
         raise UsageError(f"this needs a picture with rows and columns, not {layout.words}")
     return layout, picture.decode(number - 1)
+
+
+def data(samples: Array, layout: Layout) -> Array:
+    """(H, W) or (H, W, C) without alpha: what is denoised; a view where it stands together."""
+    if layout.colours == 0 or layout.samples == 1:
+        return samples
+    places = layout.data
+    if len(places) == 1:
+        return samples[..., places[0]]
+    if places == tuple(range(places[0], places[-1] + 1)):
+        return samples[..., places[0] : places[-1] + 1]
+    return samples[..., list(places)]
 
 
 def plain(samples: Array, layout: Layout) -> Array:

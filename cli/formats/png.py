@@ -15,18 +15,34 @@ from ..status import UnreadableError
 from .limits import Limits, byte_size
 from .metadata import dots_per_inch, exif_of, lost, split
 from .picture import Array, Item, Layout, Picture, Saving
+from .segments import behind
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _METRE = {"inch": 0.0254, "cm": 0.01}
 _COLOUR_CHUNKS = {b"gAMA", b"cHRM", b"cICP", b"mDCV", b"cLLI", b"sBIT", b"bKGD"}
 _KNOWN_SAFE = {b"gAMA", b"cHRM", b"cICP", b"sBIT", b"bKGD", b"sRGB", b"iCCP", b"tIME", b"mDCV", b"cLLI"}
+_REPEATED = {b"tEXt", b"zTXt", b"iTXt", b"sPLT"}  # of which PNG allows several
 _DEPENDS_ON_PIXELS = {b"hIST", b"tRNS", b"PLTE", b"sPLT"}
 
 
 def open_picture(file: BinaryIO, size: int, limits: Limits) -> Picture:
     """Walk the chunks and describe the picture; pixels are read when asked for."""
-    header, chunks, data = _walk(file, size, limits)
-    layout, transparent, warnings = _layout(header, chunks, data, limits)
+    return _open(file, size, limits, mask=False)
+
+
+def open_mask(file: BinaryIO, size: int, limits: Limits) -> Picture:
+    """The same, of 1 bit or with a palette too, whose colours are then the pixels."""
+    return _open(file, size, limits, mask=True)
+
+
+def _open(file: BinaryIO, size: int, limits: Limits, *, mask: bool) -> Picture:
+    header, chunks, data, end = _walk(file, size, limits)
+    if mask and len(header) == 13 and (header[9] == 3 or header[8] == 1):
+        layout, transparent = _mask_layout(header, chunks, data, limits)
+        warnings: list[str] = []
+    else:
+        layout, transparent, warnings = _layout(header, chunks, data, limits)
+    warnings += behind(file, end, size)
     minimal = SIGNATURE + _chunk(b"IHDR", header) + transparent
 
     def decode(_: int) -> Array:
@@ -78,12 +94,13 @@ def write(file: BinaryIO, pages: Iterable[Array], like: Picture, saving: Saving)
 
 def _walk(
     file: BinaryIO, size: int, limits: Limits
-) -> tuple[bytes, list[tuple[bytes, bytes]], list[tuple[int, int]]]:
-    """The header, the chunks that are not pixels, and where the pixels are."""
-    places = list(_places(file, size, limits))
+) -> tuple[bytes, list[tuple[bytes, bytes]], list[tuple[int, int]], int]:
+    """The header, the chunks that are not pixels, where the pixels are, and where the picture ends."""
+    *places, (_, end, _) = _places(file, size, limits)
     if not places or places[0][0] != b"IHDR":
         raise UnreadableError("a PNG file begins with its header; this one does not")
-    chunks = []
+    chunks: list[tuple[bytes, bytes]] = []
+    once: set[tuple[bytes, bytes]] = set()
     for kind, position, length in places:
         if kind == b"IDAT":
             continue
@@ -91,13 +108,16 @@ def _walk(
         payload = file.read(length)
         if zlib.crc32(kind + payload) != int.from_bytes(file.read(4), "big"):
             raise UnreadableError(f"the chunk {kind!r} is damaged (wrong checksum)")
+        if kind not in _REPEATED and (kind, payload) in once:
+            continue  # a second copy is one too many for other readers
+        once.add((kind, payload))
         chunks.append((kind, payload))
     data = [(position, length) for kind, position, length in places if kind == b"IDAT"]
-    return chunks[0][1], chunks[1:], data
+    return chunks[0][1], chunks[1:], data, end
 
 
 def _places(file: BinaryIO, size: int, limits: Limits) -> Iterator[tuple[bytes, int, int]]:
-    """(kind, offset of the payload, its length) of every chunk before the end."""
+    """(kind, offset of the payload, its length) of every chunk, and at last where the file should end."""
     position, metadata = len(SIGNATURE), 0
     while True:
         file.seek(position)
@@ -108,6 +128,7 @@ def _places(file: BinaryIO, size: int, limits: Limits) -> Iterator[tuple[bytes, 
         if position + 12 + length > size:
             raise UnreadableError("the file ends before the picture does")
         if kind == b"IEND":
+            yield kind, position + 12 + length, 0
             return
         metadata += 12 + (0 if kind == b"IDAT" else length)
         limits.check_metadata(metadata)
@@ -151,6 +172,25 @@ def _layout(
     layout = Layout(shape, "|u1" if depth <= 8 else "=u2", colours, alpha)
     limits.check_expansion(byte_size(shape, layout.bits // 8), sum(length for _, length in data))
     return layout, transparent, warnings
+
+
+def _mask_layout(
+    header: bytes, chunks: list[tuple[bytes, bytes]], data: list[tuple[int, int]], limits: Limits
+) -> tuple[Layout, bytes]:
+    """What libpng makes of 1 bit, 0 or 255, and of a palette, RGB; and the palette."""
+    width, height, depth, colour = struct.unpack_from(">IIBB", header)
+    if not width or not height or colour not in (0, 3) or depth not in (1, 2, 4, 8):
+        raise UnreadableError("its header is damaged")
+    limits.check_pixels(width, height)
+    palette = b""
+    if colour == 3:
+        entries = dict(chunks).get(b"PLTE", b"")
+        if not entries or len(entries) % 3 or len(entries) > 768:
+            raise UnreadableError("its palette is damaged")
+        palette = _chunk(b"PLTE", entries)
+    shape = (height, width, 3) if colour == 3 else (height, width)
+    limits.check_expansion(byte_size(shape, 1), sum(length for _, length in data))
+    return Layout(shape, "|u1", 3 if colour == 3 else 1), palette
 
 
 def _item(kind: bytes, payload: bytes, limits: Limits, warnings: list[str]) -> Item | None:

@@ -6,8 +6,10 @@ What stands around the pixels is walked by :mod:`segments` and put back as it st
 from __future__ import annotations
 
 import contextlib
+import math
+import struct
 import warnings as python_warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, BinaryIO
 
 from ..status import UnreadableError
@@ -17,7 +19,8 @@ from .metadata import dots_per_inch, exif_of, lost, split
 from .picture import Array, Item, Layout, Picture, Saving
 
 DEFAULT_QUALITY = 95  # of a JPEG or WebP that comes from another format
-_MAX_SCANS = 100  # a progressive JPEG has about ten; each costs a pass over all pixels
+_BMP_V4 = 108  # bytes of the header
+_BMP_LARGEST = 2**32 - 2**10  # bytes, of which its header counts 32 bits
 _PORTABLE = ("icc", "exif", "xmp", "orientation")
 _REFUSED_MODES = {
     "P": "it has a palette, and averaging palette numbers means nothing; convert it to RGB first",
@@ -29,12 +32,11 @@ _LAYOUTS = {"L": (1, False), "RGB": (3, False), "RGBA": (3, True)}
 
 def open_jpeg(file: BinaryIO, size: int, limits: Limits) -> Picture:
     """Describe a JPEG file; its markers are walked first."""
-    pieces = segments.walk_jpeg(file, limits)
-    if pieces.scans > _MAX_SCANS:
-        raise UnreadableError(f"it has {pieces.scans} scans; a real picture has about ten")
+    pieces = segments.walk_jpeg(file, size, limits)
+    if pieces.scans > segments.MOST_SCANS:
+        raise UnreadableError(f"it has more than {segments.MOST_SCANS} scans; a real picture has about ten")
     picture = _open("JPEG", file, size, limits, pieces.items)
-    if pieces.more_pictures:
-        picture.warnings.append("further pictures behind the first (MPF) are left out")
+    picture.warnings += pieces.warnings
     return picture
 
 
@@ -44,6 +46,7 @@ def open_webp(file: BinaryIO, size: int, limits: Limits) -> Picture:
     if pieces.animated:
         raise UnreadableError("it is an animation; take the frames out and denoise them one by one")
     picture = _open("WebP", file, size, limits, pieces.items)
+    picture.warnings += pieces.warnings
     picture.encoding["lossless"] = pieces.lossless
     return picture
 
@@ -56,16 +59,30 @@ def open_bmp(file: BinaryIO, size: int, limits: Limits) -> Picture:
     return picture
 
 
-def _open(format_name: str, file: BinaryIO, size: int, limits: Limits, items: list[Item]) -> Picture:
+def open_bmp_mask(file: BinaryIO, size: int, limits: Limits) -> Picture:
+    """The same, of 1 bit or with a palette too, whose colours are then the pixels."""
+    pieces = segments.walk_bmp(file, size, limits)
+    return _open("BMP", file, size, limits, pieces.items, converted={"1": "L", "P": "RGB"})
+
+
+def _open(
+    format_name: str,
+    file: BinaryIO,
+    size: int,
+    limits: Limits,
+    items: list[Item],
+    converted: Mapping[str, str] | None = None,
+) -> Picture:
     from PIL import Image
 
     file.seek(0)
     with _own_limits():
         image = Image.open(file, formats=[format_name.upper()])
     limits.check_pixels(*image.size)
-    if image.mode not in _LAYOUTS:
-        raise UnreadableError(_REFUSED_MODES.get(image.mode, f"its colours ({image.mode}) are not supported"))
-    colours, alpha = _LAYOUTS[image.mode]
+    mode = (converted or {}).get(image.mode, image.mode)
+    if mode not in _LAYOUTS:
+        raise UnreadableError(_REFUSED_MODES.get(mode, f"its colours ({mode}) are not supported"))
+    colours, alpha = _LAYOUTS[mode]
     shape = image.size[::-1] if colours == 1 else (*image.size[::-1], colours + alpha)
     layout = Layout(shape, "|u1", colours, alpha)
     if format_name != "BMP":
@@ -77,7 +94,7 @@ def _open(format_name: str, file: BinaryIO, size: int, limits: Limits, items: li
 
         with _own_limits():
             image.load()
-        return np.asarray(image)
+        return np.asarray(image if image.mode == mode else image.convert(mode))
 
     return Picture(format_name, [layout], decode, items, [], encoding)
 
@@ -89,6 +106,8 @@ def refusal(name: str, layout: Layout, count: int) -> str | None:
         return f"{name} holds one picture, not {count}"
     if layout.dtype != "|u1":
         return f"{name} holds 8-bit pixels, this is {layout.words}; name a .png, .tif or .npy output"
+    if name == "BMP" and 4 * math.prod(layout.shape[:2]) > _BMP_LARGEST:
+        return f"BMP holds at most 4 GiB, this is {layout.words}; name a .png or .tif output"
     allowed = [(1, False), (3, False)] + ([] if name == "JPEG" else [(3, True)])
     if layout.extra or layout.colours == 0 or (layout.colours, layout.alpha) not in allowed:
         return f"{name} cannot hold {layout.words}; name a .png or .tif output"
@@ -131,8 +150,30 @@ def write_bmp(file: BinaryIO, pages: Iterable[Array], like: Picture, saving: Sav
     """Store as BMP, which keeps the resolution; returns warnings."""
     _, taken, left = _metadata(like, "BMP", ("resolution",))
     dpi = dots_per_inch(taken["resolution"].content) if "resolution" in taken else None
-    file.write(_encoded(pages, "BMP", **({"dpi": dpi} if dpi else {})))
+    (page,) = pages
+    if page.ndim == 3 and page.shape[2] == 4:
+        file.write(_bmp_with_alpha(page, dpi))
+    else:
+        file.write(_encoded([page], "BMP", **({"dpi": dpi} if dpi else {})))
     return lost(left, "BMP")
+
+
+def _bmp_with_alpha(page: Array, dpi: tuple[float, float] | None) -> bytes:
+    """A BMP file whose header, the fourth version's, has a mask for alpha, which Pillow's has not."""
+    import numpy as np
+
+    height, width = page.shape[:2]
+    rows = np.ascontiguousarray(page[::-1, :, [2, 1, 0, 3]]).tobytes()
+    metre = [round(d / 0.0254) for d in dpi or (0, 0)]
+    start = 14 + _BMP_V4
+    parts = [
+        struct.pack("<2sIHHI", b"BM", start + len(rows), 0, 0, start),
+        struct.pack("<IiiHHIIiiII", _BMP_V4, width, height, 1, 32, 3, len(rows), *metre, 0, 0),
+        struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000),
+        b"BGRs".ljust(52, b"\0"),  # sRGB, without end points and gamma
+        rows,
+    ]
+    return b"".join(parts)
 
 
 def _encoded(pages: Iterable[Array], name: str, **options: Any) -> bytes:

@@ -31,6 +31,7 @@ class Format:
     opener: str
     writer: str
     suffixes: tuple[str, ...]
+    mask_opener: str = ""  # where masks may be stored as pictures may not
 
     def function(self, name: str) -> Callable[..., Any]:
         """One of its functions, loaded now."""
@@ -39,15 +40,26 @@ class Format:
 
 
 FORMATS = {
-    "PNG": Format("png", "open_picture", "write", (".png",)),
+    "PNG": Format("png", "open_picture", "write", (".png",), "open_mask"),
     "JPEG": Format("raster", "open_jpeg", "write_jpeg", (".jpg", ".jpeg", ".jpe")),
-    "TIFF": Format("tiff.read", "open_picture", "write", (".tif", ".tiff", ".btf")),
+    "TIFF": Format("tiff.read", "open_picture", "write", (".tif", ".tiff", ".btf"), "open_mask"),
     "WebP": Format("raster", "open_webp", "write_webp", (".webp",)),
-    "BMP": Format("raster", "open_bmp", "write_bmp", (".bmp",)),
+    "BMP": Format("raster", "open_bmp", "write_bmp", (".bmp",), "open_bmp_mask"),
     "NPY": Format("npy", "open_picture", "write", (".npy",)),
+    "PGM": Format("further.netpbm", "open_picture", "write", (".pgm",), "open_mask"),
+    "PPM": Format("further.netpbm", "open_picture", "write", (".ppm",), "open_mask"),
+    "PNM": Format("further.netpbm", "open_picture", "write", (".pnm",), "open_mask"),
+    "PFM": Format("further.netpbm", "open_floats", "write_floats", (".pfm",)),
+    "HDR": Format("further.radiance", "open_picture", "write", (".hdr",)),
+    "EXR": Format("further.exr", "open_picture", "write", (".exr",)),
+    "SPE": Format("further.foreign", "open_spe", "", (".spe",)),
+    "JPEG 2000": Format("further.foreign", "open_jpeg2000", "", (".jp2", ".j2k", ".jpf", ".jpx")),
+    "QOI": Format("further.foreign", "open_qoi", "", (".qoi",)),
 }
-SUFFIXES = {suffix: name for name, f in FORMATS.items() for suffix in f.suffixes}
-READABLE = "PNG, JPEG, TIFF, WebP, BMP and NPY"
+READ_SUFFIXES = {suffix: name for name, f in FORMATS.items() for suffix in f.suffixes}
+SUFFIXES = {suffix: name for suffix, name in READ_SUFFIXES.items() if FORMATS[name].writer}  # of outputs
+READ_ONLY_TO = "TIFF"  # what results of pictures become in whose format nothing is written
+READABLE = "PNG, JPEG, TIFF, WebP, BMP, NPY, PGM, PPM, PFM, HDR, EXR, JPEG 2000, QOI and SPE"
 _SIGNATURES = (
     (rb"\x89PNG\r\n\x1a\n", "PNG"),
     (rb"\xff\xd8\xff", "JPEG"),
@@ -55,6 +67,13 @@ _SIGNATURES = (
     (rb"RIFF....WEBP", "WebP"),
     (rb"BM", "BMP"),
     (rb"\x93NUMPY", "NPY"),
+    (rb"P[1245][\s#]", "PGM"),
+    (rb"P[36][\s#]", "PPM"),
+    (rb"P[Ff]\s", "PFM"),
+    (rb"#\?(RADIANCE|RGBE)\s", "HDR"),
+    (rb"\x76\x2f\x31\x01", "EXR"),
+    (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", "JPEG 2000"),
+    (rb"qoif", "QOI"),
 )
 _FOREIGN = (
     (rb"GIF8", "a GIF picture, which has a palette; convert it to PNG with RGB colours first"),
@@ -66,14 +85,21 @@ _FOREIGN = (
     (rb"\x80[\x02-\x05]", "a Python pickle, which can run any code; save a plain .npy instead"),
     (rb"\x89HDF", "an HDF5 file; save the picture as TIFF or NPY first"),
     (rb"SIMPLE  =", "a FITS file; save the picture as TIFF or NPY first"),
-    (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", "a JPEG 2000 picture; convert it to PNG or TIFF first"),
+    (rb"P7\s", "a PAM picture; convert it to PNG or PPM first"),
 )
+_SPE_MAGIC = (4096, b"\x67\x45\x23\x01")  # far behind the start of the file
+
+
+def written_as(name: str) -> str:
+    """The format of the results of a picture."""
+    return name if FORMATS[name].writer else READ_ONLY_TO
 
 
 def writer_of(name: str, pages: Sequence[Layout]) -> Callable[..., list[str]]:
     """The function that writes a format, once it has been asked whether it can hold such pages.
 
-    Formats that know one meaning of numbers get what looks the same in it.
+    Formats that know one meaning of numbers get what looks the same in it.  What was written is looked at
+    once more, as a reader will: by its first bytes.
     """
     chosen = FORMATS[name]
     refusal = chosen.function("refusal")
@@ -82,14 +108,27 @@ def writer_of(name: str, pages: Sequence[Layout]) -> Callable[..., list[str]]:
         if reason:
             raise UnwritableError(reason)
     write: Callable[..., list[str]] = chosen.function(chosen.writer)
-    if name == "TIFF" or not any(page.white_is_zero or page.full_scale for page in pages):
-        return write
+    if name != "TIFF" and any(page.white_is_zero or page.full_scale for page in pages):
+        write = _toned(write, name, pages)
+
+    def checked(file: BinaryIO, *rest: Any) -> list[str]:
+        warnings = write(file, *rest)
+        if FORMATS[format_of(file)].module != chosen.module:
+            raise UnwritableError(f"what was written is no {name}; nothing was kept")
+        file.seek(0, os.SEEK_END)
+        return warnings
+
+    return checked
+
+
+def _toned(write: Callable[..., list[str]], name: str, pages: Sequence[Layout]) -> Callable[..., list[str]]:
+    """A writer of numbers of one meaning; bare arrays and floats stay as they are, and that is said."""
+    largest = next((f", {p.full_scale} is full" for p in pages if p.full_scale), "")
+    white = "0 is white" if pages[0].white_is_zero else "0 is black"
 
     def toned(file: BinaryIO, arrays: Iterable[Array], like: Picture, saving: Saving) -> list[str]:
-        if name == "NPY":
-            largest = next((f", {p.full_scale} is full" for p in pages if p.full_scale), "")
-            white = "0 is white" if pages[0].white_is_zero else "0 is black"
-            return [*write(file, arrays, like, saving), f"NPY output keeps the numbers: {white}{largest}"]
+        if name == "NPY" or pages[0].kind == "f":
+            return [*write(file, arrays, like, saving), f"{name} output keeps the numbers: {white}{largest}"]
         return write(file, (plain(a, p) for a, p in zip(arrays, pages, strict=False)), like, saving)
 
     return toned
@@ -98,15 +137,22 @@ def writer_of(name: str, pages: Sequence[Layout]) -> Callable[..., list[str]]:
 @contextmanager
 def opened(name: str, limits: Limits, piped: BinaryIO) -> Iterator[Picture]:
     """An open picture; `-` is standard input."""
+    with source(name, piped) as (file, size):
+        yield described(file, size, limits)
+
+
+@contextmanager
+def source(name: str, piped: BinaryIO) -> Iterator[tuple[BinaryIO, int]]:
+    """A file and its size, not yet looked at."""
     if name == "-":
         data = piped.read(MAX_PIPED + 1)
         if len(data) > MAX_PIPED:
             raise LimitError(f"standard input holds more than {MAX_PIPED:,} bytes; save it to a file first")
         with BytesIO(data) as memory:
-            yield _described(memory, len(data), limits)
+            yield memory, len(data)
         return
     with _regular_file(name) as file:
-        yield _described(file, os.fstat(file.fileno()).st_size, limits)
+        yield file, os.fstat(file.fileno()).st_size
 
 
 def _regular_file(name: str) -> BinaryIO:
@@ -137,6 +183,9 @@ def format_of(file: BinaryIO) -> str:
     for pattern, name in _SIGNATURES:
         if re.match(pattern, start, re.DOTALL):
             return name
+    file.seek(_SPE_MAGIC[0])
+    if file.read(4) == _SPE_MAGIC[1]:
+        return "SPE"
     for pattern, what in _FOREIGN:
         if re.match(pattern, start, re.DOTALL):
             raise UnreadableError(f"it is {what}")
@@ -144,11 +193,14 @@ def format_of(file: BinaryIO) -> str:
     raise UnreadableError(f"it is {what}; {READABLE} can be read")
 
 
-def _described(file: BinaryIO, size: int, limits: Limits) -> Picture:
+def described(file: BinaryIO, size: int, limits: Limits, mask: bool = False) -> Picture:
+    """The picture in an open file; as a mask it may also have 1 bit or a palette."""
     name = format_of(file)
+    chosen = FORMATS[name]
+    opener = (mask and chosen.mask_opener) or chosen.opener
     file.seek(0)
     with one_error(name):
-        picture: Picture = FORMATS[name].function(FORMATS[name].opener)(file, size, limits)
+        picture: Picture = chosen.function(opener)(file, size, limits)
     inner = picture.decode
 
     def decode(page: int) -> Array:

@@ -16,7 +16,10 @@ from .picture import Item
 _EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 _ICC, _MPF = b"ICC_PROFILE\0", b"MPF\0"
 _SEGMENT = 65_533  # most bytes in a JPEG segment
-_FILL = 64  # most fill bytes before a marker
+MOST_SCANS = 100  # a progressive JPEG has about ten; each costs a pass over all pixels
+_BLOCK = 65_536  # bytes read at a time where a marker is looked for
+_MARKER = re.compile(rb"\xff[^\x00\xff]")
+_FIRST_WITH_LENGTH = 0xC0  # of markers behind the first scan; those before it are damage
 _NO_LENGTH = {0x01, *range(0xD0, 0xD9)}
 _APP0, _APP1, _APP2, _APP14, _COMMENT, _SCAN, _END = 0xE0, 0xE1, 0xE2, 0xEE, 0xFE, 0xDA, 0xD9
 _DENSITY_UNITS = {0: "", 1: "inch", 2: "cm"}
@@ -34,10 +37,11 @@ class Pieces:
     lossless: bool = False
 
 
-def walk_jpeg(file: BinaryIO, limits: Limits) -> Pieces:
-    """The segments before the pixels."""
+def walk_jpeg(file: BinaryIO, size: int, limits: Limits) -> Pieces:
+    """The segments before the pixels, the scans, and what stands behind the end of the picture."""
     pieces, profile = Pieces(), []
-    for marker, position, length in list(_jpeg_places(file, limits)):
+    places, scan = _jpeg_places(file, limits, pieces.warnings)
+    for marker, position, length in places:
         file.seek(position)
         payload = file.read(length)
         if len(payload) < length:
@@ -49,34 +53,118 @@ def walk_jpeg(file: BinaryIO, limits: Limits) -> Pieces:
         elif item := _jpeg_item(marker, payload):
             pieces.items.append(item)
     if profile:
-        whole = b"".join(p[14:] for p in sorted(profile, key=lambda p: p[12:13]))
+        profile = _each_once(profile, pieces.warnings)
+        whole = b"".join(p[14:] for p in profile)
         pieces.items.append(Item("icc", "ICC profile", whole, [(_APP2, p) for p in profile]))
-    pieces.scans = 1 + sum(1 for _ in re.finditer(rb"\xff\xda", file.read()))
+    pieces.scans, end = _scans(file, scan)
+    if pieces.more_pictures:
+        pieces.warnings.append("further pictures behind the first (MPF) are left out")
+    elif end is not None:
+        pieces.warnings += behind(file, end, size, _promised(pieces.items))
     return pieces
 
 
-def _jpeg_places(file: BinaryIO, limits: Limits) -> Iterable[tuple[int, int, int]]:
-    """(marker, offset of the payload, its length) of every segment before the pixels."""
-    position = 2
+def _each_once(profile: list[bytes], warnings: list[str]) -> list[bytes]:
+    """The segments of an ICC profile in order: some programs write them all twice, and then none counts."""
+    kept: dict[bytes, bytes] = {}
+    for payload in profile:
+        if kept.setdefault(payload[12:13], payload) != payload:
+            warnings.append("it has two colour profiles, of which the second is left out")
+    return [kept[number] for number in sorted(kept)]
+
+
+def _scans(file: BinaryIO, start: int) -> tuple[int, int | None]:
+    """How many scans there are from the first, at `start`, on, and where the picture ends, if it says so.
+
+    Markers are followed as libjpeg follows them: a marker with a length is stepped over, so that the
+    picture ends here where it ends there.
+    """
+    file.seek(start)
+    data = file.read()
+    scans, position = 1, max(2, int.from_bytes(data[:2], "big"))
+    while (found := _MARKER.search(data, position)) is not None:
+        marker, position = found[0][1], found.end()
+        if marker == _END:
+            return scans, start + position
+        scans += marker == _SCAN
+        if scans > MOST_SCANS:
+            break
+        if marker >= _FIRST_WITH_LENGTH and marker not in _NO_LENGTH:
+            position += max(2, int.from_bytes(data[position : position + 2], "big"))
+    return scans, None
+
+
+def behind(file: BinaryIO, end: int, size: int, promised: str = "") -> list[str]:
+    """The warning for what stands behind the end of a picture; zeros that fill a block are nothing."""
+    file.seek(end)
+    start = file.read(_BLOCK)
+    if size - end <= len(start) and not start.strip(b"\0"):
+        return []
+    what = ""
+    if promised:
+        what = f" (the {promised} that its XMP still promises)"
+    elif b"ftyp" in start[:4096]:
+        what = " (a video)"
+    return [f"{size - end:,} bytes behind the picture{what} are left out"]
+
+
+def _promised(items: Iterable[Item]) -> str:
+    """What the XMP says stands behind the picture."""
+    for item in items:
+        if item.kind == "xmp":
+            if re.search(rb"MicroVideo|MotionPhoto|video/(mp4|quicktime)", item.content):
+                return "video of a motion photo"
+            if re.search(rb"hdrgm:|GainMap", item.content):
+                return "gain map"
+    return ""
+
+
+def _jpeg_places(
+    file: BinaryIO, limits: Limits, warnings: list[str]
+) -> tuple[list[tuple[int, int, int]], int]:
+    """(marker, offset of the payload, its length) of every segment before the pixels; where those begin.
+
+    Bytes between segments that belong to none are stepped over, as all decoders do.
+    """
+    places, position, stray = [], 2, 0
     while True:
-        file.seek(position)
-        start = file.read(_FILL + 4)
-        marker = start.lstrip(b"\xff")[:3]
-        if not start.startswith(b"\xff") or len(marker) < 1 or len(marker) > len(start) - 1:
-            raise UnreadableError("its markers are damaged")
-        position += start.index(marker[:1]) + 1
-        if marker[0] == _SCAN:
-            return
-        if marker[0] == _END:
+        marker, position, skipped = _next_marker(file, position, limits)
+        stray += skipped
+        if marker == _SCAN:
+            break
+        if marker == _END:
             raise UnreadableError("it has no pixels")
-        if marker[0] in _NO_LENGTH:
+        if marker in _NO_LENGTH:
             continue
-        length = int.from_bytes(marker[1:3], "big") - 2
-        if len(marker) < 3 or length < 0:
+        file.seek(position)
+        start = file.read(2)
+        length = int.from_bytes(start, "big") - 2
+        if len(start) < 2 or length < 0:
             raise UnreadableError("the file ends before the picture does")
-        yield marker[0], position + 2, length
+        places.append((marker, position + 2, length))
         position += 2 + length
         limits.check_metadata(position)
+    if stray:
+        warnings.append(f"{stray:,} stray bytes between its segments are left out")
+    return places, position
+
+
+def _next_marker(file: BinaryIO, position: int, limits: Limits) -> tuple[int, int, int]:
+    """The next marker, the offset behind it, and how many bytes before it belong to nothing."""
+    stray = 0
+    while True:
+        limits.check_metadata(position)
+        file.seek(position)
+        block = file.read(_BLOCK)
+        found = _MARKER.search(block)
+        if found:
+            stray += len(block[: found.start()].rstrip(b"\xff"))
+            return found[0][1], position + found.end(), stray
+        if len(block) < 2:
+            raise UnreadableError("the file ends before the picture does")
+        kept = block.endswith(b"\xff")  # it may begin a marker
+        stray += len(block[: len(block) - kept].rstrip(b"\xff"))
+        position += len(block) - kept
 
 
 def _jpeg_item(marker: int, payload: bytes) -> Item | None:
@@ -169,6 +257,7 @@ def walk_webp(file: BinaryIO, size: int, limits: Limits) -> Pieces:
             pieces.items.append(Item(known[kind][0], known[kind][1], content, payload))  # type: ignore[arg-type]
         else:
             pieces.items.append(Item("other", f"chunk {name}"))
+    pieces.warnings += behind(file, end, size)
     return pieces
 
 
@@ -205,11 +294,31 @@ def walk_bmp(file: BinaryIO, size: int, limits: Limits) -> Pieces:
         pieces.warnings.append("5 and 6 bits per channel are stored in 8")
     if x > 0 and y > 0:
         pieces.items.append(Item("resolution", "resolution", (x / 100, y / 100, "cm")))
+    (start,) = struct.unpack_from("<I", header, 10)
+    end = start + (abs(width) * bits + 31) // 32 * 4 * abs(height)
+    if compression == 0 and bits == 32 and _varies(file, start, end):
+        pieces.warnings.append(
+            "the fourth byte of its pixels, in which some programs keep alpha, is left out"
+        )
     if length >= 124 and header[70:74] in (b"DEBM", b"KNIL") and len(header) >= 138:
         offset, count = struct.unpack_from("<II", header, 126)
         limits.check_metadata(count)
         file.seek(14 + offset)
         profile = file.read(count)
+        end = max(end, 14 + offset + count)
         linked = header[70:74] == b"KNIL"
         pieces.items.append(Item("other" if linked else "icc", "ICC profile", None if linked else profile))
+    if compression in (0, 3) and end < size:
+        pieces.warnings += behind(file, end, size)
     return pieces
+
+
+def _varies(file: BinaryIO, start: int, end: int) -> bool:
+    """Whether the fourth bytes of pixels say anything: all 0 or all 255 say nothing."""
+    file.seek(start)
+    values: set[int] = set()
+    for position in range(start, end, _BLOCK):
+        values |= set(file.read(min(_BLOCK, end - position))[3::4])
+        if len(values) > 1:
+            return True
+    return bool(values - {0, 255})

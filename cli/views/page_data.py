@@ -11,7 +11,7 @@ from importlib.resources import files
 from typing import Any
 
 from ..environment import printable
-from ..formats.picture import Array, Layout, Picture, page_of
+from ..formats.picture import Array, Layout, Picture
 from ..job import Job, Split, merged
 from ..progress import Progress
 from . import pictures as views
@@ -36,7 +36,7 @@ def page(job: Job, picture: Picture, name: str, number: int, progress: Progress)
 
 def collected(job: Job, picture: Picture, name: str, number: int, progress: Progress) -> dict[str, Any]:
     """What the page shows."""
-    layout, samples = page_of(picture, number)
+    job, layout, samples = job.upright_page(picture, number)
     progress.size(layout.pixels / 1e6)
     split = Split.of(samples, layout, job.options.channel_axis)
     began = time.perf_counter()

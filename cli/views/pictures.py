@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..formats.picture import Array, Layout
+from ..formats.picture import Array, Layout, data
 
 GAP = 8  # pixels between pictures that stand side by side
 _LEAST_FRAME = 5  # pixels a side
@@ -32,13 +32,6 @@ def colours(samples: Array, layout: Layout) -> Array:
     if layout.colours == 0 or layout.samples == 1:
         return samples
     return samples[..., :3] if layout.colours == 3 else samples[..., 0]
-
-
-def data(samples: Array, layout: Layout) -> Array:
-    """(H, W) or (H, W, C) without alpha: what is denoised."""
-    if layout.samples <= 1 or layout.data == tuple(range(layout.colours)):
-        return colours(samples, layout)
-    return samples[..., list(layout.data)]
 
 
 def seen(difference: Array, layout: Layout) -> Array:

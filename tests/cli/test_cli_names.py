@@ -96,7 +96,7 @@ def test_names_of_nothing_are_refused(name: str, tmp_path: Path, monkeypatch: py
         (["a.png", "d/b.jpg"], "out", ["out/a.png", "out/b.jpg"]),
         (["d/a.png"], "{dir}/clean/{stem}{ext}", ["d/clean/a.png"]),
         (["a.png"], "{stem}.tif", ["a.tif"]),
-        (["a.png"], "{x}{stem}{ext}", ["{x}a.png"]),
+        (["a.png"], "{1}{stem}{ext}", ["{1}a.png"]),
         (["-"], None, ["-"]),
         (["a.png"], "-", ["-"]),
         (["-"], "out/", ["out/stdin"]),

@@ -293,9 +293,9 @@ def test_an_input_that_changes_while_it_is_read_does_no_harm(
     from nlmeans.cli.formats import reading
 
     place = Place(tmp_path, suffix, existing=True)
-    real = reading._described
+    real = reading.described
 
-    def changing(file: object, size: int, limits: object) -> object:
+    def changing(file: object, size: int, limits: object, *mask: bool) -> object:
         picture = real(file, size, limits)  # type: ignore[arg-type]
         if change == "shorter":
             os.truncate(place.input, size // 3)
@@ -305,7 +305,7 @@ def test_an_input_that_changes_while_it_is_read_does_no_harm(
             place.input.write_bytes(os.urandom(size))
         return picture
 
-    monkeypatch.setattr(reading, "_described", changing)
+    monkeypatch.setattr(reading, "described", changing)
     ran = Ran(*place.arguments)
     assert ran.code in (0, 1)
     if ran.code == 1:

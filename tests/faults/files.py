@@ -6,6 +6,7 @@ import io
 import struct
 import zlib
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,13 @@ def pillow(pixels: np.ndarray, name: str, **options: Any) -> bytes:
     return memory.getvalue()
 
 
+def paletted(name: str) -> bytes:
+    """A file with a palette."""
+    memory = io.BytesIO()
+    Image.fromarray(samples("u1") >> 4).convert("P").save(memory, name)
+    return memory.getvalue()
+
+
 def tiff(
     pages: np.ndarray | list[np.ndarray], *, big: bool = False, order: Any = "<", **options: Any
 ) -> bytes:
@@ -77,6 +85,54 @@ def npy(array: np.ndarray) -> bytes:
 def rgb_tiff(pixels: np.ndarray, **options: Any) -> bytes:
     """A colour TIFF file."""
     return tiff(pixels, photometric="rgb", **options)
+
+
+def netpbm(pixels: np.ndarray, *, text: bool = False, largest: int | None = None, comment: str = "") -> bytes:
+    """A PGM or PPM file, of bytes or of text."""
+    full = largest or int(np.iinfo(pixels.dtype).max)
+    kind = (2 if text else 5) + (pixels.ndim == 3)
+    head = f"P{kind}\n{comment}{pixels.shape[1]} {pixels.shape[0]}\n{full}\n".encode()
+    body = " ".join(map(str, pixels.ravel())).encode() + b"\n"
+    return head + (body if text else pixels.astype(">u2" if full > 255 else "u1").tobytes())
+
+
+def pfm(pixels: np.ndarray, order: str = "<", scale: str = "1.0") -> bytes:
+    """A PFM file."""
+    head = f"P{'F' if pixels.ndim == 3 else 'f'}\n{pixels.shape[1]} {pixels.shape[0]}\n"
+    return (
+        f"{head}{'-' if order == '<' else ''}{scale}\n".encode() + pixels[::-1].astype(order + "f4").tobytes()
+    )
+
+
+def radiance(pixels: np.ndarray, *lines: str) -> bytes:
+    """A Radiance file with further lines in its header."""
+    first, _, rest = bytes(imagecodecs.rgbe_encode(pixels, header=True)).partition(b"\n")
+    return b"\n".join([first, *(line.encode() for line in lines), rest])
+
+
+def exr(pixels: np.ndarray, names: str, **header: Any) -> bytes:
+    """An OpenEXR file of channels with these names."""
+    import OpenEXR
+
+    memory = io.BytesIO()
+    planes = {
+        n: np.ascontiguousarray(p)
+        for n, p in zip(names, np.moveaxis(np.atleast_3d(pixels), -1, 0), strict=True)
+    }
+    settings = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage, **header}
+    OpenEXR.File(settings, planes).write(memory)
+    return memory.getvalue()
+
+
+def spe(frames: np.ndarray) -> bytes:
+    """An SPE file of frames (N, H, W)."""
+    kind = {"f4": 0, "i4": 1, "i2": 2, "u2": 3}[frames.dtype.str[1:]]
+    head = bytearray(4100)
+    for at, number in ((42, frames.shape[2]), (108, kind), (656, frames.shape[1])):
+        struct.pack_into("<H", head, at, number)
+    struct.pack_into("<i", head, 1446, len(frames))
+    struct.pack_into("<I", head, 4096, 0x01234567)
+    return bytes(head) + frames.astype(frames.dtype.newbyteorder("<")).tobytes()
 
 
 _PLANES: dict[str, Any] = {"planarconfig": "separate", "extrasamples": (2,)}
@@ -138,8 +194,39 @@ CORPUS: dict[str, list[Callable[[], bytes]]] = {
         lambda: npy(samples("u1")),
         lambda: npy(samples("f4", 3)),
         lambda: npy(np.asfortranarray(samples(">f8"))),
+        lambda: npy(samples("u1") > 128),
     ],
+    "netpbm": [
+        lambda: netpbm(samples("u1"), comment="# made here\n"),
+        lambda: netpbm(samples("u2", 3)),
+        lambda: netpbm(samples("u1", 3), text=True),
+        lambda: netpbm(samples("u2") >> 4, largest=4095),
+    ],
+    "pfm": [lambda: pfm(samples("f4")), lambda: pfm(samples("f4", 3), ">", "2.5")],
+    "hdr": [lambda: radiance(samples("f4", 3)), lambda: radiance(samples("f4", 3, (9, 40)), "EXPOSURE=2.0")],
+    "spe": [lambda: spe(np.stack([samples("u2"), samples("u2", seed=1)])), lambda: spe(samples("f4")[None])],
+    "jp2": [
+        lambda: pillow(samples("u1"), "JPEG2000"),
+        lambda: pillow(samples("u1", 3), "JPEG2000", no_jp2=True),
+        lambda: pillow(samples("u2"), "JPEG2000"),
+    ],
+    "mask": [
+        lambda: pillow(samples("u1") > 128, "PNG"),
+        lambda: pillow(samples("u1") > 128, "BMP"),
+        lambda: tiff(samples("u1") > 128),
+        lambda: tiff(samples("u1") > 128, compression="zlib"),
+        lambda: paletted("PNG"),
+        lambda: paletted("BMP"),
+        lambda: b"P4\n12 9\n" + bytes(range(18)),
+    ],
+    "qoi": [lambda: pillow(samples("u1", 3), "QOI"), lambda: pillow(samples("u1", 4), "QOI")],
 }
+if find_spec("OpenEXR"):
+    CORPUS["exr"] = [
+        lambda: exr(samples("f2", 3), "RGB", owner="me"),
+        lambda: exr(samples("f4"), "Y"),
+        lambda: exr(samples("f4", 4), "RGBA"),
+    ]
 
 SUFFIX = {
     "png8": ".png",
@@ -148,7 +235,8 @@ SUFFIX = {
     "tiff": ".tif",
     "bigtiff": ".tif",
     "tiff samples": ".tif",
-} | {name: f".{name}" for name in ("webp", "bmp", "npy")}
+    "netpbm": ".ppm",
+} | {name: f".{name}" for name in ("webp", "bmp", "npy", "pfm", "hdr", "spe", "jp2", "qoi", "exr")}
 
 
 def decoded(path: Path) -> np.ndarray:

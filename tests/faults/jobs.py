@@ -12,6 +12,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, NoReturn
 
+from nlmeans.cli.companions import read_mask
 from nlmeans.cli.formats.limits import Limits
 from nlmeans.cli.formats.reading import opened
 from nlmeans.cli.program import run
@@ -84,9 +85,7 @@ def fuzz(arguments: list[str]) -> int:
         Path("now").write_bytes(data)  # what was read when it crashed
         signal.setitimer(signal.ITIMER_VIRTUAL, 1.0)
         try:
-            with opened("-", Limits(), BytesIO(data)) as picture:
-                for page in range(min(len(picture.pages), 4)):
-                    picture.decode(page)
+            _read(data, mask=reader == "mask")
             outcomes["read"] += 1
         except CommandError as error:
             outcomes["refused"] += 1
@@ -97,6 +96,16 @@ def fuzz(arguments: list[str]) -> int:
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     print(f"{outcomes} grown by {grown:.0f} MiB")
     return 0 if grown < 512 else 3
+
+
+def _read(data: bytes, *, mask: bool) -> None:
+    """The pixels of a picture, of few pages at most, or of a mask."""
+    if mask:
+        read_mask("-", Limits(), BytesIO(data))
+        return
+    with opened("-", Limits(), BytesIO(data)) as picture:
+        for page in range(min(len(picture.pages), 4)):
+            picture.decode(page)
 
 
 class TooLong(BaseException):

@@ -46,3 +46,8 @@ class Ran:
     def lines(self) -> list[dict[str, Any]]:
         """Standard output as JSON lines."""
         return [json.loads(line) for line in self.out.splitlines()]
+
+    @property
+    def warnings(self) -> list[str]:
+        """The warnings on standard error."""
+        return [line for line in self.err.splitlines() if line.startswith("warning: ")]

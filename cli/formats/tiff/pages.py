@@ -94,12 +94,10 @@ def page_of(structure: Structure, tags: Directory, limits: Limits, warnings: lis
         separate=separate,
         extrasamples=kept,
         subfile=structure.first(tags, 254, 0),
-        depth=depth if depth != layout.bits and depth > 8 else None,
+        depth=depth if 8 < depth < 16 else None,
     )
     if depth < 8:
         warnings.append(f"{depth}-bit samples are stored in 8 bits, {2**depth - 1} as 255")
-    elif depth > 16 and depth != layout.bits:
-        warnings.append(f"{depth}-bit samples are stored in {layout.bits} bits")
     stretched = depth if depth < 8 else None
     segments = _check_data(structure, tags, layout, storage, depth, limits, warnings)
     return Page(_with_nodata(structure, tags, layout, stretched, warnings), storage, stretched, segments)
@@ -118,7 +116,8 @@ def _depth(structure: Structure, tags: Directory, samples: int) -> tuple[int, st
     if letter is None:
         raise UnreadableError("its samples are complex numbers; save magnitude or parts instead")
     whole = next((n for n in (8, 16, 32, 64) if n >= bit), 0)
-    if not whole or (letter == "f" and bit not in (16, 32, 64)) or (letter == "i" and bit != whole):
+    packed = letter == "u" and bit < 16  # of 17 to 31 bits tifffile takes the bytes in one order only
+    if not whole or (bit != whole and not packed) or (letter == "f" and bit == 8):
         raise UnreadableError(f"its depth of {bit} bits is not supported")
     order = "|" if whole == 8 else structure.order
     return bit, f"{order}{letter}{whole // 8}"

@@ -16,6 +16,7 @@ from ..metadata import EXIF_DIRECTORIES
 from ..picture import Array, Item, Picture
 from . import describe
 from . import write as writing
+from .bitmap import bitmap
 from .codecs import check_segments
 from .pages import NODATA, RAW_COLOURS, Page, page_of
 from .tags import Directory, Structure, walk
@@ -68,6 +69,11 @@ def open_picture(file: BinaryIO, size: int, limits: Limits) -> Picture:
         encoding,
         lambda: describe.volumes(text, count),
     )
+
+
+def open_mask(file: BinaryIO, size: int, limits: Limits) -> Picture:
+    """The same, and what has 1 bit a pixel."""
+    return bitmap(walk(file, size, limits), limits) or open_picture(file, size, limits)
 
 
 refusal = writing.refusal

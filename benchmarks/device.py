@@ -29,12 +29,13 @@ def facts(cupy: Any) -> dict[str, Any]:
     number = cupy.cuda.runtime.getDevice()
     about = cupy.cuda.runtime.getDeviceProperties(number)
     name = about["name"].decode() if isinstance(about["name"], bytes) else str(about["name"])
-    attributes = cupy.cuda.Device(number).attributes
+    found = cupy.cuda.Device(number)
+    attributes = found.attributes
     told = management(number)
     kilohertz = attributes.get("ClockRate") or 1e3 * float(told.get("clocks.max.sm", "nan").split()[0])
     return {
         "name": name,
-        "capability": 10 * attributes["ComputeCapabilityMajor"] + attributes["ComputeCapabilityMinor"],
+        "capability": int(found.compute_capability),
         "multiprocessors": attributes["MultiProcessorCount"],
         "gigahertz": round(kilohertz / 1e6, 3),
         "memory_bytes": int(about["totalGlobalMem"]),

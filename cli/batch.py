@@ -19,6 +19,7 @@ from .job import Job, Result
 from .options import OutputOptions
 from .outcome import Outcome, Report
 from .progress import Progress
+from .slow import tell_if_slow
 from .status import ExistsError, ExitStatus, UsageError, status_of
 
 
@@ -44,6 +45,8 @@ class Batch:
             for number, task in enumerate(tasks, 1):
                 count = f"[{number}/{len(tasks)}] " if len(tasks) > 1 else ""
                 progress.start(f"{count}{printable(task.input)}")
+                if number == 1:
+                    tell_if_slow(self.environment, self.job, progress)
                 try:
                     outcome = self._one(task, progress)
                 except Exception as error:
@@ -126,7 +129,8 @@ class Batch:
         if self.options.skip_existing and target.exists():
             message = f"{printable(task.output)} exists, skipped"
             return Outcome(task.input, "skipped", task.output, message=message)
-        writing.check_target(target, overwrite=self.options.overwrite)
+        remedy = "give --overwrite to replace it or --skip-existing to keep it"
+        writing.check_target(target, overwrite=self.options.overwrite, remedy=remedy)
         return None
 
     def _planned(self, task: naming.Task, format_name: str, picture: Picture) -> Outcome:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-from nlmeans.errors import NLMeansWarning
+from nlmeans.errors import NLMeansWarning, SlowBackendWarning
 from nlmeans.parameters import Settings
 
 from .formats.limits import Limits
@@ -104,6 +104,7 @@ class Job:
     mask: Array | None = None
     sigma_map: Array | None = None
     warnings: list[str] = field(default_factory=list)  # the library's, since they were last taken
+    told_slow: bool = False  # whether this run has said that it is slow, and why
 
     @classmethod
     def of(cls, options: FilterOptions, limits: Limits, piped: BinaryIO) -> Job:
@@ -151,7 +152,7 @@ class Job:
         """The parameters that this picture gets."""
         import nlmeans
 
-        with self._collecting_warnings():
+        with self.collecting_warnings():
             return nlmeans.suggest(split.colour, **self.settings_for(split, layout))
 
     def weights(
@@ -162,16 +163,17 @@ class Job:
 
         chosen = chosen or self.suggested(split, layout)
         settings = {**self.settings_for(split, layout), **chosen.to_dict()}
-        return nlmeans.weights(split.colour, at, **settings), chosen
+        with self.collecting_warnings():
+            return nlmeans.weights(split.colour, at, **settings), chosen
 
     def denoised(self, split: Split, layout: Layout, progress: Progress | Part) -> tuple[Array, Any]:
         """The colours without noise, and the parameters used."""
         import nlmeans
 
         settings = self.settings_for(split, layout)
-        with self._collecting_warnings():
+        with self.collecting_warnings():
             chosen = nlmeans.suggest(split.colour, **settings)
-        with self._collecting_warnings(), progress.environment.stopped_at_progress():
+        with self.collecting_warnings(), progress.environment.stopped_at_progress():
             colour = nlmeans.denoise(
                 split.colour, **{**settings, **chosen.to_dict()}, **self.options.running, progress=progress
             )
@@ -201,13 +203,19 @@ class Job:
         return taken
 
     @contextlib.contextmanager
-    def _collecting_warnings(self) -> Iterator[None]:
+    def collecting_warnings(self) -> Iterator[None]:
         """Keep the warnings that the library gives, with options in place of parameters."""
         with python_warnings.catch_warnings(record=True) as caught:
             python_warnings.simplefilter("always")
             yield
-        for each in (w.message for w in caught):
-            self.warnings.append(in_options(each) if isinstance(each, NLMeansWarning) else str(each))
+        for each in caught:
+            if issubclass(each.category, SlowBackendWarning):
+                if self.told_slow:
+                    continue
+                self.told_slow = True
+            message = each.message
+            text = in_options(message) if isinstance(message, NLMeansWarning) else str(message)
+            self.warnings.append(" ".join(text.split()))
 
 
 def _check(options: FilterOptions) -> None:

@@ -214,6 +214,12 @@ parameter_options = _stacked(
     ),
     option(
         FILTER,
+        "--color",
+        type=click.Choice(["joint", "separate"]),
+        help="Compare channels together, or denoise each by itself. Default: together.",
+    ),
+    option(
+        FILTER,
         "--nan",
         type=click.Choice(["raise", "keep"]),
         default="raise",

@@ -58,7 +58,7 @@ class Report:
     """Prints outcomes and counts them."""
 
     environment: Environment
-    options: MessageOptions
+    options: MessageOptions = field(default_factory=MessageOptions)
     outcomes: list[Outcome] = field(default_factory=list)
 
     def add(self, outcome: Outcome) -> None:

@@ -80,10 +80,11 @@ def _seconds(job: Job, split: Split, layout: Layout, chosen: Any) -> float:
     if split.channel_axis is not None:
         settings["channel_axis"] = split.channel_axis
     running = {name: value for name, value in job.options.running.items() if name != "memory_limit"}
-    nlmeans.denoise(piece, **settings, **running)  # the first call loads the kernel
-    began = time.perf_counter()
-    nlmeans.denoise(piece, **settings, **running)
-    return (time.perf_counter() - began) / axes
+    with job.collecting_warnings():
+        nlmeans.denoise(piece, **settings, **running)  # the first call loads the kernel
+        began = time.perf_counter()
+        nlmeans.denoise(piece, **settings, **running)
+        return (time.perf_counter() - began) / axes
 
 
 def _middle(colour: Array, channel_axis: int | None) -> tuple[Array, int]:

@@ -21,6 +21,7 @@ from .status import CommandError, ExitStatus, Terminated
 
 COMMANDS = {
     "denoise": "Remove noise from pictures.",
+    "demo": "Write a noisy picture to try things with, and what denoise makes of it.",
     "estimate": "Tell how noisy pictures are, and what denoise would do.",
     "compare": "Tell how far a picture is from a clean one.",
     "weights": "Show the weights of one pixel.",
@@ -34,6 +35,7 @@ PATIENCE = 2.0  # seconds of cleaning up that a second signal does not disturb
 COMPLETION = "_NLMEANS_COMPLETE"  # the variable by which a shell asks for completions
 EPILOG = """\b
 Examples:
+  nlmeans demo                                 writes noisy.png, to try things with
   nlmeans denoise photo.png                    writes photo.denoised.png
   nlmeans denoise --recursive scans -o clean   a folder, into another
   nlmeans estimate photo.png                   how noisy is it?

@@ -5,6 +5,8 @@ Public names are loaded when they are first used, so that importing the package 
 
 from __future__ import annotations
 
+import os
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -49,3 +51,7 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return __all__
+
+
+if not os.path.isdir(os.path.join(__path__[0], "cli")):  # these are the sources, not what was installed
+    sys.meta_path.append(import_module("nlmeans.checkout").MissingParts)

@@ -1,34 +1,24 @@
-"""The compiled window kernel (kernels/cpu/module.c)."""
+"""The compiled window kernel (kernels/cpu/module.c).
+
+Arguments are read by the names of their attributes, which are those of the structs in kernels/cpu/contract.h;
+arrays are float32 and C-contiguous.
+"""
 
 from typing import Any
+
+from nlmeans.backends.contract import PlanePair, Sums
 
 def isas() -> list[str]:
     """The instruction sets that this build has and this processor runs, best first."""
 
-def band(
-    rows: tuple[int, int],
-    isa: str,
-    stop: bytearray,
-    query: Any,
-    key: Any,
-    value: Any,
-    vote: Any,
-    radius: tuple[int, int],
-    taps: tuple[Any, Any],
-    bias: Any,
-    scale: Any,
-    own: bool,
-    normaliser: Any,
-    centre: Any,
-    weight_sum: Any,
-    numerator: Any,
-    denominator: Any,
-    peak: Any,
-    spill: Any,
-    scratch: bytearray,
-    /,
-) -> None:
-    """The sums of the contract for the query pixels of some rows, into the four arrays from numerator on.
+def accumulate(isa: str, pair: PlanePair, sums: Sums, band: Any, /) -> None:
+    """The contract's accumulate for the query pixels of a band, into its rows of sums.
 
-    `scratch` is a bytearray to work in, made larger when it is too small.
+    `band` has rows, spill, stop and scratch, a bytearray that is made larger when it is too small.
+    """
+
+def aggregate(isa: str, pair: PlanePair, normalised: Any, sums: Sums, band: Any, /) -> None:
+    """The contract's aggregate for the query pixels of a band, into its rows of sums.
+
+    `normalised` has normaliser, weight_sum and, within one plane, center.
     """

@@ -12,9 +12,10 @@ from nlmeans.arrays import Array, as_numpy_or_cupy, check_image, library
 from nlmeans.errors import InvalidValueError, Parameter
 from nlmeans.inputs import Inputs, check
 from nlmeans.levels import Levels
-from nlmeans.noise.estimate import estimate
-from nlmeans.noise.strength import Noise
+from nlmeans.noise.estimate import estimates
+from nlmeans.noise.strength import Noise, root_mean_square
 from nlmeans.parameters import (
+    COLORS,
     Parameters,
     Settings,
     number,
@@ -118,7 +119,15 @@ def choose(inputs: Inputs, settings: Settings) -> Chosen:
         raise InvalidValueError(
             Parameter("guide_sigma"), " is the noise of a guide: give guide too, or leave it out"
         )
-    noise = Noise(_sigma(inputs, settings.get("sigma"), correction, h), h, k or 0.0, correction)
+    color = settings.get("color", Parameters.color)
+    one_of("color", color, COLORS)
+    separate = color == "separate" and inputs.value.shape[0] > 1
+    if separate and inputs.feature is not inputs.value and settings.get("guide") is not None:
+        raise InvalidValueError(
+            "a guide is compared as a whole: give ", Parameter('color="joint"'), " or no guide"
+        )
+    sigma = _sigma(inputs, settings.get("sigma"), correction, h, separate)
+    noise = Noise(sigma, h, k or 0.0, correction)
     levels = _levels(inputs)
     choice = _Choice.of(inputs, levels[1], noise, settings)
     if k is None and h is None:
@@ -142,7 +151,7 @@ def _levels(inputs: Inputs) -> tuple[Levels, Levels]:
 
 
 def _sigma(
-    inputs: Inputs, sigma: object, guide_sigma: float | None, h: float | None
+    inputs: Inputs, sigma: object, guide_sigma: float | None, h: float | None, separate: bool
 ) -> tuple[float, ...] | Array:
     """One sigma, one per channel, or a map (Z, Y, X); estimated where nothing is given."""
     if sigma is None and guide_sigma is not None:
@@ -151,14 +160,17 @@ def _sigma(
                 Parameter("guide_sigma=0"), " does not set the strength: give h, or sigma too"
             )
         return (guide_sigma,)
+    if sigma is None and separate:
+        each = tuple(estimates(inputs.feature, inputs.mask))
+        return each if h is None else (root_mean_square(each),)
     if sigma is None:
-        return (estimate(inputs.feature, inputs.mask),)
+        return (root_mean_square(estimates(inputs.feature, inputs.mask)),)
     if isinstance(sigma, tuple | list) or (library(sigma) and getattr(sigma, "ndim", None)):
-        return _many_sigmas(inputs, sigma)
+        return _many_sigmas(inputs, sigma, separate)
     return (number("sigma", sigma),)
 
 
-def _many_sigmas(inputs: Inputs, sigma: Array) -> tuple[float, ...] | Array:
+def _many_sigmas(inputs: Inputs, sigma: Array, separate: bool) -> tuple[float, ...] | Array:
     """A sequence of one value per channel, or an array of the grid's shape."""
     channels = inputs.feature.shape[0]
     is_map = library(sigma) is not None and tuple(sigma.shape) == inputs.grid
@@ -175,7 +187,7 @@ def _many_sigmas(inputs: Inputs, sigma: Array) -> tuple[float, ...] | Array:
             f"got {got}"
         )
     each = tuple(number("sigma", s) for s in sigma)
-    if any(each) and not all(each):
+    if any(each) and not all(each) and not separate:
         raise InvalidValueError(f"sigma per channel must be > 0 in every channel, or 0 in all, got {each}")
     return each if any(each) else (0.0,)
 
@@ -195,6 +207,8 @@ class _Choice:
         patch_radius, search_radius = settings.get("patch_radius"), settings.get("search_radius")
         sigma = noise.rms_sigma or (noise.h or 0.0) / _USUAL_K  # from h alone, at the usual k
         relative = sigma / (levels.data_range or 1.0)
+        if settings.get("color") == "separate" and isinstance(noise.sigma, tuple):
+            relative = _relative_of_channels(inputs, noise.sigma, relative)
         row = next((r for r in rows if relative <= r.upto), rows[-1])
         patch = _patch_radius(row, len(grid)) if patch_radius is None else patch_radius_of(patch_radius)
         search = _search_radius(row, len(grid)) if search_radius is None else search_radius_of(search_radius)
@@ -205,6 +219,16 @@ class _Choice:
         samples = math.prod(2 * min(r, n - 1) + 1 for r, n in zip(radii, grid, strict=True))
         shifts = math.prod(2 * min(r, n - 1) + 1 for r, n in zip(reach, grid, strict=True))
         return cls(patch, search, row.strength(samples, shifts))
+
+
+def _relative_of_channels(inputs: Inputs, sigma: tuple[float, ...], otherwise: float) -> float:
+    """The root mean square of sigma / data range over channels, which may be in different units."""
+    if inputs.value_ends is None:
+        return otherwise
+    ranges = [high - low for low, high in zip(*inputs.value_ends, strict=True)]
+    every = sigma if len(sigma) == len(ranges) else sigma * len(ranges)
+    found = [s / r for s, r in zip(every, ranges, strict=True) if r > 0]
+    return root_mean_square(found) if found and any(found) else otherwise
 
 
 def _patch_radius(row: Row, axes: int) -> int:

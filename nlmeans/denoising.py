@@ -25,6 +25,7 @@ def denoise(
     patch: str = "box",
     center: str = "max",
     aggregate: str = "patch",
+    color: str = "joint",
     guide: Array | None = None,
     guide_sigma: float | None = None,
     mask: Array | None = None,
@@ -59,13 +60,17 @@ def denoise(
         per grid axis; sizes are ``2 r + 1``.  ``search_radius="image"`` searches everywhere, at a
         cost of pixels squared.  Default: from the table by sigma / data range.
     channel_axis : int, optional
-        The axis of colours or other channels.  They are compared jointly.  Default: no such axis.
+        The axis of colours or other channels; see `color`.  Default: no such axis.
     patch : {"box", "gaussian"}
         Weights in the patch: equal, or a Gaussian of standard deviation ``r / 2``.
     center : {"max", "one", "zero"}
         A pixel's weight for itself: the largest of the others, 1, or 0, but at least 2^-20.
     aggregate : {"patch", "pixel"}
         Every patch estimates all of its pixels (better, 2.5 times the time), or only its centre.
+    color : {"joint", "separate"}
+        Compare all channels at once, so that one weight serves them all (photographs, whose channels share
+        their edges), or denoise each channel by itself (bands or stains that show different things).
+        With "separate" a sigma that is not given is estimated for each channel, and there is no guide.
     guide : array, optional
         What is compared instead of the image; same grid, any number of channels.  Distances,
         `sigma` and `h` then refer to it.

@@ -1,4 +1,4 @@
-"""The exceptions that users may catch; all share :class:`NLMeansError`."""
+"""The exceptions and the warning that users may catch; the exceptions share :class:`NLMeansError`."""
 
 from __future__ import annotations
 
@@ -51,6 +51,10 @@ class InvalidTypeError(NLMeansError, TypeError):
 
 class BackendUnavailableError(NLMeansError, RuntimeError):
     """The backend that was asked for cannot run; the message says why and what to install."""
+
+
+class SlowBackendWarning(RuntimeWarning):
+    """No fast backend can run, so the slow one does; the message says why and what to do."""
 
 
 class MemoryLimitError(NLMeansError, MemoryError):

@@ -22,7 +22,7 @@ from nlmeans.arrays import (
 )
 from nlmeans.backends.contract import Request, Transfers
 from nlmeans.errors import InvalidTypeError, InvalidValueError, Parameter, warn
-from nlmeans.levels import Ends, Levels, ends, filled
+from nlmeans.levels import FAR, Ends, Levels, ends, ends_without_outliers, filled
 from nlmeans.parameters import Settings, check_names, one_of
 from nlmeans.tiling import Tile
 
@@ -140,12 +140,46 @@ def _valid_pixels(arrays: Sequence[Array], mask: Array | None) -> tuple[Array | 
     if mask is None:
         found = [ends(channels, None) for channels in arrays]
         if all(math.isfinite(end) for both in found if both for each in both for end in each):
-            return None, found
+            return _near_pixels(arrays, None, found)
     for channels in arrays:
         if channels.dtype.kind == "f":
             finite = namespace(channels).isfinite(channels).all(axis=0)
             mask = finite if mask is None else mask & finite
-    return mask, [ends(channels, mask) for channels in arrays]
+    return _near_pixels(arrays, mask, [ends(channels, mask) for channels in arrays])
+
+
+def _near_pixels(
+    arrays: Sequence[Array], mask: Array | None, found: list[Ends | None]
+) -> tuple[Array | None, list[Ends | None]]:
+    """The mask and the ends without outliers; values beyond any use (1e30 among 700) are invalid too."""
+    result: list[Ends | None] = []
+    valid = mask
+    for channels, both in zip(arrays, found, strict=True):
+        if both is None:
+            return mask, found
+        near = ends_without_outliers(channels, mask, both)
+        result.append(near)
+        room = FAR * max(high - low for low, high in zip(*near, strict=True))
+        if max(both[1]) > max(near[1]) + room or min(both[0]) < min(near[0]) - room:
+            here = ((channels >= min(near[0]) - room) & (channels <= max(near[1]) + room)).all(axis=0)
+            here = here if mask is None else here | ~mask
+            _warn_of_outliers(here)
+            valid = here if valid is None else valid & here
+    return valid, result
+
+
+def _warn_of_outliers(near: Array) -> None:
+    """Say how many pixels are beyond use, and where the first is."""
+    count, first = int((~near).sum()), int((~near).argmax())
+    z, y, x = (int(i) for i in np.unravel_index(first, near.shape))
+    plane = f" of plane {z}" if near.shape[0] > 1 else ""
+    warn(
+        f"{count} pixels are more than {FAR:,.0f} times the data range of the others away from them, the "
+        f"first at row {y}, column {x}{plane}: they are kept as they are and are no part of any average; "
+        "give a ",
+        Parameter("mask"),
+        " to choose yourself",
+    )
 
 
 def _guide(guide: Array, image: Array, channel_axis: int | None, grid: tuple[int, ...]) -> Array:

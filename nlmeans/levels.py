@@ -12,6 +12,9 @@ import numpy as np
 from nlmeans.arrays import Array, dtype_name, namespace, to_numpy
 
 Ends = tuple[list[float], list[float]]  #: smallest and largest valid value of each channel
+SPREADS = 8  # more than so many spreads away a value is an outlier: no part of the data range
+_SAMPLE = 2**14  # values from which the spread, from 0.1 to 99.9 % of them, is read
+FAR = 1e4  # data ranges: the kernels' least weight, 2^-64, over the least sum, 2^-20, times this is 6e-10
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,10 @@ class Levels:
             min(2 * half, sys.float_info.max),
         )
 
+    def of_channel(self, channel: int) -> Levels:
+        """Those of one channel, in the same unit; its data range is at most that of all."""
+        return Levels((self.offset[channel],), self.unit, self.data_range)
+
     def down(self, channels: Array, dtype: str) -> Array:
         """Values near [-1, 1], in the type the kernels work in."""
         xp = namespace(channels)
@@ -50,7 +57,8 @@ class Levels:
         offset = xp.asarray(self.offset, dtype=wide.dtype).reshape(-1, 1, 1, 1)
         scaled = wide * wide.dtype.type(1 / self.unit)
         scaled -= offset * wide.dtype.type(1 / self.unit)
-        return scaled.astype(dtype, copy=False)
+        with np.errstate(over="ignore"):  # of values that are beyond use, and invalid
+            return scaled.astype(dtype, copy=False)
 
     def up(self, values: Array, dtype: Any) -> Array:
         """The way back, in place where types allow: integers are rounded half to even and clipped."""
@@ -78,6 +86,38 @@ def ends(channels: Array, mask: Array | None) -> Ends | None:
     low, high = channels.min(axis=(1, 2)).min(axis=1), channels.max(axis=(1, 2)).max(axis=1)
     low, high = to_numpy(namespace(channels).stack([low, high]))  # one transfer, not two
     return [float(v) for v in low], [float(v) for v in high]
+
+
+def ends_without_outliers(channels: Array, mask: Array | None, found: Ends) -> Ends:
+    """The ends once more, without values that are far from all but one in a thousand others.
+
+    Such a value (a fill value, a dead or a hot pixel) must not decide the precision of the others.
+    """
+    low, high = list(found[0]), list(found[1])
+    for c, (first, last) in enumerate(zip(*found, strict=True)):
+        least, most = _spread(channels[c], mask)
+        room = SPREADS * (most - least)
+        if room <= 0 or last - first <= room:
+            continue
+        channel = channels[c] if mask is None else channels[c][mask]
+        inside = channel[(channel >= least - room) & (channel <= most + room)]
+        low[c], high[c] = float(inside.min()), float(inside.max())
+    return low, high
+
+
+def _spread(channel: Array, mask: Array | None) -> tuple[float, float]:
+    """The values that 0.1 % and 99.9 % of a sample are below; one value more or less does not move them."""
+    wide = sum(n > 1 for n in channel.shape)
+    step = math.ceil((channel.size / _SAMPLE) ** (1 / max(wide, 1)))
+    at = tuple(slice(None, None, step) for _ in channel.shape)
+    values = channel[at].ravel() if mask is None else channel[at][mask[at]]
+    if values.size <= 2:
+        values = channel.ravel() if mask is None else channel[mask]
+    xp = namespace(channel)
+    beyond = max(1, values.size // 1000) if values.size > 2 else 0
+    ordered = np.partition(values, (beyond, -1 - beyond)) if xp is np else xp.sort(values)
+    least, most = to_numpy(xp.stack([ordered[beyond], ordered[-1 - beyond]]))  # one transfer
+    return float(least), float(most)
 
 
 def filled(channels: Array, mask: Array, patch_radius: tuple[int, ...]) -> Array:

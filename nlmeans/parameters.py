@@ -13,10 +13,12 @@ from nlmeans.errors import InvalidTypeError, InvalidValueError, Parameter, shown
 Patch = Literal["box", "gaussian"]
 Center = Literal["max", "one", "zero"]
 Aggregate = Literal["patch", "pixel"]
+Color = Literal["joint", "separate"]
 
 PATCHES = ("box", "gaussian")
 CENTERS = ("max", "one", "zero")
 AGGREGATES = ("patch", "pixel")
+COLORS = ("joint", "separate")
 MAX_PATCH_RADIUS = 255  # patches are padded by reflection: larger ones would cost memory, not help
 MAX_SEARCH_RADIUS = 2**31 - 1  # cut at the picture's edge anyway
 
@@ -33,6 +35,7 @@ class Settings(TypedDict, total=False):
     patch: str
     center: str
     aggregate: str
+    color: str
     guide: Any
     guide_sigma: float | None
     mask: Any
@@ -75,6 +78,8 @@ class Parameters:
         A pixel's weight for itself: the largest of the others, 1, or 0, but at least 2^-20.
     aggregate : {"patch", "pixel"}
         Every patch estimates all of its pixels, or only its centre.
+    color : {"joint", "separate"}
+        One weight for all channels, from their joint distance, or each channel by itself.
 
     Raises
     ------
@@ -98,6 +103,7 @@ class Parameters:
     patch: Patch = "box"
     center: Center = "max"
     aggregate: Aggregate = "patch"
+    color: Color = "joint"
 
     def __post_init__(self) -> None:
         checked: dict[str, object] = {
@@ -109,8 +115,9 @@ class Parameters:
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
-        for name, allowed in (("patch", PATCHES), ("center", CENTERS), ("aggregate", AGGREGATES)):
-            one_of(name, getattr(self, name), allowed)
+        allowed = {"patch": PATCHES, "center": CENTERS, "aggregate": AGGREGATES, "color": COLORS}
+        for name, words in allowed.items():
+            one_of(name, getattr(self, name), words)
         if (self.h is None) == (self.k is None):
             raise InvalidValueError(
                 "give either ", Parameter("h"), " or ", Parameter("k"), f", got h={self.h!r} and k={self.k!r}"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
@@ -17,6 +19,40 @@ settings.register_profile(
     "long", deadline=None, print_blob=True, max_examples=2000, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+#: Reasons for skipping that are not in skips.txt, and a test that gave each.
+UNLISTED: dict[str, str] = {}
+ALLOWED = [
+    re.compile(line)
+    for line in (Path(__file__).parent / "skips.txt").read_text(encoding="utf-8").splitlines()
+    if line and not line.startswith("#")
+]
+
+
+def note_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Remember a skip that is on no list."""
+    if report.skipped and not hasattr(report, "wasxfail"):
+        reason = str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
+        reason = reason.removeprefix("Skipped: ")
+        if not any(allowed.fullmatch(reason) for allowed in ALLOWED):
+            UNLISTED.setdefault(reason, report.nodeid)
+
+
+pytest_runtest_logreport = note_skip
+pytest_collectreport = note_skip
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if UNLISTED and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for reason, test in UNLISTED.items():
+        terminalreporter.write_line(
+            f"SKIPPED for a reason that is not in tests/skips.txt: {reason} ({test})", red=True
+        )
+
 
 BACKENDS = ("reference", "cpu", "cuda")
 

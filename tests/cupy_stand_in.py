@@ -7,8 +7,10 @@ somebody waits for them, and until then their target holds nonsense: whoever for
 from __future__ import annotations
 
 import sys
+import time
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -16,7 +18,9 @@ import numpy as np
 import pytest
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from nlmeans import backends
 from nlmeans.backends import cuda, cuda_memory, cuda_plan
+from nlmeans.backends.contract import PlanePair, Run, Sums
 from nlmeans.backends.cuda_plan import Launch
 
 from .cuda_emulator.emulator import Emulator
@@ -145,6 +149,18 @@ class Event:
         self._stream.work(self._until)
 
 
+class Mark:
+    """An event that was made by itself, to read the time from."""
+
+    def __init__(self) -> None:
+        self.at = 0.0
+
+    def record(self) -> None:
+        self.at = time.perf_counter()
+
+    def synchronize(self) -> None: ...
+
+
 class Stream:
     """Work that is done when it is waited for; that of the current stream is done at once."""
 
@@ -217,15 +233,13 @@ class FakeCuPy(ModuleType):
             "MultiProcessorCount": 1,
             "MaxSharedMemoryPerBlockOptin": 227 * 1024,
             "MaxSharedMemoryPerMultiprocessor": 228 * 1024,
-            "ComputeCapabilityMajor": capability // 10,
-            "ComputeCapabilityMinor": capability % 10,
             "ClockRate": 1_980_000,
         }
         fake = self
 
         class Device:
             def __init__(self, number: int) -> None:
-                self.id, self.attributes = number, attributes
+                self.id, self.attributes, self.compute_capability = number, attributes, str(capability)
 
             def __enter__(self) -> None:
                 fake.devices_entered.append(self.id)
@@ -258,10 +272,15 @@ class FakeCuPy(ModuleType):
         self.cuda = SimpleNamespace(
             Device=Device,
             Stream=AnyStream,
+            Event=Mark,
+            get_elapsed_time=lambda first, last: 1000 * (last.at - first.at),
             get_current_stream=lambda: self.streams[-1],
             runtime=SimpleNamespace(
                 getDeviceCount=lambda: devices,
                 getDevice=lambda: 0,
+                getDeviceProperties=lambda number: {"name": b"a stand-in", "totalGlobalMem": 2**34},
+                driverGetVersion=lambda: 13000,
+                runtimeGetVersion=lambda: 13000,
                 memGetInfo=self._memory,
                 CUDARuntimeError=CudaError,
             ),
@@ -338,6 +357,38 @@ def install(monkeypatch: pytest.MonkeyPatch, fake: FakeCuPy) -> FakeCuPy:
     for name, module in (("cupy", fake), ("cupyx", extra), ("array_api_compat.cupy", fake)):
         monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.setattr(cuda, "find_spec", lambda name: object())
+    return fake
+
+
+def with_reference(monkeypatch: pytest.MonkeyPatch, fake: FakeCuPy) -> FakeCuPy:
+    """The reference in place of the kernels, for tests of what moves and of what is asked."""
+    exact = backends.load("reference")
+
+    def there(value: Any) -> Any:
+        return value.values if isinstance(value, Array) else value
+
+    def on_processor(pair: PlanePair) -> PlanePair:
+        for name in ("query", "key", "value", "vote"):
+            assert isinstance(getattr(pair, name), Array)
+        assert all(isinstance(taps, np.ndarray) for taps in pair.taps), (
+            "asking the device for taps waits for it"
+        )
+        names = ("query", "key", "value", "vote", "bias", "scale")
+        return replace(pair, **{n: there(getattr(pair, n)) for n in names})
+
+    def on_device(sums: Sums) -> Sums:
+        found = {n: getattr(sums, n) for n in ("numerator", "denominator", "peak")}
+        return Sums(**{n: None if v is None else fake.asarray(Array(v)) for n, v in found.items()})
+
+    def accumulate(pair: PlanePair, run: Run, **options: Any) -> Sums:
+        fake.log.append(("kernel", fake.streams[-1].name, 0))
+        return on_device(exact.accumulate(on_processor(pair), run, **options))
+
+    def aggregate(pair: PlanePair, run: Run, *planes: Any) -> Sums:
+        return on_device(exact.aggregate(on_processor(pair), run, *map(there, planes)))
+
+    monkeypatch.setattr(cuda, "accumulate", accumulate)
+    monkeypatch.setattr(cuda, "aggregate", aggregate)
     return fake
 
 

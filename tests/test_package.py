@@ -63,7 +63,7 @@ def test_the_wheel_installs_nothing_under_another_top_level_name(wheel):
 
 def test_the_library_never_imports_the_command_line_or_the_kernels_statically():
     offending = []
-    for path in (ROOT / "nlmeans").rglob("*.py"):
+    for path in set((ROOT / "nlmeans").rglob("*.py")) - {ROOT / "nlmeans" / "__main__.py"}:
         for node in ast.walk(ast.parse(path.read_text())):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []

@@ -11,6 +11,7 @@ from .cpu_plan import DEFAULT, Entries
 from .turns import Contestant
 
 OURS, TORCH = "nlmeans on the GPU", "torch unfold"
+LARGE = "4K"  # the group of the rows of the large frame
 _GREY = {"place": "device"}
 
 KERNEL = Contestant("nlmeans, kernel only", OURS, options={"place": "kernel", "center": "one"})
@@ -47,6 +48,7 @@ class GpuChoice:
     """What of everything is measured."""
 
     frame: tuple[int, int] = (1080, 1920)
+    large: tuple[int, int] = (2160, 3840)  # a frame for a first look only: the sizes go further
     sizes: Sequence[int] = (256, 512, 1024, 2048, 4096, 8192)
     search_radii: Sequence[int] = (2, 4, 7, 10, 13, 17)
     patch_radii: Sequence[int] = (1, 2, 3, 4, 5)
@@ -60,6 +62,7 @@ class GpuChoice:
 #: Without a GPU: everything runs, on the processor, and nothing of it is a figure of a GPU.
 QUICK = GpuChoice(
     frame=(54, 96),
+    large=(108, 192),
     sizes=(32, 64),
     search_radii=(2, 3),
     patch_radii=(1, 2),
@@ -92,6 +95,11 @@ def frame(choice: GpuChoice, *, channels: int = 1, patch: int = 3, search: int =
     )
     kind = {1: "grey", 3: "RGB"}[channels]
     return Problem(f"{rows} {kind} r={patch} R={search}", choice.frame, channels, "float32", patch, search)
+
+
+def large_frame(choice: GpuChoice) -> Problem:
+    """A frame of four times the pixels, grey."""
+    return frame(replace(choice, frame=choice.large))
 
 
 def rivals(choice: GpuChoice) -> Iterator[Entries]:

@@ -7,6 +7,7 @@ disturbances not count.  Processor time is the figure to compare where the machi
 from __future__ import annotations
 
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -49,6 +50,7 @@ class Effort:
     patience: float = 300.0  # seconds after which one call is stopped
     once: float = 6.0  # a first call that takes longer is the only one
     python: str | None = None  # the interpreter that has VapourSynth
+    until: float = math.inf  # moment of `time.monotonic` after which nothing is waited for
 
 
 @dataclass
@@ -113,7 +115,7 @@ class Worker:
 
     def __init__(self, rival: str, folder: Path, effort: Effort) -> None:
         program = _interpreter(rival, effort.python)
-        self._patience = effort.patience
+        self._patience, self._until = effort.patience, effort.until
         folder.mkdir()
         self._process = subprocess.Popen(
             [program, "-P", rivals.__file__],
@@ -129,7 +131,8 @@ class Worker:
         process = self._process
         assert process.stdin is not None
         assert process.stdout is not None
-        timer = Timer(self._patience, process.kill)
+        patience = min(self._patience, max(0.0, self._until - time.monotonic()))
+        timer = Timer(patience, process.kill)
         timer.start()
         try:
             process.stdin.write(json.dumps(request) + "\n")
@@ -141,7 +144,7 @@ class Worker:
             late = not timer.is_alive()
             timer.cancel()
         if not line:
-            why = f"stopped after {self._patience:g} s" if late else f"it ended with code {process.wait()}"
+            why = f"stopped after {patience:.3g} s" if late else f"it ended with code {process.wait()}"
             raise RivalError(why)
         answer: dict[str, Any] = json.loads(line)
         if "reason" in answer:
@@ -210,6 +213,10 @@ def _warmed_up(
         first = _first_call(row, problem, contestant, worker, folder)
     except RivalError as error:
         row.reason = str(error)
+    except BaseException:  # somebody stops the run
+        if worker is not None:
+            worker.close()
+        raise
     else:
         if first["wall"] <= effort.once:
             return _Turn(row, worker, problem)
@@ -246,7 +253,8 @@ def _take_turns(turns: list[_Turn], effort: Effort) -> None:
     started = time.monotonic()
     for done in range(effort.repeats):
         spent = time.monotonic() - started
-        if done and spent * (done + 1) / done > effort.seconds:
+        left = min(effort.seconds, effort.until - started)
+        if done and spent * (done + 1) / done > left:
             return
         for turn in list(racing):
             try:

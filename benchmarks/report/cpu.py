@@ -2,10 +2,10 @@
 
     python -m nlmeans.benchmarks report [--check]
 
-fills in README.md between ``<!-- cpu-table -->`` and ``<!-- /cpu-table -->`` and writes ``cpu.md`` (every
-row) and ``cpu.svg`` beside the JSON; the same for ``gpu.json`` and
-``attention.json`` beside it, by `gpu_report` and `attention_report`.  With --check
-nothing is written, and a difference is an error.
+puts a short table into README.md between ``<!-- cpu-table -->`` and ``<!-- /cpu-table -->``, and writes
+``cpu.md`` (every row) and ``cpu.svg`` beside the JSON; the same for ``gpu.json`` and ``attention.json``
+beside it, by `gpu_report` and `attention_report`.  With --check nothing is written, and a difference is an
+error.
 """
 
 from __future__ import annotations
@@ -26,6 +26,16 @@ from .tables import NOT_MEASURED, seconds, table
 
 Result = dict[str, Any]
 Row = dict[str, Any]
+
+#: Who stands in README.md, and under which name.
+FRONT = {
+    "nlmeans": "nlmeans, pixel aggregation",
+    "nlmeans, default call": "nlmeans, default call",
+    "vs-nlm-ispc": "vs-nlm-ispc",
+    "OpenCV, 8 bits": "OpenCV (8 bits)",
+    "FFmpeg, 8 bits": "FFmpeg (8 bits)",
+    "scikit-image, fast mode": "scikit-image, fast mode",
+}
 
 
 def read(path: Path) -> Result:
@@ -51,7 +61,8 @@ def outputs(path: Path, readme: Path | None = None) -> dict[Path, str]:
     if on_gpu.exists():
         found = read(on_gpu)
         made[on_gpu.with_suffix(".md")] = gpu_report.full_report(found)
-        made[on_gpu.with_suffix(".svg")] = gpu_report.plots(found)
+        if gpu_report.measured(found):
+            made[on_gpu.with_suffix(".svg")] = gpu_report.plots(found)
         text = filled(text, "gpu-table", gpu_report.readme_tables(found))
     study = path.with_name("attention.json")
     if study.exists():
@@ -113,13 +124,42 @@ def _same_job(row: Row, ours: float) -> str:
 
 
 def readme_tables(result: Result) -> str:
-    """The short form: everyone on one task, local filters, and how it was measured."""
-    more = "All figures, with every call in full: [benchmarks/results/cpu.md](benchmarks/results/cpu.md)."
-    plot = "![Speed against the rivals, and time against size](benchmarks/results/cpu.svg)"
-    parts = [_everyone(result), plot, f"{_settings_line(result)} {more}", _local_table(result)]
-    if result.get("local"):
-        parts.append("![Crops of the filters' results](benchmarks/results/local.png)")
-    return "\n\n".join(part for part in parts if part)
+    """The short form: a few contestants, few figures, and where the others are."""
+    side = _main_side(result)
+    sizes = select(result, "sizes", shape=[side, side], threads=1)
+    ours = next((r["psnr"] for r in sizes if r["psnr"] is not None), 0.0)
+    lines = []
+    for name, label in FRONT.items():
+        grey = [r for r in sizes if r["contestant"] == name]
+        if not grey or grey[0]["reason"]:
+            continue
+        colour = select(result, "colour", channels=3, threads=1, contestant=name)
+        times = [_cell(rows, lambda r: seconds(r["cpu_median"])) for rows in (grey, colour)]
+        lines.append([label, *times, _cell(grey, lambda r: _same_job(r, ours))])
+    if not lines:
+        return ""
+    head = [f"{side}² pixels, one thread", "grey", "RGB", "PSNR of grey, dB"]
+    problem = result["rows"][0]["problem"]
+    note = (
+        f"Processor time on {result['machine']['cpu']}, {result['started']['time'][:10]}. "
+        f"Noise {problem['noise'] * 255:.0f} of 255, patches 7², window 21²; "
+        f"h is {problem['h'] * 255:.0f} of 255 for all but the default call, which is told the noise instead."
+        f"{_shared(result)}{_speeds(result)} "
+        "Settings, versions and all other figures: [cpu.md](benchmarks/results/cpu.md)."
+    )
+    return f"{table(head, lines)}\n\n{note}"
+
+
+def _speeds(result: Result) -> str:
+    """How many times as fast as others, each measured in turns with it."""
+    before = "speed against "
+    found = [
+        f"{target['measured']:.1f} times as fast as {target['what'].removeprefix(before)}"
+        for target in result.get("targets", [])
+        if target["what"].startswith(before) and target["measured"] is not None
+    ]
+    words = ", ".join(found)
+    return f" Measured in turns on the same type, pixel aggregation is {words}." if found else ""
 
 
 def _everyone(result: Result) -> str:
@@ -180,13 +220,6 @@ def _settings_line(result: Result) -> str:
         f"{machine['cpu']} (family {machine['cpu_family']}, model {machine['cpu_model']}, "
         f"{machine['processors']} processors, {', '.join(machine['vector_sets'])})"
     )
-    busy = max(result[when]["load_average"][0] for when in ("started", "ended") if when in result)
-    shared = (
-        f" The machine was shared (load average up to {busy:.1f}): processor times are slower than alone, "
-        "and wall times, those of several threads above all, say little."
-        if busy > machine["processors"]
-        else ""
-    )
     return (
         f"Measured {result['started']['time'][:10]} on {place}, programs taking turns, medians, by "
         f"`{result['command']}`. One generated picture, noise {problem['noise'] * 255:.0f} of 255, the same "
@@ -195,7 +228,18 @@ def _settings_line(result: Result) -> str:
         '`center="one", aggregate="pixel"`. scikit-image\'s fast mode compares patches of 6² where 7² are '
         'asked for; vs-nlm-ispc weights the centre as `center="max"` does, and uses a thread for a frame, '
         "so that with more threads it has as many frames at once; OpenCV and FFmpeg compute on 8-bit "
-        f"integers, FFmpeg each colour alone.{shared}{absent} Versions: {', '.join(versions)}."
+        f"integers, FFmpeg each colour alone.{_shared(result)}{absent} Versions: {', '.join(versions)}."
+    )
+
+
+def _shared(result: Result) -> str:
+    """A note where other programs ran too."""
+    busy = max(result[when]["load_average"][0] for when in ("started", "ended") if when in result)
+    if busy <= result["machine"]["processors"]:
+        return ""
+    return (
+        f" The machine was shared (load average up to {busy:.1f}): processor times are slower than alone, "
+        "and wall times, those of several threads above all, say little."
     )
 
 
@@ -224,6 +268,8 @@ def full_report(result: Result) -> str:
         "Written by `python -m nlmeans.benchmarks report` from cpu.json.",
     ]
     parts += [_everyone(result), _settings_line(result), _local_table(result)]
+    if result.get("local"):
+        parts.append("![Crops of the filters' results](local.png)")
     parts += ["![Speed against the rivals, and time against size](cpu.svg)"]
     parts += ["## Targets", _targets(result)]
     parts += ["## Sizes: CPU seconds for a megapixel, one thread", _by_size(result, 1)]

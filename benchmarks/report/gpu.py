@@ -1,7 +1,8 @@
 """Tables and plots of a GPU run, written from its JSON and the counted ceilings alone.
 
-A cell is filled by a measurement on a GPU or says that there was none; what ran on the processor to
-show that everything runs is in no table but the last of the full report.
+A table has the rows and columns in which something was measured on a GPU.  As long as nothing was, there
+is a sentence in its place, and the counted ceilings; what ran on the processor to show that everything
+runs is nowhere but in the JSON.
 """
 
 from __future__ import annotations
@@ -15,7 +16,18 @@ from .. import device
 from ..chart import HEIGHT, panel, sheet
 from ..counted import ceilings
 from ..counted.count_instructions import GPUS, Gpu
-from ..race.gpu_plan import CONTESTANTS, HOST, HOST_BYTES, KERNEL, WHOLE, GpuChoice, frame, needs_gpu
+from ..race.gpu_plan import (
+    CONTESTANTS,
+    HOST,
+    HOST_BYTES,
+    KERNEL,
+    LARGE,
+    WHOLE,
+    GpuChoice,
+    frame,
+    large_frame,
+)
+from . import first_light
 from .tables import NOT_MEASURED, seconds, table
 
 Result = dict[str, Any]
@@ -24,32 +36,46 @@ Row = dict[str, Any]
 _MAIN = frame(GpuChoice())
 _FAVOURITE = frame(GpuChoice(), patch=4, search=2)
 _COLOUR = frame(GpuChoice(), channels=3)
+_OTHERS = ((_FAVOURITE,), (_COLOUR,), (large_frame(GpuChoice()), LARGE))
+
+
+def measured(result: Result) -> bool:
+    """Whether there is a time of a GPU."""
+    return bool(result["device"]) and any(_has_time(row) for row in result["rows"])
 
 
 def readme_tables(result: Result) -> str:
     """The short form: everyone on one frame, and what the counts allow."""
-    more = "All rows: [benchmarks/results/gpu.md](benchmarks/results/gpu.md)."
-    parts = [_everyone(result), f"{_settings_line(result)} {more}", _ceiling_table(), _ceiling_line()]
-    if result["device"]:
-        parts.insert(1, "![Rate against size, radii and channels](benchmarks/results/gpu.svg)")
+    report = "[benchmarks/results/gpu.md](benchmarks/results/gpu.md)"
+    if not measured(result):
+        return f"{_nothing_measured(result)} What the counted instructions allow: {report}."
+    parts = [_everyone(result), "![Rate against size, radii and channels](benchmarks/results/gpu.svg)"]
+    parts += [f"{_settings_line(result)} All rows: {report}.", _ceiling_table(), _ceiling_line()]
     return "\n\n".join(parts)
 
 
 def full_report(result: Result) -> str:
     """Every row."""
     parts = ["# Measurements on a GPU", "Written by `python -m nlmeans.benchmarks report` from gpu.json."]
+    if not measured(result):
+        parts += [_nothing_measured(result), *first_light.sections(result)]
+        parts += ["## What the counts allow", _ceiling_table(), _ceiling_line()]
+        return "\n\n".join(part for part in parts if part) + "\n"
     parts += [_everyone(result), _settings_line(result), "![Scaling](gpu.svg)"]
+    parts += first_light.sections(result)
     parts += ["## What the counts allow", _ceiling_table(), _ceiling_line()]
     parts += ["## Targets", _targets(result)]
-    parts += ["## Every row", _every_row(result, stand_ins=False)]
-    if not result["device"]:
-        parts += [
-            "## The same programs on the processor",
-            "Small pictures, to show that everything runs; nothing here says how fast anything is.",
-            _every_row(result, stand_ins=True),
-        ]
+    parts += ["## Every row", _every_row(result)]
     parts += ["## Every call", _calls(result)]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _nothing_measured(result: Result) -> str:
+    day = result["started"]["time"][:10]
+    return (
+        f"Nothing has been measured on a GPU so far (none was at hand on {day}); "
+        "`python -m nlmeans.benchmarks gpu --minutes 8` does it on a machine that has one."
+    )
 
 
 # --- finding ---------------------------------------------------------------------------------
@@ -60,13 +86,17 @@ def _find(result: Result, name: str, problem: Any, group: str = "rivals") -> Row
     if not result["device"]:
         return None
     for row in result["rows"]:
-        if row["group"] == group and row["contestant"] == name and not row["reason"] and row["wall"]:
+        if row["group"] == group and row["contestant"] == name and _has_time(row):
             asked = row["problem"]
             wanted = (list(problem.shape), problem.channels, problem.patch_radius, problem.search_radius)
             if wanted == (asked["shape"], asked["channels"], asked["patch_radius"], asked["search_radius"]):
                 found: Row = row
                 return found
     return None
+
+
+def _has_time(row: Row) -> bool:
+    return bool(row["wall"]) and not row["reason"]
 
 
 def time_of(row: Row) -> float:
@@ -85,7 +115,7 @@ def _rate(row: Row) -> float:
 
 
 def _cell(row: Row | None, show: Callable[[Row], str]) -> str:
-    return NOT_MEASURED if row is None else show(row)
+    return "" if row is None else show(row)
 
 
 def _least(row: Row, gpu: Gpu, *, aggregates: bool) -> float | None:
@@ -102,26 +132,30 @@ def _least(row: Row, gpu: Gpu, *, aggregates: bool) -> float | None:
 
 
 def _everyone(result: Result) -> str:
-    gpu = device.gpu(result["device"]) if result["device"] else None
+    """A line for each of whom there is a time, a column for each question that has an answer."""
+    gpu = device.gpu(result["device"])
     lines = []
-    for contestant in (c for c in CONTESTANTS if gpu is not None or needs_gpu(c)):
+    for contestant in CONTESTANTS:
         row = _find(result, contestant.name, _MAIN)
         fraction = None
-        if row is not None and gpu is not None and contestant in (KERNEL, WHOLE):
+        if row is not None and contestant in (KERNEL, WHOLE):
             least = _least(row, gpu, aggregates=contestant is WHOLE)
             fraction = None if least is None else least / time_of(row)
-        lines.append(
-            [
-                contestant.name,
-                _cell(row, lambda r: f"{_rate(r):.3g}"),
-                _cell(row, lambda r: seconds(time_of(r))),
-                _cell(row, lambda r: f"{1 / r['wall_median']:.0f}"),
-                NOT_MEASURED if row is None else "" if fraction is None else f"{100 * fraction:.0f} %",
-                _cell(_find(result, contestant.name, _FAVOURITE), lambda r: seconds(time_of(r))),
-                _cell(_find(result, contestant.name, _COLOUR), lambda r: seconds(time_of(r))),
-                _cell(row, lambda r: f"{r['psnr']:.2f}"),
-            ]
-        )
+        cells = [
+            _cell(row, lambda r: f"{_rate(r):.3g}"),
+            _cell(row, lambda r: seconds(time_of(r))),
+            _cell(row, lambda r: f"{1 / r['wall_median']:.0f}"),
+            "" if fraction is None else f"{100 * fraction:.0f} %",
+            *(
+                _cell(_find(result, contestant.name, *where), lambda r: seconds(time_of(r)))
+                for where in _OTHERS
+            ),
+            _cell(row, lambda r: f"{r['psnr']:.2f}"),
+        ]
+        if any(cells):
+            lines.append([contestant.name, *cells])
+    if not lines:
+        return ""
     head = [
         "1080p grey, patches 7², window 21²",
         "Gpixel/s",
@@ -130,18 +164,18 @@ def _everyone(result: Result) -> str:
         "of the counted ceiling",
         "patches 9², window 5²",
         "RGB",
+        "4K",
         "PSNR, dB",
     ]
-    return table(head, lines)
+    kept = [n for n in range(len(head)) if any(line[n] for line in lines)]
+    share = head.index("of the counted ceiling")  # which is counted for our kernels only
+    shown = [[line[n] or ("" if n == share else NOT_MEASURED) for n in kept] for line in lines]
+    return table([head[n] for n in kept], shown)
 
 
 def _settings_line(result: Result) -> str:
     found = result["device"]
-    if not found:
-        return (
-            f"No GPU could be had on {result['started']['time'][:10]} ({result['no_gpu']}): every cell above "
-            f"is empty. `{result['command']}` fills them in on a machine that has one."
-        )
+    order = "taking turns" if result.get("turns", True) else "one after another"
     clocks = found["as_found"]
     clock, driver = (clocks.get(name, "unknown") for name in ("clocks.sm", "driver_version"))
     missing = {r["contestant"]: r["reason"] for r in result["rows"] if r["reason"] and r["group"] == "rivals"}
@@ -150,7 +184,7 @@ def _settings_line(result: Result) -> str:
     return (
         f"Measured {result['started']['time'][:10]} on {found['name']} ({found['multiprocessors']} "
         f"multiprocessors, {found['gigahertz']:g} GHz at most, {clock} as found, driver {driver}), programs "
-        f"taking turns, medians, by `{result['command']}`. Times are the GPU's own for the kernel, for "
+        f"{order}, medians, by `{result['command']}`. Times are the GPU's own for the kernel, for "
         "arrays on the GPU and for torch, and wall time, transfers included, for the others; frames/s are "
         "wall time. One generated picture, noise 20 of 255, h = 20 of 255, no noise correction, and the "
         'centre rule "max", as the others have it (the kernel alone: "one").'
@@ -276,12 +310,10 @@ def _largest(result: Result) -> Row | None:
 # --- everything ------------------------------------------------------------------------------
 
 
-def _every_row(result: Result, *, stand_ins: bool) -> str:
+def _every_row(result: Result) -> str:
     head = ["group", "problem", "who", "turns", "GPU s", "wall s", "Mpixel/s", "PSNR"]
     lines = []
     for row in result["rows"]:
-        if row["group"].endswith("on the processor") != stand_ins:
-            continue
         shown = [row["group"], row["problem"]["name"], row["contestant"]]
         if row["reason"] or not row["wall"]:
             lines.append([*shown, row["reason"] or NOT_MEASURED, *[""] * 4])

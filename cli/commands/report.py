@@ -50,7 +50,9 @@ def command(environment: Environment, /, **options: Any) -> None:
     """
     from ..formats.reading import opened
     from ..job import Job
+    from ..outcome import Report
     from ..progress import Progress
+    from ..slow import tell_if_slow
     from ..views.page_data import page
 
     limits = limits_of(options)
@@ -62,10 +64,13 @@ def command(environment: Environment, /, **options: Any) -> None:
     writing.check_target(target, overwrite=options["overwrite"])
     with Progress(environment, shown=not options["quiet"]) as progress:
         progress.start(printable(options["name"]))
+        tell_if_slow(environment, job, progress)
         with opened(options["name"], limits, environment.binary_in) as picture:
-            html = page(job, picture, options["name"], options["page"], progress)
+            html, warnings = page(job, picture, options["name"], options["page"], progress)
     naming.make_folder(target.parent)
     with writing.replacing(target, overwrite=options["overwrite"]) as file:
         file.write(html.encode())
+    for warning in warnings:
+        Report(environment).warn(f"{printable(options['name'])}: {warning}")
     if not options["quiet"]:
         print(f"{printable(output)}: open it in a browser", file=environment.err)

@@ -58,6 +58,7 @@ def command(environment: Environment, /, **options: Any) -> None:
     from ..formats.picture import page_of
     from ..formats.reading import opened
     from ..job import Job, Split
+    from ..outcome import Report
     from ..views.pictures import pixel_weights, shown, shown_range
 
     limits = limits_of(options)
@@ -79,7 +80,10 @@ def command(environment: Environment, /, **options: Any) -> None:
         page = weights
         if task.format not in ("TIFF", "NPY"):
             page = pixel_weights(shown(samples, layout, shown_range(samples, layout)), weights, (y, x))
+        warnings = picture.warnings + job.taken_warnings()
     save_page(target, task.format, page, overwrite=options["overwrite"])
+    for warning in warnings:
+        Report(environment).warn(f"{printable(options['name'])}: {warning}")
     print(f"{printable(task.output)}: {_words(weights, (x, y), chosen)}", file=environment.err)
 
 

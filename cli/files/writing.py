@@ -97,7 +97,7 @@ class _Checked(io.BufferedIOBase):
             self._file.flush()
 
 
-def check_target(path: Path, *, overwrite: bool) -> None:
+def check_target(path: Path, *, overwrite: bool, remedy: str = "give --overwrite to replace it") -> None:
     """Refuse an output that exists, or that is no plain file."""
     try:
         mode = path.lstat().st_mode
@@ -110,7 +110,7 @@ def check_target(path: Path, *, overwrite: bool) -> None:
     if not stat.S_ISREG(mode):
         raise ExistsError(f"{path} is not a regular file; use -o - to write to a pipe")
     if not overwrite:
-        raise ExistsError(f"{path} exists; give --overwrite to replace it or --skip-existing to keep it")
+        raise ExistsError(f"{path} exists; {remedy}")
 
 
 def sweep(folder: Path) -> int:

@@ -26,14 +26,16 @@ _BINS = 80
 _PIECE = 64  # pixels a side of the pieces whose spectra are averaged
 
 
-def page(job: Job, picture: Picture, name: str, number: int, progress: Progress) -> str:
-    """The report page, whole."""
+def page(job: Job, picture: Picture, name: str, number: int, progress: Progress) -> tuple[str, list[str]]:
+    """The report page, whole, and the warnings that stand on it."""
     template = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
-    return template.replace("@DATA@", collected(job, picture, name, number, progress))
+    data = collected(job, picture, name, number, progress)
+    within = json.dumps(data, allow_nan=False).replace("<", "\\u003c")  # safe to stand within HTML
+    return template.replace("@DATA@", within), data["warnings"]
 
 
-def collected(job: Job, picture: Picture, name: str, number: int, progress: Progress) -> str:
-    """The JSON of the page, safe to stand within HTML."""
+def collected(job: Job, picture: Picture, name: str, number: int, progress: Progress) -> dict[str, Any]:
+    """What the page shows."""
     layout, samples = page_of(picture, number)
     progress.size(layout.pixels / 1e6)
     split = Split.of(samples, layout, job.options.channel_axis)
@@ -49,7 +51,9 @@ def collected(job: Job, picture: Picture, name: str, number: int, progress: Prog
     sigma = single_sigma(chosen.sigma, difference)
     spectrum, radial = spectra(difference, sigma)
     marked = marked_weights(job, split, layout, chosen, (top, left, height, width), progress)
+    warnings = picture.warnings + job.taken_warnings()
     data = {
+        "warnings": warnings,
         "title": printable(name),
         "summary": f"{words(layout, chosen)}; denoised in {seconds:.2f} s",
         "width": width,
@@ -77,7 +81,7 @@ def collected(job: Job, picture: Picture, name: str, number: int, progress: Prog
         "command": command(name, chosen),
     }
     progress(1.0)
-    return json.dumps(data, allow_nan=False).replace("<", "\\u003c")
+    return data
 
 
 def middle(shape: tuple[int, ...], largest: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -222,7 +226,8 @@ def strip(
     found = []
     for factor in FACTORS:
         scaled = {n: factor * v if n in ("h", "k") else v for n, v in settings.items()}
-        clean = merged(wider, nlmeans.denoise(split.colour, **scaled, **job.options.running), layout)
+        with job.collecting_warnings():
+            clean = merged(wider, nlmeans.denoise(split.colour, **scaled, **job.options.running), layout)
         name, value = ("h", scaled["h"]) if "h" in scaled else ("k", scaled["k"])
         if name == "k" and isinstance(chosen.sigma, float):
             name, value = "h", value * chosen.sigma
@@ -245,7 +250,12 @@ def command(name: str, chosen: Any) -> str:
     """The command line that does the same again."""
     parts = ["nlmeans", "denoise", printable(name)]
     for option, value in chosen.to_dict().items():
-        if (option, value) in (("patch", "box"), ("center", "max"), ("aggregate", "patch")):
+        if (option, value) in (
+            ("patch", "box"),
+            ("center", "max"),
+            ("aggregate", "patch"),
+            ("color", "joint"),
+        ):
             continue
         text = (
             ",".join(f"{v:.6g}" if isinstance(v, float) else str(v) for v in value)

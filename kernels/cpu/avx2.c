@@ -1,14 +1,16 @@
-#include "target.h"
+/* The entries for AVX2 with FMA. */
+#include "isa.h"
 #if NLM_X86
-#include <immintrin.h>
+#include <immintrin.h> /* before the target, which is for the functions of this project */
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
 #else
 #pragma GCC target("avx2,fma")
 #endif
 #define LANES 8
-#define NLM(name) name##_avx2
-#include "window.h"
+#define ISA(name) name##_avx2
+#include "accumulate.h"
+#include "aggregate.h"
 #if defined(__clang__)
 #pragma clang attribute pop
 #endif

@@ -1,10 +1,3 @@
-#if defined(__GNUC__)
-#define LANES 4
-#if defined(__SSE2__)
-#include <immintrin.h>
-#endif
-#else
-#define LANES 1
-#endif
-#define NLM(name) name##_baseline
-#include "window.h"
+/* The entries for what every processor of this architecture has: lanes.h says what that is. */
+#include "accumulate.h"
+#include "aggregate.h"

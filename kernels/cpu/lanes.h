@@ -1,17 +1,49 @@
-/* Vectors of LANES floats, for one instruction set; included by window.h, once per translation unit. */
+/* Vectors of LANES floats, for one instruction set, and how much of the work is done at a time. */
+#ifndef NLM_LANES_H
+#define NLM_LANES_H
 
-/* One step of the work: so many rows and vectors along x; and shifts along x whose sums fit the registers. */
-enum { ROWS = 8, COLUMNS = 8, SHIFTS = LANES == 16 ? 8 : 6, STEP = ROWS * COLUMNS };
-enum { MOST_FIXED = 9 }; /* patches up to this size have loops of their own */
+#include "isa.h"
+
+/* The file that chooses an instruction set defines LANES and ISA; else it is what every processor has. */
+#ifndef LANES
+#if defined(__GNUC__)
+#define LANES 4
+#else
+#define LANES 1 /* plain C, for compilers without vector types */
+#endif
+#endif
+#ifndef ISA
+#define ISA(name) name##_baseline
+#endif
+
+#if LANES > 1 && (defined(__x86_64__) || defined(__i386__))
+#include <immintrin.h>
+#endif
+
+/* One step of the work: so many rows and vectors along x. */
+enum { ROWS = 8, COLUMNS = 8, STEP = ROWS * COLUMNS };
+
+/* The most shifts along x whose sums fit the registers, and X(1) .. X(SHIFTS). */
+#if LANES == 16
+enum { SHIFTS = 8 };
+#define EACH_SHIFTS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8)
+#else
+enum { SHIFTS = 6 };
+#define EACH_SHIFTS(X) X(1) X(2) X(3) X(4) X(5) X(6)
+#endif
 
 #if defined(__GNUC__)
 #define INLINE static inline __attribute__((always_inline, unused))
 #define UNROLL _Pragma("GCC unroll 16")
-typedef float vec __attribute__((vector_size(4 * LANES)));
-#define SET_LANE(x, l, number) (x)[l] = (number)
-#else /* one lane: plain C for compilers without vector types */
+#else
 #define INLINE static inline
 #define UNROLL
+#endif
+
+#if LANES > 1
+typedef float vec __attribute__((vector_size(4 * LANES)));
+#define SET_LANE(x, l, number) (x)[l] = (number)
+#else
 typedef float vec;
 #define SET_LANE(x, l, number) (x) = (number)
 #endif
@@ -55,60 +87,4 @@ INLINE vec at_least(vec a, vec bound) { return a > bound ? a : bound; }
 #define HOLD_ADDRESS(x) (void)(x)
 #endif
 
-enum { GREATEST_EXPONENT = 126 }; /* from here on weights are tiny */
-
-/* >= 0, and without AVX-512, which needs no bound, <= limit */
-INLINE vec bounded(vec s, vec limit)
-{
-    s = at_least(s, splat(0));
-#if LANES != 16
-    s = at_most(s, limit);
-#else
-    (void)limit;
 #endif
-    return s;
-}
-
-/* 2^-s for s in [0, GREATEST_EXPONENT] (AVX-512: s >= 0), relative error <= 3e-6; exactly 1 at s = 0.
- * A minimax polynomial of degree 4 for 2^f, f in [-1/2, 1/2], its constant term rounded to 1. */
-struct exponential {
-    vec magic, c[5];
-};
-
-INLINE struct exponential exponential(void)
-{
-    const float c[] = {1, 6.931241843e-1f, 2.402403817e-1f, 5.590662826e-2f, 9.585382389e-3f};
-    struct exponential e = {.magic = splat(12582912)}; /* 1.5 * 2^23: adding it rounds to an integer; without AVX-512 */
-    HOLD(e.magic);
-    for (int i = 0; i < 5; i++) {
-        e.c[i] = splat(c[i]);
-        HOLD(e.c[i]);
-    }
-    return e;
-}
-
-INLINE vec exp2_of_minus(const struct exponential *e, vec s)
-{
-#if LANES == 1
-    (void)e;
-    return exp2f(-s);
-#else
-#if LANES == 16
-    vec x = -s, z = (vec)_mm512_roundscale_ps((__m512)x, 8), f = x - z;
-#elif LANES == 8 /* rounded apart from z: a shorter chain */
-    vec z = e->magic - s, f = (vec)_mm256_round_ps((__m256)s, 8) - s;
-#else
-    vec z = e->magic - s, f = (e->magic - z) - s;
-#endif
-    vec p = e->c[3] + f * e->c[4];
-    p = e->c[2] + f * p;
-    p = e->c[1] + f * p;
-    p = e->c[0] + f * p;
-#if LANES == 16
-    return (vec)_mm512_scalef_ps((__m512)p, (__m512)z); /* p 2^z */
-#else
-    typedef int ivec __attribute__((vector_size(4 * LANES)));
-    return (vec)((ivec)p + ((ivec)z << 23)); /* the integer goes into the exponent */
-#endif
-#endif
-}

@@ -1,16 +1,20 @@
-/* Binding of the window kernel: arrays come by the buffer protocol, so no NumPy header is needed, and
- * only the stable interface of CPython 3.11 is used, so one wheel serves every later version.
- * Everything that could make the loops read or write outside an array is refused here. */
+/* The binding: arrays come by the buffer protocol, so no NumPy header is needed, and only the stable interface of
+ * CPython 3.11 is used, so one wheel serves every later version.
+ * The structs of contract.h are read from Python objects with attributes of the same names.  Everything that could
+ * make the loops read or write outside an array is refused here. */
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
 #include <Python.h>
 
-#include "nlm.h"
+#include "contract.h"
 
 #include <string.h>
 
+/* --- buffers ------------------------------------------------------------------------------------------------- */
+
 enum { MAX_BUFFERS = 20 };
 
+/* All that a call reads and writes, held until it ends. */
 struct buffers {
     Py_buffer held[MAX_BUFFERS];
     int count;
@@ -26,7 +30,7 @@ static void release(struct buffers *b)
 static Py_buffer *take(struct buffers *b, PyObject *object, const char *name, char type, index_t count, int writable)
 {
     Py_buffer *view = &b->held[b->count];
-    int flags = PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (writable ? PyBUF_WRITABLE : 0);
+    const int flags = PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (writable ? PyBUF_WRITABLE : 0);
     if (PyObject_GetBuffer(object, view, flags) < 0)
         return NULL;
     b->count++;
@@ -42,38 +46,93 @@ static Py_buffer *take(struct buffers *b, PyObject *object, const char *name, ch
     return view;
 }
 
-static float *floats(struct buffers *b, PyObject *object, const char *name, index_t count, int writable)
+/* The same for an attribute. */
+static Py_buffer *take_from(struct buffers *b, PyObject *owner, const char *name, char type, index_t count,
+                            int writable)
 {
-    Py_buffer *view = take(b, object, name, 'f', count, writable);
+    PyObject *object = PyObject_GetAttrString(owner, name);
+    Py_buffer *view = object ? take(b, object, name, type, count, writable) : NULL;
+    Py_XDECREF(object); /* the view keeps it */
+    return view;
+}
+
+static const float *floats(struct buffers *b, PyObject *owner, const char *name, index_t count)
+{
+    Py_buffer *view = take_from(b, owner, name, 'f', count, 0);
     return view ? view->buf : NULL;
 }
 
-/* A plane, or one number as an array of one item. */
-static const float *plane_or_number(struct buffers *b, PyObject *object, const char *name, index_t plane, int *is_plane)
+static float *result(struct buffers *b, PyObject *owner, const char *name, index_t count)
 {
-    Py_buffer *view = take(b, object, name, 'f', -1, 0);
+    Py_buffer *view = take_from(b, owner, name, 'f', count, 1);
+    return view ? view->buf : NULL;
+}
+
+/* --- other attributes ---------------------------------------------------------------------------------------- */
+
+/* A tuple of two integers. */
+static int two_integers(PyObject *owner, const char *name, index_t *first, index_t *second)
+{
+    PyObject *both = PyObject_GetAttrString(owner, name);
+    int ok = both && PyTuple_Check(both) && PyArg_ParseTuple(both, "nn", first, second);
+    if (!ok && !PyErr_Occurred())
+        PyErr_Format(PyExc_TypeError, "%s must be two integers.", name);
+    Py_XDECREF(both);
+    return ok;
+}
+
+static int truth(PyObject *owner, const char *name, int *to)
+{
+    PyObject *object = PyObject_GetAttrString(owner, name);
+    *to = object ? PyObject_IsTrue(object) : -1;
+    Py_XDECREF(object);
+    return *to >= 0;
+}
+
+/* --- struct pair --------------------------------------------------------------------------------------------- */
+
+/* Planes (n, H, W), none of them empty. */
+static const float *planes(struct buffers *b, PyObject *owner, const char *name, index_t shape[3])
+{
+    Py_buffer *view = take_from(b, owner, name, 'f', -1, 0);
     if (!view)
         return NULL;
-    *is_plane = view->len == plane * (index_t)sizeof(float) && view->ndim == 2;
-    if (!*is_plane && view->len != sizeof(float)) {
-        PyErr_Format(PyExc_ValueError, "%s must be one number or a plane.", name);
+    if (view->ndim != 3 || view->shape[1] < 1 || view->shape[2] < 1) {
+        PyErr_Format(PyExc_ValueError, "%s must be planes of shape (n, H, W), none of them empty.", name);
         return NULL;
     }
+    memcpy(shape, view->shape, 3 * sizeof(index_t));
     return view->buf;
 }
 
-static int shape_of(struct buffers *b, PyObject *object, const char *name, index_t *planes, index_t *H, index_t *W,
-                    const float **data)
+/* The three stacks of planes, which must agree. */
+static int read_planes(struct buffers *b, PyObject *object, struct pair *p)
 {
-    Py_buffer *view = take(b, object, name, 'f', -1, 0);
-    if (!view)
-        return -1;
-    if (view->ndim != 3 || view->shape[1] < 1 || view->shape[2] < 1) {
-        PyErr_Format(PyExc_ValueError, "%s must be planes of shape (n, H, W), none of them empty.", name);
-        return -1;
-    }
-    *planes = view->shape[0], *H = view->shape[1], *W = view->shape[2], *data = view->buf;
+    index_t query[3], key[3], value[3];
+    if (!(p->query = planes(b, object, "query", query)) || !(p->key = planes(b, object, "key", key)) ||
+        !(p->value = planes(b, object, "value", value)))
+        return 0;
+    p->C = query[0];
+    p->V = value[0];
+    p->H = query[1];
+    p->W = query[2];
+    if (key[0] == p->C && key[1] == p->H && key[2] == p->W && value[1] == p->H && value[2] == p->W)
+        return 1;
+    PyErr_SetString(PyExc_ValueError, "key and value must be planes of the shape of query.");
     return 0;
+}
+
+static int read_radius(PyObject *object, struct pair *p)
+{
+    if (!two_integers(object, "radius", &p->Ry, &p->Rx))
+        return 0;
+    if (p->Ry < 0 || p->Rx < 0) {
+        PyErr_SetString(PyExc_ValueError, "the search radius must be >= 0.");
+        return 0;
+    }
+    p->Ry = p->Ry < p->H ? p->Ry : p->H - 1;
+    p->Rx = p->Rx < p->W ? p->Rx : p->W - 1;
+    return 1;
 }
 
 static const float *taps(struct buffers *b, PyObject *object, const char *name, index_t *radius)
@@ -81,7 +140,7 @@ static const float *taps(struct buffers *b, PyObject *object, const char *name, 
     Py_buffer *view = take(b, object, name, 'f', -1, 0);
     if (!view)
         return NULL;
-    index_t count = view->len / (index_t)sizeof(float);
+    const index_t count = view->len / (index_t)sizeof(float);
     if (count % 2 == 0) {
         PyErr_Format(PyExc_ValueError, "%s must be an odd number of taps, got %zd.", name, count);
         return NULL;
@@ -90,102 +149,190 @@ static const float *taps(struct buffers *b, PyObject *object, const char *name, 
     return view->buf;
 }
 
-static int isa_of(const char *name)
+static int read_taps(struct buffers *b, PyObject *object, struct pair *p)
 {
-    for (int i = 0; i < nlm_isa_count; i++)
-        if (!strcmp(name, nlm_isa_names[i]) && nlm_isa_runs(i))
-            return i;
+    PyObject *both = PyObject_GetAttrString(object, "taps"), *y, *x;
+    int ok = both && PyTuple_Check(both) && PyArg_ParseTuple(both, "OO", &y, &x) &&
+             (p->taps_y = taps(b, y, "taps[0]", &p->ry)) && (p->taps_x = taps(b, x, "taps[1]", &p->rx));
+    if (!ok && !PyErr_Occurred())
+        PyErr_SetString(PyExc_TypeError, "taps must be two arrays.");
+    Py_XDECREF(both);
+    return ok;
+}
+
+/* A plane, or one number as an array of one item. */
+static int read_per_query(struct buffers *b, PyObject *object, const char *name, index_t plane, struct per_query *to)
+{
+    Py_buffer *view = take_from(b, object, name, 'f', -1, 0);
+    if (!view)
+        return 0;
+    to->data = view->buf;
+    to->is_plane = view->ndim == 2 && view->len == plane * (index_t)sizeof(float);
+    if (to->is_plane || view->len == sizeof(float))
+        return 1;
+    PyErr_Format(PyExc_ValueError, "%s must be one number or a plane.", name);
+    return 0;
+}
+
+static int read_pair(struct buffers *b, PyObject *object, struct pair *p)
+{
+    if (!read_planes(b, object, p) || !read_radius(object, p) || !read_taps(b, object, p))
+        return 0;
+    const index_t plane = p->H * p->W;
+    return (p->vote = floats(b, object, "vote", plane)) && read_per_query(b, object, "bias", plane, &p->bias) &&
+           read_per_query(b, object, "scale", plane, &p->scale) && truth(object, "own", &p->own);
+}
+
+/* --- the other structs --------------------------------------------------------------------------------------- */
+
+static int read_normalised(struct buffers *b, PyObject *object, const struct pair *p, struct normalised *n)
+{
+    const index_t plane = p->H * p->W;
+    return (n->normaliser = floats(b, object, "normaliser", plane)) &&
+           (n->weight_sum = floats(b, object, "weight_sum", plane)) &&
+           (!p->own || (n->center = floats(b, object, "center", plane)));
+}
+
+static int read_sums(struct buffers *b, PyObject *object, const struct pair *p, struct sums *s)
+{
+    const index_t plane = p->H * p->W;
+    return (s->numerator = result(b, object, "numerator", p->V * plane)) &&
+           (s->denominator = result(b, object, "denominator", plane));
+}
+
+/* The peak, unless it is None. */
+static int read_peak(struct buffers *b, PyObject *object, const struct pair *p, struct sums *s)
+{
+    PyObject *peak = PyObject_GetAttrString(object, "peak");
+    s->has_peak = peak != Py_None;
+    Py_XDECREF(peak);
+    return peak && (!s->has_peak || (s->peak = result(b, object, "peak", p->H * p->W)));
+}
+
+static int read_rows(PyObject *object, const struct pair *p, struct band *band)
+{
+    if (!two_integers(object, "rows", &band->first, &band->last))
+        return 0;
+    if (band->first >= 0 && band->first < band->last && band->last <= p->H)
+        return 1;
+    PyErr_SetString(PyExc_ValueError, "the rows must be a part of the plane.");
+    return 0;
+}
+
+/* What `above` and `below` depend on has been read. */
+static int read_band(struct buffers *b, PyObject *object, const struct pair *p, const struct sums *s, struct band *band)
+{
+    const index_t spill = (p->V + 1 + s->has_peak) * (band->above + band->below) * p->W;
+    if (!(band->spill = result(b, object, "spill", spill)))
+        return 0;
+    Py_buffer *stop = take_from(b, object, "stop", 'B', 1, 0);
+    band->stop = stop ? stop->buf : NULL;
+    return stop != NULL;
+}
+
+/* A bytearray to work in, made larger when it is too small. */
+static char *read_scratch(struct buffers *b, PyObject *object, size_t size)
+{
+    PyObject *scratch = PyObject_GetAttrString(object, "scratch");
+    Py_buffer *view = NULL;
+    if (scratch && !PyByteArray_Check(scratch))
+        PyErr_SetString(PyExc_TypeError, "scratch must be a bytearray.");
+    else if (scratch && (PyByteArray_Size(scratch) >= (Py_ssize_t)size ||
+                         PyByteArray_Resize(scratch, (Py_ssize_t)size) == 0))
+        view = take(b, scratch, "scratch", 'B', -1, 1); /* held, so that nobody resizes it meanwhile */
+    Py_XDECREF(scratch);
+    return view ? view->buf : NULL;
+}
+
+static int read_isa(const char *name)
+{
+    for (int isa = 0; isa < isa_count; isa++)
+        if (!strcmp(name, isa_name(isa)) && isa_runs(isa))
+            return isa;
     PyErr_Format(PyExc_ValueError, "this processor or build has no instruction set '%s'; see isas().", name);
     return -1;
 }
 
-PyDoc_STRVAR(band_doc,
-             "band(rows, isa, stop, query, key, value, vote, radius, taps, bias, scale, own, normaliser, centre,\n"
-             "     weight_sum, numerator, denominator, peak, spill, scratch)\n\n"
-             "The sums of the contract for the query pixels of some rows, into the four arrays from numerator on.\n"
-             "scratch is a bytearray to work in, made larger when it is too small.");
+/* --- the entries --------------------------------------------------------------------------------------------- */
 
-static PyObject *band(PyObject *module, PyObject *args)
+struct call {
+    struct buffers buffers;
+    struct pair pair;
+    struct normalised normalised;
+    struct sums sums;
+    struct band band;
+};
+
+static PyObject *finished(struct call *call, int done)
 {
-    struct pair p = {0};
-    struct buffers b = {.count = 0};
-    index_t first, last, C, H, W;
-    const char *isa;
-    PyObject *stop, *query, *key, *value, *vote, *down, *along, *bias, *scale, *normaliser, *centre, *weight_sum;
-    PyObject *numerator, *denominator, *peak, *spill, *scratch, *answer = NULL;
+    release(&call->buffers);
+    return done ? Py_NewRef(Py_None) : NULL;
+}
+
+PyDoc_STRVAR(accumulate_doc, "accumulate(isa, pair, sums, band)\n\n"
+                             "The contract's accumulate for the query pixels of a band, into its rows of sums.");
+
+static PyObject *py_accumulate(PyObject *module, PyObject *args)
+{
+    struct call c = {.buffers.count = 0};
+    PyObject *pair, *sums, *band;
+    const char *name;
+    char *scratch = NULL;
     (void)module;
-    if (!PyArg_ParseTuple(args, "(nn)sOOOOO(nn)(OO)OOpOOOOOOOO:band", &first, &last, &isa, &stop, &query, &key, &value,
-                          &vote, &p.Ry, &p.Rx, &down, &along, &bias, &scale, &p.own, &normaliser, &centre, &weight_sum,
-                          &numerator, &denominator, &peak, &spill, &scratch))
+    if (!PyArg_ParseTuple(args, "sOOO:accumulate", &name, &pair, &sums, &band))
         return NULL;
-    if ((p.isa = isa_of(isa)) < 0)
+    const int isa = read_isa(name);
+    if (isa >= 0 && read_pair(&c.buffers, pair, &c.pair) && read_sums(&c.buffers, sums, &c.pair, &c.sums) &&
+        read_peak(&c.buffers, sums, &c.pair, &c.sums) && read_rows(band, &c.pair, &c.band)) {
+        accumulate_reach(&c.pair, &c.band);
+        if (read_band(&c.buffers, band, &c.pair, &c.sums, &c.band))
+            scratch = read_scratch(&c.buffers, band, accumulate_scratch(isa, &c.pair, &c.sums, &c.band));
+    }
+    if (scratch) {
+        Py_BEGIN_ALLOW_THREADS
+        accumulate(isa, &c.pair, &c.sums, &c.band, scratch);
+        Py_END_ALLOW_THREADS
+    }
+    return finished(&c, scratch != NULL);
+}
+
+PyDoc_STRVAR(aggregate_doc, "aggregate(isa, pair, normalised, sums, band)\n\n"
+                            "The contract's aggregate for the query pixels of a band, into its rows of sums.");
+
+static PyObject *py_aggregate(PyObject *module, PyObject *args)
+{
+    struct call c = {.buffers.count = 0};
+    PyObject *pair, *normalised, *sums, *band;
+    const char *name;
+    char *scratch = NULL;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "sOOOO:aggregate", &name, &pair, &normalised, &sums, &band))
         return NULL;
-    Py_buffer *flag = take(&b, stop, "stop", 'B', 1, 0);
-    if (!flag || shape_of(&b, query, "query", &p.C, &p.H, &p.W, &p.query) < 0)
-        goto done;
-    p.stop = flag->buf;
-    const index_t plane = p.H * p.W;
-    if (key == query)
-        p.key = p.query;
-    else if (shape_of(&b, key, "key", &C, &H, &W, &p.key) < 0 || C != p.C || H != p.H || W != p.W)
-        goto mismatch;
-    if (shape_of(&b, value, "value", &p.V, &H, &W, &p.value) < 0 || H != p.H || W != p.W)
-        goto mismatch;
-    if (p.Ry < 0 || p.Rx < 0 || first < 0 || first >= last || last > p.H) {
-        PyErr_SetString(PyExc_ValueError, "the search radius must be >= 0, and the rows a part of the plane.");
-        goto done;
+    const int isa = read_isa(name);
+    if (isa >= 0 && read_pair(&c.buffers, pair, &c.pair) &&
+        read_normalised(&c.buffers, normalised, &c.pair, &c.normalised) &&
+        read_sums(&c.buffers, sums, &c.pair, &c.sums) && read_rows(band, &c.pair, &c.band)) {
+        aggregate_reach(&c.pair, &c.band);
+        if (read_band(&c.buffers, band, &c.pair, &c.sums, &c.band))
+            scratch = read_scratch(&c.buffers, band, aggregate_scratch(isa, &c.pair, &c.sums, &c.band));
     }
-    index_t sums = p.V + 1 + (peak != Py_None);
-    if (!(p.vote = floats(&b, vote, "vote", plane, 0)) || !(p.taps_y = taps(&b, down, "taps[0]", &p.ry)) ||
-        !(p.taps_x = taps(&b, along, "taps[1]", &p.rx)) ||
-        !(p.bias = plane_or_number(&b, bias, "bias", plane, &p.bias_is_plane)) ||
-        !(p.scale = plane_or_number(&b, scale, "scale", plane, &p.scale_is_plane)) ||
-        !(p.numerator = floats(&b, numerator, "numerator", p.V * plane, 1)) ||
-        !(p.denominator = floats(&b, denominator, "denominator", plane, 1)) ||
-        (peak != Py_None && !(p.peak = floats(&b, peak, "peak", plane, 1))) ||
-        (normaliser != Py_None && !(p.normaliser = floats(&b, normaliser, "normaliser", plane, 0))) ||
-        (centre != Py_None && !(p.centre = floats(&b, centre, "centre", plane, 0))) ||
-        (weight_sum != Py_None && !(p.weight_sum = floats(&b, weight_sum, "weight_sum", plane, 0))))
-        goto done;
-    if (p.normaliser && (!p.weight_sum || (p.own && !p.centre))) {
-        PyErr_SetString(PyExc_ValueError, "a normaliser needs a weight_sum, and within one plane a centre.");
-        goto done;
+    if (scratch) {
+        Py_BEGIN_ALLOW_THREADS
+        aggregate(isa, &c.pair, &c.normalised, &c.sums, &c.band, scratch);
+        Py_END_ALLOW_THREADS
     }
-    p.Ry = p.Ry < p.H ? p.Ry : p.H - 1, p.Rx = p.Rx < p.W ? p.Rx : p.W - 1;
-    nlm_spill(&p, first, last);
-    if (!(p.spill = floats(&b, spill, "spill", sums * (p.above + p.below) * p.W, 1)))
-        goto done;
-    const Py_ssize_t size = (Py_ssize_t)nlm_scratch(&p, first, last);
-    if (!PyByteArray_Check(scratch)) {
-        PyErr_SetString(PyExc_TypeError, "scratch must be a bytearray.");
-        goto done;
-    }
-    if (PyByteArray_Size(scratch) < size && PyByteArray_Resize(scratch, size) < 0)
-        goto done;
-    Py_buffer *room = take(&b, scratch, "scratch", 'B', -1, 1); /* held, so that nobody resizes it meanwhile */
-    if (!room)
-        goto done;
-    Py_BEGIN_ALLOW_THREADS
-    nlm_band(&p, first, last, room->buf);
-    Py_END_ALLOW_THREADS
-    answer = Py_NewRef(Py_None);
-    goto done;
-mismatch:
-    if (!PyErr_Occurred())
-        PyErr_SetString(PyExc_ValueError, "key and value must be planes of the shape of query.");
-done:
-    release(&b);
-    return answer;
+    return finished(&c, scratch != NULL);
 }
 
 PyDoc_STRVAR(isas_doc, "isas()\n\nThe instruction sets that this build has and this processor runs, best first.");
 
 static PyObject *isas(PyObject *module, PyObject *unused)
 {
-    (void)module, (void)unused;
+    (void)module;
+    (void)unused;
     PyObject *names = PyList_New(0);
-    for (int i = 0; names && i < nlm_isa_count; i++) {
-        PyObject *name = nlm_isa_runs(i) ? PyUnicode_FromString(nlm_isa_names[i]) : NULL;
+    for (int isa = 0; names && isa < isa_count; isa++) {
+        PyObject *name = isa_runs(isa) ? PyUnicode_FromString(isa_name(isa)) : NULL;
         if (name && PyList_Append(names, name) < 0)
             Py_CLEAR(names);
         Py_XDECREF(name);
@@ -194,7 +341,8 @@ static PyObject *isas(PyObject *module, PyObject *unused)
 }
 
 static PyMethodDef methods[] = {
-    {"band", band, METH_VARARGS, band_doc},
+    {"accumulate", py_accumulate, METH_VARARGS, accumulate_doc},
+    {"aggregate", py_aggregate, METH_VARARGS, aggregate_doc},
     {"isas", isas, METH_NOARGS, isas_doc},
     {NULL, NULL, 0, NULL},
 };
@@ -202,8 +350,8 @@ static PyMethodDef methods[] = {
 static PyModuleDef_Slot slots[] = {{0, NULL}};
 
 static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, "nlmeans._cpu", "The window kernel on a processor; see kernels/cpu.", 0, methods, slots, NULL,
-    NULL, NULL,
+    PyModuleDef_HEAD_INIT, "nlmeans._cpu", "The window kernel on a processor; see kernels/cpu.", 0, methods, slots,
+    NULL, NULL, NULL,
 };
 
 PyMODINIT_FUNC PyInit__cpu(void) { return PyModuleDef_Init(&definition); }

@@ -1,195 +1,272 @@
-/* aggregate along x: as in sweep.h, but weights are normalised and go to the whole patch around a pixel.
+/* The reference's _spread, and the _add after it: normalised weights spread over the patch around their pixel.
  *
- * A normalised weight p is a weight times the normaliser of the pixel that it belongs to.  Sums of p along x are kept
- * up to date: one comes, one goes; no digits are lost to that, for all p of a pixel together are 1.  Down the rows of
- * the patches a sum goes on at once to the totals.  Per pair and end, r = 3: 6.5 loads, 2.75 stores, 6.3 operations.
+ *     p(i, s) = w(i, s) normaliser_i, B_s(x) = sum_o a(o) p(x - o, s); totals of x += B_s(x) value_j, j = x + s
+ *
+ * Sums of p along x are kept up to date: one p comes, one goes; no digits are lost to that, for all p of a pixel
+ * together are 1.  Down the rows of the patches they add up to B only as they go to the totals: every row takes the
+ * part of B that this step has, times its value.  Where half of the shifts are enough, p of the candidates go to their
+ * patches as well (`back`).  Per pair and side, r = 3: 6.5 loads, 2.75 stores, 6.3 operations.
+ *
+ * The denominator is known where some pixels and all of the patches around them lie inside the plane and vote: a weight
+ * counts with every pixel of its patch, so it is the sum of the weight sums around (aggregate.h).  Where there are
+ * gaps, what meets no vote is taken off: `missing` is one more plane of values.
  */
+#ifndef NLM_SPREAD_H
+#define NLM_SPREAD_H
 
-/* One end of some shifts' pairs: the sums of its p over the patch go to the totals of that end, times the values of
- * the other. */
+#include "weights.h"
+#include "work.h"
+
+/* p of one side of some shifts' pairs, spread into the totals of that side, times the values of the other. */
 struct spread {
-    const vec *normaliser;
-    const vec *missing, *value; /* of the other end; value and total: from the first row and column of the patches on.
-                                 * missing is vote - 1, a number <= 0: p + p missing is the part of p that counts */
-    vec *total;
-    vec *history; /* [shifts][nx + 1][ROWS] the last nx columns of p, in turn, and their sums along x */
+    index_t first, end;    /* shifts number first..end-1 of the run */
+    index_t t;             /* vectors from here on */
+    const vec *normaliser; /* of this side */
+    const vec *missing;    /* of the other: vote - 1, so that p vote = p + p missing */
+    const vec *value;      /* of the other, and .. */
+    vec *total;            /* .. of this side, both from the first row and column of the patches on */
+    vec *history;          /* [shifts][nx + 1][ROWS] the last nx columns of p, in turn, and their sums along x */
     index_t normaliser_row, value_row, value_plane, total_row, total_plane; /* strides; missing has value's */
-    index_t mine, other; /* the end that moves from shift to shift by one vector: 1, the end that does not: 0 */
-    index_t planes;
+    index_t moves, other_moves; /* vectors from shift to shift: the candidates' side 1, the pixels' 0 */
+    index_t planes;             /* V, and one more where there are gaps */
 };
 
-/* A sum over the patch goes to each plane of a row; `down` rows on is the next. */
-INLINE void give(struct spread *s, vec sum, index_t planes, int down)
+INLINE void move_rows(struct spread *s, index_t rows)
+{
+    s->value += rows * s->value_row;
+    s->total += rows * s->total_row;
+}
+
+INLINE void move_column(struct spread *s)
+{
+    s->normaliser++;
+    s->missing++;
+    s->value++;
+    s->total++;
+}
+
+/* Shift number g of the run. */
+INLINE struct spread of_shift(const struct spread *all, index_t g, index_t nx)
+{
+    struct spread s = *all;
+    s.normaliser += g * s.moves;
+    s.total += g * s.moves;
+    s.missing += g * s.other_moves;
+    s.value += g * s.other_moves;
+    s.history += g * (nx + 1) * ROWS;
+    return s;
+}
+
+/* --- along x ------------------------------------------------------------------------------------------------- */
+
+/* The next column of p takes the place of the oldest one and, in box patches, its place in the sums along x. */
+INLINE void next_p(const struct spread *s, const vec *weights, vec *oldest, vec *sums, int box, int gaps)
+{
+    const vec *normaliser = s->normaliser, *missing = s->missing;
+    UNROLL for (int i = 0; i < ROWS; i++) {
+        vec p = weights[i * COLUMNS] * *normaliser;
+        normaliser += s->normaliser_row;
+        HOLD_ADDRESS(normaliser);
+        if (gaps) {
+            p += p * *missing;
+            missing += s->value_row;
+            HOLD_ADDRESS(missing);
+        }
+        if (box)
+            sums[i] += p - oldest[i];
+        oldest[i] = p;
+    }
+}
+
+/* Sums along x from the history, whose oldest column is number `turn`. */
+INLINE void tapped_sums_of_p(const struct work *w, const struct spread *s, index_t turn, vec *sums)
+{
+    const index_t nx = w->nx;
+    UNROLL for (int i = 0; i < ROWS; i++)
+        sums[i] = splat(0);
+    for (index_t o = 0; o < nx; o++) {
+        const vec tap = w->taps_x[o], *p = s->history + (turn + o < nx ? turn + o : turn + o - nx) * ROWS;
+        UNROLL for (int i = 0; i < ROWS; i++)
+            sums[i] += tap * p[i];
+    }
+}
+
+/* --- along y ------------------------------------------------------------------------------------------------- */
+
+/* B, or a part of it, times each value of a row; then on to a row below (1) or above (-1). */
+INLINE void add_part(struct spread *s, vec B, index_t planes, int down)
 {
     for (index_t v = 0; v < planes; v++)
-        s->total[v * s->total_plane] += sum * s->value[v * s->value_plane];
-    s->value += down * s->value_row, s->total += down * s->total_row;
+        s->total[v * s->total_plane] += B * s->value[v * s->value_plane];
+    move_rows(s, down);
     HOLD_ADDRESS(s->value);
     HOLD_ADDRESS(s->total);
 }
 
-/* The rows of the patches of `sources` neighbouring terms have all of them in the middle, and ever fewer above and
- * below.  Needs n >= sources - 1. */
-INLINE void box_give(struct spread s, const vec *terms, index_t n, int sources, index_t planes)
+/* Sums along x of `sources` neighbouring rows: all of them reach the rows in the middle of their patches, ever fewer
+ * those above and below.  Needs n >= sources - 1. */
+INLINE void spread_box_y(struct spread s, const vec *sums, index_t n, int sources, index_t planes)
 {
-    for (int first = 0; first < ROWS; first += sources, terms += sources) {
+    for (int first = 0; first < ROWS; first += sources) {
         struct spread row = s;
-        vec sum = terms[0];
+        vec B = sums[0];
         for (int i = 0; i < sources && i < n; i++) {
             if (i)
-                sum += terms[i];
-            give(&row, sum, planes, 1);
+                B += sums[i];
+            add_part(&row, B, planes, 1);
         }
         for (index_t i = sources; i < n; i++)
-            give(&row, sum, planes, 1);
-        row.value += (sources - 2) * s.value_row, row.total += (sources - 2) * s.total_row;
-        sum = terms[sources - 1];
+            add_part(&row, B, planes, 1);
+        move_rows(&row, sources - 2); /* the last row that one of them reaches, and up from there */
+        B = sums[sources - 1];
         for (int i = sources - 1; i > 0; i--) {
             if (i < sources - 1)
-                sum += terms[i];
-            give(&row, sum, planes, -1);
+                B += sums[i];
+            add_part(&row, B, planes, -1);
         }
-        s.value += sources * s.value_row, s.total += sources * s.total_row;
+        sums += sources;
+        move_rows(&s, sources);
     }
 }
 
-INLINE void tap_give(struct spread s, const vec *terms, const vec *taps, index_t n, index_t planes)
+/* Row i takes the sums i - n + 1 .. i, as far as there are; taps[0 .. n / 2] are symmetric. */
+INLINE void spread_tapped_y(struct spread s, const vec *sums, const vec *taps, index_t n, index_t planes)
 {
     UNROLL for (index_t i = 0; i < ROWS + n - 1; i++) {
         const index_t first = i < n ? 0 : i - n + 1;
-        vec sum = taps[least(i - first, n - 1 - i + first)] * terms[first];
+        vec B = taps[least(i - first, n - 1 - i + first)] * sums[first];
         UNROLL for (index_t o = first + 1; o <= i && o < ROWS; o++)
-            sum += taps[least(i - o, n - 1 - i + o)] * terms[o];
-        give(&s, sum, planes, 1);
+            B += taps[least(i - o, n - 1 - i + o)] * sums[o];
+        add_part(&s, B, planes, 1);
     }
 }
 
-/* Shifts g .. end - 1 of a step.  `sources` 0: taps that differ. */
-INLINE void spread_of(const struct work *w, const struct spread *of, index_t g, index_t end, index_t t, index_t ny,
-                      int sources, index_t planes, int gaps)
+/* --- a loop for each patch size and number of planes --------------------------------------------------------- */
+
+/* `sources`: rows whose sums go down together; 0: taps that differ. */
+INLINE void spread_shifts(const struct work *w, const struct spread *all, index_t ny, int sources, index_t planes,
+                          int gaps)
 {
-    const index_t nx = w->nx, columns = least(COLUMNS, w->block.k + nx - 1 - t);
-    for (; g < end; g++) {
-        struct spread s = *of;
-        s.normaliser += g * s.mine, s.total += g * s.mine, s.missing += g * s.other, s.value += g * s.other;
-        s.history += g * (nx + 1) * ROWS;
+    const index_t nx = w->nx, columns = least(COLUMNS, w->stripe.length + nx - 1 - all->t);
+    for (index_t g = all->first; g < all->end; g++) {
+        struct spread s = of_shift(all, g, nx);
         const vec *weights = w->weights + g * STEP;
         vec sums[ROWS], *kept = s.history + nx * ROWS;
         UNROLL for (int i = 0; i < ROWS; i++)
             sums[i] = kept[i];
-        index_t turn = t % nx;
-        for (index_t c = 0; c < columns; c++, weights++, s.normaliser++, s.missing++, s.value++, s.total++) {
-            const vec *normaliser = s.normaliser, *missing = s.missing;
-            vec *last = s.history + turn * ROWS;
+        index_t turn = all->t % nx;
+        for (index_t c = 0; c < columns; c++) {
+            next_p(&s, weights + c, s.history + turn * ROWS, sums, sources > 0, gaps);
             turn = turn + 1 == nx ? 0 : turn + 1;
-            UNROLL for (int i = 0; i < ROWS; i++) {
-                vec p = weights[i * COLUMNS] * *normaliser;
-                normaliser += s.normaliser_row;
-                HOLD_ADDRESS(normaliser);
-                if (gaps) {
-                    p += p * *missing;
-                    missing += s.value_row;
-                    HOLD_ADDRESS(missing);
-                }
-                if (sources)
-                    sums[i] += p - last[i];
-                last[i] = p;
-            }
             if (sources) {
-                box_give(s, sums, ny, sources, planes);
-                continue;
+                spread_box_y(s, sums, ny, sources, planes);
+            } else {
+                tapped_sums_of_p(w, &s, turn, sums);
+                spread_tapped_y(s, sums, w->taps_y, ny, planes);
             }
-            UNROLL for (int i = 0; i < ROWS; i++)
-                sums[i] = splat(0);
-            for (index_t o = 0; o < nx; o++) {
-                const vec tap = w->taps_x[o], *term = s.history + (turn + o < nx ? turn + o : turn + o - nx) * ROWS;
-                UNROLL for (int i = 0; i < ROWS; i++)
-                    sums[i] += tap * term[i];
-            }
-            tap_give(s, sums, w->taps_y, ny, planes);
+            move_column(&s);
         }
         UNROLL for (int i = 0; i < ROWS; i++)
             kept[i] = sums[i];
     }
 }
 
-#define SPREAD(name, planes, gaps)                                                                     \
-    static void name(const struct work *w, const struct spread *of, index_t g, index_t end, index_t t) \
-    {                                                                                                  \
-        const index_t n = w->ny;                                                                       \
-        if (tapped(w))                                                                                 \
-            n == 3   ? spread_of(w, of, g, end, t, 3, 0, planes, gaps)                                 \
-            : n == 5 ? spread_of(w, of, g, end, t, 5, 0, planes, gaps)                                 \
-            : n == 7 ? spread_of(w, of, g, end, t, 7, 0, planes, gaps)                                 \
-            : n == 9 ? spread_of(w, of, g, end, t, 9, 0, planes, gaps)                                 \
-                     : spread_of(w, of, g, end, t, n, 0, planes, gaps);                                \
-        else                                                                                           \
-            n == 1   ? spread_of(w, of, g, end, t, 1, 1, planes, gaps)                                 \
-            : n == 3 ? spread_of(w, of, g, end, t, 3, 4, planes, gaps)                                 \
-            : n == 5 ? spread_of(w, of, g, end, t, 5, 4, planes, gaps)                                 \
-            : n == 7 ? spread_of(w, of, g, end, t, 7, 8, planes, gaps)                                 \
-                     : spread_of(w, of, g, end, t, n, 8, planes, gaps);                                \
-    }
-SPREAD(spread_1, 1, 0)
-SPREAD(spread_1_with_gaps, 2, 1)
-SPREAD(spread_3, 3, 0)
-SPREAD(spread_any, of->planes, 1) /* where all vote, missing is 0 */
-
-/* Where some pixels and all of the patches around them lie inside the plane and vote, the denominator is known: a
- * weight counts with every pixel of its patch, so it is the sum of the weight sums around.  Where there are gaps, what
- * meets no vote is taken off: `missing` is one more plane of values. */
-static int has_gaps(const struct work *w, struct side s)
+#define SIZE(n, sources)                                                                                               \
+    case n:                                                                                                            \
+        spread_shifts(w, s, n, sources, planes, gaps);                                                                 \
+        break;
+INLINE void spread_sizes(const struct work *w, const struct spread *s, index_t planes, int gaps)
 {
-    const index_t top = w->first + s.row - w->p->ry;
-    return top < 0 || top + ROWS + w->ny - 1 > w->p->H || !all_vote(w, s.t - w->p->rx, s.t + COLUMNS);
+    if (tapped(w))
+        switch (w->ny) {
+            SIZE(3, 0)
+            SIZE(5, 0)
+            SIZE(7, 0)
+            SIZE(9, 0)
+        default:
+            spread_shifts(w, s, w->ny, 0, planes, gaps);
+        }
+    else
+        switch (w->ny) {
+            SIZE(1, 1)
+            SIZE(3, 4)
+            SIZE(5, 4)
+            SIZE(7, 8)
+        default:
+            spread_shifts(w, s, w->ny, 8, planes, gaps);
+        }
+}
+#undef SIZE
+
+static void spread_1(const struct work *w, const struct spread *s) { spread_sizes(w, s, 1, 0); }
+static void spread_1_with_gaps(const struct work *w, const struct spread *s) { spread_sizes(w, s, 2, 1); }
+static void spread_3(const struct work *w, const struct spread *s) { spread_sizes(w, s, 3, 0); }
+/* where all vote, missing is 0 */
+static void spread_any(const struct work *w, const struct spread *s) { spread_sizes(w, s, s->planes, 1); }
+
+static void spread_some(const struct work *w, const struct spread *s, int gaps)
+{
+    const index_t V = w->pair->V;
+    if (V == 1 && gaps)
+        spread_1_with_gaps(w, s);
+    else if (V == 1)
+        spread_1(w, s);
+    else if (V == 3 && !gaps)
+        spread_3(w, s);
+    else
+        spread_any(w, s);
 }
 
-/* The weights of a step become normalised weights of its pixels, or (back) of their candidates. */
-static void spread(const struct work *w, const struct place *s, index_t t, index_t shifts, int back)
+/* --- the sides of the pairs ---------------------------------------------------------------------------------- */
+
+/* Does the other side of shift number g's pairs, with the patches around it, miss a vote or leave the plane? */
+static int has_gaps(const struct work *w, const struct step *s, index_t g, int back)
 {
-    const index_t V = w->p->V, ry = w->p->ry, rx = w->p->rx;
-    const index_t past = t < w->block.k ? 0 : t; /* lanes have ended, weights are 0: any normaliser and vote will do */
-    const struct side own = own_side(w, s->top, t), theirs = their_side(w, s, s->top, t, 0);
-    const struct side mine = back ? theirs : own, other = back ? own : theirs;
-    struct spread of = {
+    const struct pair *p = w->pair;
+    const struct side other = back ? own_side(w, s) : other_side(w, s, g);
+    const index_t top = w->band->first + other.row - p->ry;
+    return top < 0 || top + ROWS + w->ny - 1 > p->H || !all_vote(w, other.t - p->rx, other.t + COLUMNS);
+}
+
+/* All shifts of a step, from the pixels' side or (back) from the candidates'. */
+static struct spread spread_of_step(const struct work *w, const struct step *s, int back)
+{
+    const index_t V = w->pair->V, ry = w->pair->ry, rx = w->pair->rx;
+    const index_t past = s->t < w->stripe.length ? 0 : s->t; /* lanes have ended: weights are 0, and any normaliser
+                                                              * and vote will do */
+    const struct side pixels = own_side(w, s), candidates = other_side(w, s, 0);
+    const struct side mine = back ? candidates : pixels, other = back ? pixels : candidates;
+    return (struct spread){
+        .t = s->t,
         .normaliser = at(mine.values, V + 1, mine.row, mine.t - past),
         .missing = at(other.values, V, other.row, other.t - past),
         .value = at(other.values, 0, other.row - ry, other.t - rx),
         .total = at(mine.totals, 0, mine.row - ry, mine.t - rx),
-        .history = w->spread_history + back * shifts * (w->nx + 1) * ROWS,
+        .history = w->p + back * s->run.shifts * w->p_columns * ROWS,
         .normaliser_row = mine.values->row,
         .value_row = other.values->row,
         .value_plane = other.values->plane,
         .total_row = mine.totals->row,
         .total_plane = mine.totals->plane,
-        .mine = back,
-        .other = !back,
+        .moves = back,
+        .other_moves = !back,
     };
-    for (index_t g = 0, end; g < shifts; g = end) {
-        const int gaps = has_gaps(w, back ? own : their_side(w, s, s->top, t, g));
-        for (end = g + 1; end < shifts && gaps == has_gaps(w, back ? own : their_side(w, s, s->top, t, end));)
-            end++;
-        of.planes = V + gaps;
-        (V == 1            ? gaps ? spread_1_with_gaps : spread_1
-         : V == 3 && !gaps ? spread_3
-                           : spread_any)(w, &of, g, end, t);
+}
+
+/* The weights of a step, shifts with and without gaps apart. */
+static void spread(const struct work *w, const struct step *s, int back)
+{
+    const index_t shifts = s->run.shifts;
+    struct spread some = spread_of_step(w, s, back);
+    for (index_t g = 0; g < shifts; g = some.end) {
+        const int gaps = has_gaps(w, s, g, back);
+        some.first = g;
+        some.end = g + 1;
+        while (some.end < shifts && has_gaps(w, s, some.end, back) == gaps)
+            some.end++;
+        some.planes = w->pair->V + gaps;
+        spread_some(w, &some, gaps);
     }
 }
 
-/* aggregate: as sweep, but the weights of a pixel go to the whole patch around it, rx vectors later. */
-static void sweep_patches(const struct work *w, index_t top, index_t from, index_t to, index_t dy, index_t d,
-                          index_t shifts)
-{
-    const index_t k = w->block.k, n = w->nx;
-    struct place s = first_step(w, top, from, to, dy, d, shifts);
-    memset(w->spread_history, 0, sizeof(vec) * (size_t)((1 + w->half) * shifts * (n + 1) * ROWS));
-    memset(w->weights, 0, sizeof(vec) * (size_t)(shifts * STEP)); /* rows without candidates stay so */
-    for (index_t t = 0; t < k + n - 1; t += COLUMNS, next_step(w, &s)) {
-        if (t < k)
-            weigh_step(w, &s, t, shifts);
-        else
-            memset(w->weights, 0, sizeof(vec) * (size_t)(shifts * STEP));
-        for (int back = 0; back <= w->half; back++)
-            spread(w, &s, t, shifts, back);
-    }
-}
+#endif

@@ -1,73 +1,96 @@
-/* What one thread works on: a band of rows against one rectangle of shifts, in one block of columns. */
+/* What one thread works on: a band of rows, against one rectangle of shifts at a time, in one stripe at a time. */
+#ifndef NLM_WORK_H
+#define NLM_WORK_H
 
-/* Planes in lanes: element (plane, row of the band, t) of the block at hand. */
-struct view {
+#include "contract.h"
+#include "lanes.h"
+#include "rows.h"
+
+/* Planes in lanes. */
+struct planes {
     vec *first;
-    index_t plane, row;  /* strides */
-    index_t row0, t0;    /* what `first` points to */
+    index_t plane, row; /* strides */
+    index_t row0, t0;   /* what `first` points to */
 };
 
-INLINE vec *at(const struct view *v, index_t plane, index_t row, index_t t)
+/* Element (plane, row of the band, vector t of the stripe). */
+INLINE vec *at(const struct planes *p, index_t plane, index_t row, index_t t)
 {
-    return v->first + plane * v->plane + (row - v->row0) * v->row + (t - v->t0);
+    return p->first + plane * p->plane + (row - p->row0) * p->row + (t - p->t0);
 }
 
-/* What the steps along a block hand on, for each shift: [ROWS][COLUMNS] numbers of this step and of the one before;
- * and where a step needs more columns before it than a step has, the last n ones, `kept`. */
+INLINE index_t rows_of(const struct planes *p) { return p->plane / p->row; }
+
+/* Sums along y that the steps along a stripe hand on, for each shift: [ROWS][COLUMNS] of this step and of the one
+ * before; and where a step needs more columns before it than a step has, the last n ones, `kept`. */
 struct history {
     vec *steps, *kept;
     index_t n;
 };
 
-static vec *now_of(const struct history *h, index_t g, int turn) { return h->steps + (2 * g + turn) * STEP; }
+struct work {
+    const struct pair *pair;
+    const struct sums *sums;
+    const struct band *band;
 
-/* [ROWS][..] the n columns before, in rows of stride_of(n) */
-static vec *before_of(const struct history *h, index_t g, int turn)
+    /* The same all the time. */
+    index_t ny, nx;           /* patch sizes */
+    int tapped_y, tapped_x;   /* taps that are not all equal; equal ones are in the gain */
+    float gain;               /* factor of the features */
+    int half;                 /* half of the shifts are enough: S(i, j) = S(j, i), a weight serves both pixels */
+    int holes;                /* some vote in reach is not 1 */
+    index_t sum_planes;       /* V numerators, denominator, [peak] */
+    index_t value_planes;     /* V values, the votes and, in aggregate, the normaliser */
+    index_t reach_y, reach_x; /* how far from its pixel a weight's sums go: 0; in aggregate the patch radius */
+    index_t p_columns;        /* columns of p that spread.h keeps: 0; in aggregate nx + 1 */
+
+    /* The rectangle of shifts at hand, the last of them included. */
+    index_t dy0, dy1, dx0, dx1;
+    index_t wide;                 /* vectors of candidates along x */
+    index_t deep_query, deep_key; /* rows of features for ROWS patches, and for those at every dy */
+    int central;                  /* it has the shift (0, 0): own pixels lie among the candidates */
+    int shared;                   /* .. and so do their features */
+
+    struct stripe stripe;
+
+    /* Scratch memory. */
+    vec *features;                    /* [rows][wide + 2 rx][C] of the candidates */
+    vec *query, *key;                 /* [vectors][deep_query], [vectors][deep_key][C] for ROWS rows */
+    vec *bias, *scale;                /* [ROWS][stripe.length rounded up] */
+    int bias_by_planes;               /* .. in use: one of the two is a plane */
+    vec *taps_y, *taps_x;
+    vec *terms;                       /* [ROWS + 2 ry] squared differences of a column */
+    struct history columns;           /* sums along y */
+    vec *weights;                     /* [shifts][ROWS][COLUMNS] of a step */
+    vec *p;                           /* [1 + half][shifts][p_columns][ROWS], see spread.h */
+    struct planes values, own_values; /* value * vote, vote, in aggregate see there */
+    struct planes totals, own_totals; /* sums, of the candidates and of the pixels */
+    int *map;                         /* [vectors][LANES] columns */
+};
+
+INLINE int tapped(const struct work *w) { return w->tapped_y || w->tapped_x; }
+INLINE index_t shifts_along_x(const struct work *w) { return w->dx1 - w->dx0 + 1; }
+
+/* Do all candidates of vectors t .. end - 1 vote, and lie inside the plane in so far as columns are concerned? */
+static int all_vote(const struct work *w, index_t t, index_t end)
+{
+    const struct stripe s = w->stripe;
+    return !w->holes && s.x0 + t >= 0 && s.x0 + (LANES - 1) * s.length + end <= w->pair->W;
+}
+
+/* --- the history of sums along y ----------------------------------------------------------------------------- */
+
+/* [ROWS][COLUMNS] of shift number g; `turn` is 0, 1, 0, .. from step to step */
+INLINE vec *now_of(const struct history *h, index_t g, int turn) { return h->steps + (2 * g + turn) * STEP; }
+
+/* [ROWS][..] the n columns before, in rows of row_stride(n) */
+INLINE vec *before_of(const struct history *h, index_t g, int turn)
 {
     return h->n <= COLUMNS ? now_of(h, g, !turn) + COLUMNS - h->n : h->kept + g * ROWS * h->n;
 }
 
-/* from shift to shift, of what before_of gives */
-static index_t shift_stride(const struct history *h) { return h->n <= COLUMNS ? 2 * STEP : ROWS * h->n; }
+/* from row to row and from shift to shift, of what before_of gives */
+INLINE index_t row_stride(index_t n) { return n <= COLUMNS ? COLUMNS : n; }
+INLINE index_t shift_stride(const struct history *h) { return h->n <= COLUMNS ? 2 * STEP : ROWS * h->n; }
 
-INLINE index_t stride_of(index_t n) { return n <= COLUMNS ? COLUMNS : n; }
-
-/* A band against one rectangle of shifts, in one block of columns. */
-struct work {
-    const struct pair *p;
-    index_t first, last;        /* rows of the band */
-    struct block block;
-    index_t dy0, dy1, dx0, dx1; /* shifts, the last included */
-    index_t ny, nx;             /* patch sizes */
-    index_t channels;
-    index_t deep_query, deep_key; /* rows of features for ROWS patches, and for those at every dy */
-    index_t wide;               /* vectors of candidates along x */
-    index_t sums;               /* V numerators, denominator, [peak] */
-    int half;                   /* a pair of pixels is weighed once and serves both */
-    int central;                /* the rectangle has the shift (0, 0): own pixels lie among the candidates */
-    int shared;                 /* .. and so do their features */
-    int tapped_y, tapped_x;     /* taps that are not all equal; equal ones are in the gain */
-    int holes;                  /* some vote is not 1 */
-    float gain;                 /* of the features */
-    vec *features;              /* [rows][wide + 2 rx][C] of the candidates */
-    vec *query, *key;           /* [vectors][rows_deep][C] for ROWS rows */
-    vec *taps_y, *taps_x;
-    vec *bias, *scale;          /* [ROWS][k], when they are planes */
-    struct history columns;     /* sums along y */
-    vec *weights;               /* [shifts][ROWS][COLUMNS] */
-    vec *spread_history;        /* [1 + half][shifts][nx + 1][ROWS], see spread.h */
-    vec *terms;                 /* [ROWS + 2 ry] */
-    index_t reach_y, reach_x;   /* how far a weight goes: 0, or the patch radius */
-    index_t value_planes;       /* V values, the votes and, for aggregate, the normaliser */
-    struct view values, own_values; /* value * vote, vote; aggregate: vote - 1 for the vote, normaliser */
-    struct view totals, own_totals; /* [sums] */
-    int *map;
-};
-
-static int tapped(const struct work *w) { return w->tapped_y || w->tapped_x; }
-
-/* One end of the pairs of a step: its first row of the band and vector. */
-struct side {
-    const struct view *values, *totals;
-    index_t row, t;
-};
+#endif

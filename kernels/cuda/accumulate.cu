@@ -8,7 +8,7 @@
 // numbers:  sm_90, r = 3, R = 10, bias and peak: 164 registers, 0 spills, 59 KiB, 12 warps on a multiprocessor,
 //           17.4 issue slots a useful pair (14.6 bare; 15.5 without values, as the default call's first pass), at
 //           most 3.9 Gpixel/s on an H100 (4.1; 4.3): counted 2026-11-30 in the code of NVRTC 13.5; speed not
-//           measured (all settings: kernels/README.md)
+//           measured (all settings: benchmarks/results/cuda_counts.md)
 // tested:   tests/kernels/test_cuda_emulator.py against nlmeans.backends.reference; test_cuda_compile.py
 #include "strip.cuh"
 

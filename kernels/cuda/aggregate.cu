@@ -7,7 +7,7 @@
 // shared:   query, normaliser, and key, value and vote of one chunk of shifts
 // numbers:  sm_90, r = 3, R = 10, bias: 254 registers, 0 spills, 112 KiB, 8 warps on a multiprocessor,
 //           34.4 issue slots a useful pair, at most 1.65 Gpixel/s on an H100: counted 2026-11-23 in the code of
-//           NVRTC 13.5; speed not measured (all settings: kernels/README.md)
+//           NVRTC 13.5; speed not measured (all settings: benchmarks/results/cuda_counts.md)
 // tested:   tests/kernels/test_cuda_emulator.py against nlmeans.backends.reference; test_cuda_compile.py
 #include "strip.cuh"
 

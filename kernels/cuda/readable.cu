@@ -2,7 +2,7 @@
 // for every parameter and are the path for patch radii above 4; accumulate.cu and aggregate.cu are the quick ones.
 //
 // formula:  window.cuh; aggregate: p(i, s) = w(i, s) normaliser_i, B_s(x) = sum_o a(o) p(x - o, s)
-// pointers: query, key (CHANNELS, H, W); value, numerator (VALUES, H, W); vote, bias, scale, normaliser, centre,
+// pointers: query, key (CHANNELS, H, W); value, numerator (VALUES, H, W); vote, bias, scale, normaliser, center,
 //           denominator, peak (H, W); taps_y, taps_x (2r + 1); p (shifts, H, W)
 // thread:   one pixel (weigh: one pixel for each shift of the batch)
 // shared:   none
@@ -105,7 +105,7 @@ extern "C" __global__ void accumulate_readable(
 extern "C" __global__ void weigh(
     const float *__restrict__ query, const float *__restrict__ key, const float *__restrict__ vote,
     const float *__restrict__ bias, const float *__restrict__ scale, const float *__restrict__ taps_y,
-    const float *__restrict__ taps_x, const float *__restrict__ normaliser, const float *__restrict__ centre,
+    const float *__restrict__ taps_x, const float *__restrict__ normaliser, const float *__restrict__ center,
     float *__restrict__ p, const Window window)
 {
     const Pixel pixel = own_pixel(window);
@@ -118,7 +118,7 @@ extern "C" __global__ void weigh(
 
     float w = 0;
     if (window.own && dy == 0 && dx == 0) {
-        w = centre[i];
+        w = center[i];
     } else if (in_plane(pixel.y + dy, pixel.x + dx, window)) {
         const float S = distance(query, key, taps_y, taps_x, pixel.y, pixel.x, dy, dx, window);
         w = weight(S, vote[offset(pixel.y + dy, pixel.x + dx, window)], i, bias, scale, window);

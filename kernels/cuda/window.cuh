@@ -4,7 +4,8 @@
 //     w(i, s) = 2^-max(scale_i S(i, s) - bias_i, 0) * vote_j              j inside the plane, else 0
 //
 // Planes are (H, W) float32, row after row; stacks of planes follow one another.  i is a query pixel, s a
-// shift of the search window, j its candidate.  Names and order of steps are those of the NumPy reference.
+// shift of the search window, j its candidate.  kernels/README.md tells which function does which step of the
+// NumPy reference.
 #pragma once
 
 #ifndef INDEX

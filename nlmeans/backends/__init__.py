@@ -6,10 +6,11 @@ from importlib import import_module
 from typing import cast
 
 from nlmeans.backends.contract import Backend, Request
-from nlmeans.errors import BackendUnavailableError, warn
+from nlmeans.errors import BackendUnavailableError, SlowBackendWarning, warn
 from nlmeans.parameters import one_of
 
 NAMES = ("cuda", "cpu", "reference")  # fastest first
+_ORDINARY = Request(array_library="numpy", dtype="float32", pixels=4096, channels=1)
 
 
 def load(name: str) -> Backend:
@@ -25,8 +26,7 @@ def describe(request: Request | None = None) -> list[tuple[str, str | None]]:
     request : Request, optional
         What is about to run.  Default: a small grey NumPy image.
     """
-    asked = request or Request(array_library="numpy", dtype="float32", pixels=4096, channels=1)
-    return [(name, load(name).can_run(asked)) for name in NAMES]
+    return [(name, load(name).can_run(request or _ORDINARY)) for name in NAMES]
 
 
 def choose(name: str, request: Request) -> Backend:
@@ -48,14 +48,23 @@ def choose(name: str, request: Request) -> Backend:
         reason = load(candidate).can_run(request)
         if reason is None:
             if candidate == "reference":
-                _warn_slow(reasons)
+                reason = reasons[-1 if request.array_library == "numpy" else 0]
+                warn(_slow(reason), category=SlowBackendWarning)
             return load(candidate)
-        reasons.append(f"{candidate}: {reason}")
-    raise BackendUnavailableError("no backend can run. " + " ".join(reasons))
+        reasons.append(reason)
+    named = [f"{name}: {reason}" for name, reason in zip(NAMES, reasons, strict=True)]
+    raise BackendUnavailableError("no backend can run. " + " ".join(named))
 
 
-def _warn_slow(reasons: list[str]) -> None:
-    warn(
-        "the reference backend is used, about 50 times slower than cpu. " + " ".join(reasons),
-        category=RuntimeWarning,
-    )
+def slow_words() -> str | None:
+    """What to say before NumPy images are filtered slowly by default; None where they are not."""
+    reason = load("cpu").can_run(_ORDINARY)
+    return None if reason is None or load("cuda").can_run(_ORDINARY) is None else _slow(reason)
+
+
+def _slow(reason: str) -> str:
+    """Three lines: what, why, and what to do; `reason` has the last two with a semicolon between them."""
+    why, found, remedy = reason.rpartition("; ")
+    lines = ["the slow reference backend computes, about 50 times slower than the compiled one"]
+    lines += [f"  why: {why}", f"  what to do: {remedy}"] if found else [f"  why: {reason}"]
+    return "\n".join(lines)

@@ -84,12 +84,12 @@ class Backend(Protocol):
         """Sums over the search window, without the pixel itself when ``pair.own``."""
 
     def aggregate(
-        self, pair: PlanePair, run: Run, normaliser: Array, centre: Array | None, token: Any = None
+        self, pair: PlanePair, run: Run, normaliser: Array, center: Array | None, token: Any = None
     ) -> Sums:
         """Sums over the search window with every weight spread over the patch of its pixel.
 
-        ``p(i, s) = w(i, s) normaliser_i`` and, when ``pair.own``, ``p(i, 0) = centre_i normaliser_i``
-        (else the shift (0, 0) is as any other and ``centre`` is None);
+        ``p(i, s) = w(i, s) normaliser_i`` and, when ``pair.own``, ``p(i, 0) = center_i normaliser_i``
+        (else the shift (0, 0) is as any other and ``center`` is None);
         ``B_s(x) = sum_o a(o) p(x - o, s)`` over patch centres inside the plane;
         numerator and denominator are the sums over s of ``B_s(x) vote(x + s)`` times the value and 1.
 

@@ -49,10 +49,10 @@ def accumulate(pair: PlanePair, run: Run, *, peak: bool = False) -> Sums:
         return accumulate_on(executor, pair, run, peak=peak)
 
 
-def aggregate(pair: PlanePair, run: Run, normaliser: Array, centre: Array | None, token: Any = None) -> Sums:
+def aggregate(pair: PlanePair, run: Run, normaliser: Array, center: Array | None, token: Any = None) -> Sums:
     """The same sums with every weight spread over its patch; it needs no token."""
     with _on_device_of(pair.query) as executor:
-        return aggregate_on(executor, pair, run, normaliser, centre)
+        return aggregate_on(executor, pair, run, normaliser, center)
 
 
 def memory() -> CudaMemory:
@@ -94,14 +94,14 @@ def accumulate_on(executor: Executor, pair: PlanePair, run: Run, *, peak: bool =
 
 
 def aggregate_on(
-    executor: Executor, pair: PlanePair, run: Run, normaliser: Array, centre: Array | None
+    executor: Executor, pair: PlanePair, run: Run, normaliser: Array, center: Array | None
 ) -> Sums:
     """`aggregate` on a given executor."""
     sums = Sums(executor.empty(pair.value.shape), executor.empty(pair.vote.shape))
     results = {
         "denominator": sums.denominator,
         "normaliser": executor.floats(normaliser),
-        "centre": None if centre is None else executor.floats(centre),
+        "center": None if center is None else executor.floats(center),
     }
     taps = _taps(pair)
     for part, buffers in _parts(executor, pair, sums.numerator):
@@ -237,12 +237,13 @@ def _on_device_of(array: Array) -> _OnDevice:
 
 @cache
 def _describe(number: int) -> Device:
-    attributes = import_module("cupy").cuda.Device(number).attributes
+    device = import_module("cupy").cuda.Device(number)
+    attributes = device.attributes  # which lacks the compute capability
     return Device(
         multiprocessors=attributes["MultiProcessorCount"],
         shared_per_block=attributes["MaxSharedMemoryPerBlockOptin"],
         shared_per_multiprocessor=attributes["MaxSharedMemoryPerMultiprocessor"],
-        capability=10 * attributes["ComputeCapabilityMajor"] + attributes["ComputeCapabilityMinor"],
+        capability=int(device.compute_capability),
     )
 
 

@@ -179,8 +179,8 @@ def _aggregate_readable(problem: Problem, shifts: Sequence[int], add: bool = Fal
         window = _window(problem)
         window["first"], window["count"], window["add"] = first, count, add or first > shifts[0]
         taps = ("taps_y", "taps_x")
-        centre = "centre" if problem.own else None
-        weigh = ("query", "key", "vote", *_maps(problem), *taps, "normaliser", centre, "p", window)
+        center = "center" if problem.own else None
+        weigh = ("query", "key", "vote", *_maps(problem), *taps, "normaliser", center, "p", window)
         spread = ("p", "value", "vote", *taps, "numerator", "denominator", window)
         launches += [
             _readable_launch("weigh", problem, count, weigh),

@@ -1,7 +1,7 @@
 """The window kernel in plain NumPy: the specification that every other backend must match.
 
-The contract is in :mod:`nlmeans.backends.contract`, the formulas are in :mod:`nlmeans.formula`; names
-and order of steps are those of ``kernels/cpu`` and ``kernels/cuda``.
+The contract is in :mod:`nlmeans.backends.contract`, the formulas are in :mod:`nlmeans.formula`;
+``kernels/README.md`` tells which function of the C and CUDA kernels does which step of this one.
 Works in the floating type of the planes, float32 or float64.  Time O(H W (2R+1)^2 (C + r)), extra
 memory about eight planes.
 """
@@ -51,12 +51,12 @@ def accumulate(pair: PlanePair, run: Run, *, peak: bool = False) -> Sums:
     return sums
 
 
-def aggregate(pair: PlanePair, run: Run, normaliser: Array, centre: Array | None, token: Any = None) -> Sums:
+def aggregate(pair: PlanePair, run: Run, normaliser: Array, center: Array | None, token: Any = None) -> Sums:
     """The same sums with every weight spread over its patch; it needs no token."""
     sums = _zeros(pair)
     everywhere = (slice(None), slice(None))
     if pair.own:
-        _add(sums, pair, everywhere, everywhere, _spread(centre * normaliser, pair) * pair.vote)
+        _add(sums, pair, everywhere, everywhere, _spread(center * normaliser, pair) * pair.vote)
     for i, j, w in _weights(pair, run):
         p = np.zeros_like(normaliser)
         p[i] = w * normaliser[i]

@@ -60,6 +60,10 @@ class NLMeans(nn.Module):  # type: ignore[misc]
         super().__init__()
         if not isinstance(parameters, Parameters):
             raise InvalidTypeError(f"parameters must be nlmeans.Parameters, got {type(parameters).__name__}")
+        if parameters.color != "joint":
+            raise InvalidValueError(
+                f'the layer compares channels jointly: give color="joint", got {parameters.color!r}'
+            )
         self.parameters_ = parameters
         start = parameters.k if parameters.sigma is None else parameters.strength
         if not start:

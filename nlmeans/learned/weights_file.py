@@ -11,7 +11,7 @@ import numpy as np
 
 from nlmeans.errors import BackendUnavailableError, InvalidTypeError, InvalidValueError, shown
 
-SETTINGS_KEY = "nlmeans.learned.numpy_block"  # of the file's metadata: the block's settings as JSON
+SETTINGS_KEY = "nlmeans.block"  # of the file's metadata: the block's settings as JSON
 _TYPES = {"F16", "F32", "F64", "I64"}  # I64: a count of batches, which is read and not used
 Path = str | os.PathLike[str]
 

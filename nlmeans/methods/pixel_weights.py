@@ -12,7 +12,7 @@ import numpy as np
 from nlmeans import formula
 from nlmeans.arrays import Array, in_library_of
 from nlmeans.choosing import choose
-from nlmeans.errors import InvalidTypeError, InvalidValueError, shown
+from nlmeans.errors import InvalidTypeError, InvalidValueError, Parameter, shown
 from nlmeans.inputs import Inputs, check
 from nlmeans.methods.nlmeans import Exponents, Geometry, NLMeans
 from nlmeans.parameters import Settings, integer
@@ -66,6 +66,12 @@ class PixelWeights:
         checked = check(image, settings)
         self._chosen = choose(checked, settings)
         self._inputs = checked
+        if self._chosen.parameters.color == "separate" and checked.value.shape[0] > 1:
+            raise InvalidValueError(
+                "with ",
+                Parameter('color="separate"'),
+                " each channel has weights of its own: pass one channel",
+            )
         self.parameters = self._chosen.parameters
         self.grid = tuple(checked.grid)
         self._method = NLMeans.of(self._chosen, checked, "reference", "float64")

@@ -8,16 +8,16 @@ are runs of samples.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nlmeans.arrays import Array, to_numpy
-from nlmeans.errors import InvalidTypeError, warn
+from nlmeans.errors import InvalidTypeError, Parameter, warn
 from nlmeans.inputs import check
 from nlmeans.noise.patches import Bools, Patches, clipping_levels, shared_variance, white_variance
+from nlmeans.noise.strength import root_mean_square
 from nlmeans.parameters import Settings
 
 _PATCHES, _WINDOWS = 16_000, 1_000  # sampled at most
@@ -117,12 +117,7 @@ def estimate_sigma(
     settings: Settings = {"channel_axis": channel_axis, "mask": mask, "nan": "keep"}
     inputs = check(image, settings)
     found = estimates(inputs.value, inputs.mask)
-    return tuple(found) if per_channel else _root_mean_square(found)
-
-
-def estimate(channels: Array, mask: Array | None) -> float:
-    """Sigma of (C, Z, Y, X) from its valid pixels: the root mean square over channels."""
-    return _root_mean_square(estimates(channels, mask))
+    return tuple(found) if per_channel else root_mean_square(found)
 
 
 def estimates(channels: Array, mask: Array | None) -> list[float]:
@@ -131,18 +126,14 @@ def estimates(channels: Array, mask: Array | None) -> list[float]:
     both = [_of_channel(channel, valid) for channel in to_numpy(channels)]
     white, used = ([pair[i] for pair in both] for i in (0, 1))
     if used != white:
-        fine, broad = _root_mean_square(white), _root_mean_square(used)
+        fine, broad = root_mean_square(white), root_mean_square(used)
         warn(
             f"two estimates of sigma disagree: {fine:.4g} if the noise is independent from pixel to pixel, "
             f"{broad:.4g} if neighbouring pixels share it; {broad:.4g} is used. If what varies so finely is "
-            f"texture and not noise, give sigma={fine:.4g}"
+            "texture and not noise, give ",
+            Parameter(f"sigma={fine:.4g}"),
         )
     return used
-
-
-def _root_mean_square(values: Sequence[float]) -> float:
-    """Of sigma over channels."""
-    return math.hypot(*values) / math.sqrt(len(values))
 
 
 def _of_channel(channel: NDArray[Any], valid: Bools | None) -> tuple[float, float]:
@@ -158,7 +149,8 @@ def _of_channel(channel: NDArray[Any], valid: Bools | None) -> tuple[float, floa
         return sigma, sigma
     levels = clipping_levels(patches.values)
     white = white_variance(patches.alive(), levels)
-    if white <= (_rounding(channel.dtype) * np.abs(patches.values).max()) ** 2:
+    largest = np.percentile(np.abs(patches.values).max(axis=1), 99)  # but for outliers
+    if white <= (_rounding(channel.dtype) * largest) ** 2:
         return 0.0, 0.0
     sides = {first: 64} if channel.shape[second] == 1 else {second: 16, first: 16}
     windows = Patches.of(channel, valid, unit, sides, _WINDOWS)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,12 @@ class Noise:
     h: float | None  # None: k sigma
     k: float
     correction: float | None = None  # sigma of the 2 sigma^2 term, where it is another: a guide's
+
+    def of_channel(self, channel: int) -> Noise:
+        """That of one channel, which is compared by itself."""
+        if self.is_map or len(self.sigma) == 1:
+            return self
+        return replace(self, sigma=(self.sigma[channel],))
 
     @property
     def is_map(self) -> bool:
@@ -56,3 +63,8 @@ class Noise:
     def changes_nothing(self) -> bool:
         """Whether the strength is 0, which returns the image."""
         return self.h == 0 or (self.h is None and (self.k == 0 or self.largest == 0))
+
+
+def root_mean_square(values: Sequence[float]) -> float:
+    """Of sigma over channels."""
+    return math.hypot(*values) / math.sqrt(len(values))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -12,13 +11,13 @@ import numpy as np
 import pytest
 
 import nlmeans
-from nlmeans import MemoryLimitError, backends, running
+from nlmeans import MemoryLimitError, running
 from nlmeans.backends import cuda, cuda_memory, cuda_plan
-from nlmeans.backends.contract import PlanePair, Run, Sums
+from nlmeans.backends.contract import PlanePair, Run
 from nlmeans.backends.cuda_shape import Device, Shape
 
 from ..cuda_emulator.emulator import COMPILER
-from ..cupy_stand_in import Array, FakeCuPy, forget, install
+from ..cupy_stand_in import Array, FakeCuPy, forget, install, with_reference
 
 OPTIONS: dict[str, Any] = {"sigma": 20.0, "patch_radius": 1, "search_radius": 2}
 
@@ -33,35 +32,7 @@ def _fresh() -> Iterator[None]:
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> FakeCuPy:
     """CuPy's stand-in, and the reference in place of the kernels: what counts here is what moves."""
-    made = install(monkeypatch, FakeCuPy())
-    exact = backends.load("reference")
-
-    def there(value: Any) -> Any:
-        return value.values if isinstance(value, Array) else value
-
-    def on_processor(pair: PlanePair) -> PlanePair:
-        for name in ("query", "key", "value", "vote"):
-            assert isinstance(getattr(pair, name), Array)
-        assert all(isinstance(taps, np.ndarray) for taps in pair.taps), (
-            "asking the device for taps waits for it"
-        )
-        names = ("query", "key", "value", "vote", "bias", "scale")
-        return replace(pair, **{n: there(getattr(pair, n)) for n in names})
-
-    def on_device(sums: Sums) -> Sums:
-        found = {n: getattr(sums, n) for n in ("numerator", "denominator", "peak")}
-        return Sums(**{n: None if v is None else made.asarray(Array(v)) for n, v in found.items()})
-
-    def accumulate(pair: PlanePair, run: Run, **options: Any) -> Sums:
-        made.log.append(("kernel", made.streams[-1].name, 0))
-        return on_device(exact.accumulate(on_processor(pair), run, **options))
-
-    def aggregate(pair: PlanePair, run: Run, *planes: Any) -> Sums:
-        return on_device(exact.aggregate(on_processor(pair), run, *map(there, planes)))
-
-    monkeypatch.setattr(cuda, "accumulate", accumulate)
-    monkeypatch.setattr(cuda, "aggregate", aggregate)
-    return made
+    return with_reference(monkeypatch, install(monkeypatch, FakeCuPy()))
 
 
 def noisy(shape: tuple[int, ...] = (40, 30), dtype: str = "uint8") -> Any:

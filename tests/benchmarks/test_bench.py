@@ -244,14 +244,14 @@ def test_rates_are_fractions_of_the_counted_ceiling() -> None:
 
 
 def test_the_device_is_described_by_what_it_says_of_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    attributes = {"ComputeCapabilityMajor": 9, "ComputeCapabilityMinor": 0, "MultiProcessorCount": 132}
+    answers = SimpleNamespace(attributes={"MultiProcessorCount": 132}, compute_capability="90")
     runtime = SimpleNamespace(
         getDevice=lambda: 1,
         getDeviceProperties=lambda number: {"name": b"H100", "totalGlobalMem": 8},
         driverGetVersion=lambda: 13000,
         runtimeGetVersion=lambda: 13000,
     )
-    cuda = SimpleNamespace(runtime=runtime, Device=lambda number: SimpleNamespace(attributes=attributes))
+    cuda = SimpleNamespace(runtime=runtime, Device=lambda number: answers)
     answer = "580.1, 345 MHz, 1980 MHz, 2619 MHz, 700.00 W, 31"
     monkeypatch.setattr(device.shutil, "which", lambda name: name)
     monkeypatch.setattr(
@@ -263,7 +263,7 @@ def test_the_device_is_described_by_what_it_says_of_itself(monkeypatch: pytest.M
     assert found["gigahertz"] == 1.98  # which newer drivers do not tell as an attribute
     assert found["as_found"]["driver_version"] == "580.1"
     assert found["as_found"]["clocks.sm"] == "345 MHz"
-    attributes["ClockRate"] = 1_755_000
+    answers.attributes["ClockRate"] = 1_755_000
     gpu = device.gpu(device.facts(SimpleNamespace(cuda=cuda, __version__="14.2")))
     assert (gpu.architecture, gpu.multiprocessors, gpu.gigahertz) == ("sm_90", 132, 1.755)
 

@@ -289,17 +289,33 @@ def test_tables_show_medians_ratios_and_what_is_missing():
 
 
 def test_a_result_of_another_quality_is_marked():
-    worse = row("OpenCV")
+    worse = row("OpenCV, 8 bits")
     worse.psnr = 25.0
-    assert "25.00 (!)" in report.readme_tables(result_of(row(), worse))
-    assert "(!)" not in report.readme_tables(result_of(row(), row("OpenCV")))
+    for made in (report.readme_tables, report.full_report):
+        assert "25.00 (!)" in made(result_of(row(), worse))
+        assert "(!)" not in made(result_of(row(), row("OpenCV, 8 bits")))
 
 
 def test_a_machine_that_was_shared_is_said_to_have_been():
+    for made in (report.readme_tables, report.full_report):
+        found = result_of(row())
+        assert "shared" not in made(found)
+        found["ended"]["load_average"][0] = 5.0
+        assert "shared (load average up to 5.0)" in made(found)
+
+
+def test_the_table_of_the_readme_is_short_and_in_order():
+    others = [row(name) for name in reversed(report.FRONT)]
+    made = report.readme_tables(
+        result_of(*others, row("nlmeans, center max"), row("vszip", reason="missing"))
+    )
+    names = [line.split(" | ")[0].removeprefix("| ") for line in made.splitlines() if line.startswith("| ")]
+    assert names[2:] == list(report.FRONT.values())
+    assert "speed" not in made  # a target of another kind is no comparison
     found = result_of(row())
-    assert "shared" not in report.readme_tables(found)
-    found["ended"]["load_average"][0] = 5.0
-    assert "shared (load average up to 5.0)" in report.readme_tables(found)
+    found["targets"][0] |= {"what": "speed against OpenCV (uint8)", "measured": 6.73}
+    assert "6.7 times as fast as OpenCV (uint8)" in report.readme_tables(found)
+    assert report.readme_tables(result_of()) == ""
 
 
 def test_only_the_text_between_the_markers_is_replaced():

@@ -22,12 +22,14 @@ from nlmeans.benchmarks.race.gpu_plan import (
     HOST,
     HOST_BYTES,
     KERNEL,
+    LARGE,
     OURS,
     QUICK,
     TORCH,
     WHOLE,
     GpuChoice,
     frame,
+    large_frame,
     needs_gpu,
     on_processor,
 )
@@ -272,12 +274,29 @@ def test_the_time_limit_leaves_rows_that_say_so() -> None:
 
 def test_what_ran_on_the_processor_fills_no_cell(monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in = row(KERNEL, frame(GpuChoice()), 1.0)  # even if it had the name and the size
-    made = gpu_report.readme_tables(result_of(stand_in, gpu=False))
-    table = [line for line in made.splitlines() if line.startswith("| nlmeans")]
-    assert table
-    for line in table:
-        assert set(line.split(" | ")[1:]) <= {"not measured", "not measured |"}
-    assert "there is no NVIDIA driver" in made
+    found = result_of(stand_in, gpu=False)
+    made = gpu_report.readme_tables(found)
+    assert "|" not in made
+    assert made.count("\n") == 0
+    assert "Nothing has been measured on a GPU so far (none was at hand on 2026-11-23)" in made
+    assert "[benchmarks/results/gpu.md](benchmarks/results/gpu.md)" in made
+    whole = gpu_report.full_report(found)
+    assert "counted ceiling for 4K" in whole
+    assert "not measured |" not in whole
+    assert gpu_report.full_report(result_of(gpu=True)) == whole  # a GPU that measured nothing says no more
+
+
+def test_the_table_has_the_lines_and_columns_that_were_measured() -> None:
+    rows = [row(KERNEL, frame(GpuChoice()), 1.0), row(HOST, large_frame(GpuChoice()), 5.0, LARGE)]
+    lines = gpu_report.readme_tables(result_of(*rows)).splitlines()
+    share = "of the counted ceiling"
+    assert lines[0] == (
+        f"| 1080p grey, patches 7², window 21² | Gpixel/s | time | frames/s | {share} | 4K | PSNR, dB |"
+    )
+    assert lines[2] == "| nlmeans, kernel only | 2.07 | 1 ms | 1000 | 50 % | not measured | 27.50 |"
+    unknown = "not measured | not measured | not measured |"
+    assert lines[3] == f"| nlmeans, NumPy in and out | {unknown}  | 5 ms | not measured |"
+    assert lines[4] == ""
 
 
 def test_the_command_runs_and_writes_a_result_from_which_tables_are_made(tmp_path: Any, capsys: Any) -> None:
@@ -287,8 +306,9 @@ def test_the_command_runs_and_writes_a_result_from_which_tables_are_made(tmp_pat
     assert main(["gpu", "--quick", "--repeats", "1", "--only", "batches", "--json", str(path)]) == 0
     assert "no GPU" in capsys.readouterr().err
     found = json.loads(path.read_text())
-    assert any(not r["reason"] and r["psnr"] > 15 for r in found["rows"])
-    assert "4 at a time" in gpu_report.full_report(found)
+    ran = [r for r in found["rows"] if not r["reason"] and r["psnr"] > 15]
+    assert any("4 at a time" in r["contestant"] for r in ran)
+    assert "Nothing has been measured on a GPU" in gpu_report.full_report(found)
 
 
 # --- tables and plots ---------------------------------------------------------------------------

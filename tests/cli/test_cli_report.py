@@ -211,6 +211,88 @@ def test_the_page_works_in_a_browser(page: Path, tmp_path: Path) -> None:
     assert told["bold"] == 0
 
 
+def told_by(page: Path, tmp_path: Path, script: str, *more: str) -> Any:
+    """What a script finds in the page."""
+    shown = browse(page, tmp_path, "--dump-dom", *more, script=script)
+    found = re.search(r'<pre id="told">(.*?)</pre>', shown, re.DOTALL)
+    assert found
+    return json.loads(html.unescape(found[1]))
+
+
+PLACES = """(() => {
+    const slider = document.getElementById('slider');
+    document.getElementById('zoom').value = '4';
+    document.getElementById('zoom').dispatchEvent(new Event('change'));
+    slider.value = AT; slider.dispatchEvent(new Event('input'));
+    const box = (e) => { const b = e.getBoundingClientRect(); return [b.left, b.top, b.width, b.height]; };
+    const sides = ['before', 'after'].map((name) => document.querySelector('.side.' + name));
+    return {
+        picture: box(document.getElementById('noisy')), slider: box(slider),
+        line: box(document.querySelector('.bar')), says: slider.getAttribute('aria-valuetext'),
+        badges: sides.map((side) => box(side.querySelector('span'))),
+        overflow: document.documentElement.scrollWidth - innerWidth,
+    };
+})()"""
+THUMB = (10, 132, 198)  # its colour, --accent
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [520, 1280])  # below 500 Chromium without a screen lays out as for 500
+@pytest.mark.parametrize("at", [0, 30, 100])
+def test_the_thumb_stands_under_the_line_and_each_side_shows_what_its_badge_says(
+    page: Path, tmp_path: Path, width: int, at: int
+) -> None:
+    """At either end there is one picture, whole, under its own badge, and the other's badge is gone."""
+    script = PLACES.replace("AT", str(at))
+    size = (f"--window-size={width},900", "--hide-scrollbars")
+    told = told_by(page, tmp_path, script, *size)
+    target = tmp_path / "shot.png"
+    browse(page, tmp_path, f"--screenshot={target}", *size, script=script)
+    shot = imagecodecs.png_decode(target.read_bytes())[..., :3].astype(int)
+    left, top, across, down = (round(v) for v in told["picture"])
+    assert (down, across) == (4 * SHAPE[0], 4 * SHAPE[1])
+    line = left + across * at / 100
+    assert told["line"][0] + told["line"][2] / 2 == pytest.approx(line, abs=0.6)
+
+    row = round(told["slider"][1] + told["slider"][3] / 2)
+    columns = np.flatnonzero((np.abs(shot[row] - THUMB) < 12).all(-1))
+    assert (columns[0] + columns[-1]) / 2 == pytest.approx(line, abs=1.5)
+
+    data = data_of(page)
+    below_the_badges = slice(35, down - 2)
+    noisy, clean = (
+        picture(data["images"][name]).repeat(4, 0).repeat(4, 1).astype(int) for name in ("noisy", "clean")
+    )
+    edge = round(across * at / 100)
+    expected = np.where(np.arange(across)[:, None] < edge, noisy, clean)
+    seen = shot[top : top + down, left : left + across]
+    away = np.abs(np.arange(across) - edge) > 5  # the line and its shadow
+    assert np.abs(seen - expected)[below_the_badges][:, away].max() <= 2
+    for badge, visible in zip(told["badges"], (at > 0, at < 100), strict=True):
+        x, y, wide, high = (round(v) for v in badge)
+        there = (slice(y - top, y - top + high), slice(x - left, x - left + wide))
+        changed = np.abs(seen - expected)[there][:, away[there[1]]].max()
+        assert changed > 20 if visible else changed <= 2
+    assert told["overflow"] <= 0, "the page is wider than the window"
+    assert told["says"] == f"noisy {at} %, denoised {100 - at} %"
+
+
+@needs_browser
+@pytest.mark.parametrize("warnings", [[], ["a <b>&", "another"]])
+def test_warnings_stand_in_a_box_at_the_top(page: Path, tmp_path: Path, warnings: list[str]) -> None:
+    warned = tmp_path / "warned.html"
+    text = json.dumps(warnings).replace("<", "\\u003c")
+    warned.write_text(page.read_text().replace('"warnings": []', f'"warnings": {text}'))
+    script = """(() => {
+        const box = document.getElementById('warnings'), at = box.getBoundingClientRect();
+        const below = document.getElementById('pair').getBoundingClientRect();
+        return { shown: at.height > 0, above: at.top < below.top,
+            texts: [...box.querySelectorAll('li')].map((li) => li.textContent) };
+    })()"""
+    told = told_by(warned, tmp_path, script)
+    assert told == {"shown": bool(warnings), "above": True, "texts": warnings}
+
+
 @needs_browser
 def test_a_screenshot_of_the_page_shows_pictures(page: Path, tmp_path: Path) -> None:
     folder = Path(os.environ.get("NLMEANS_TEST_ARTEFACTS", tmp_path))

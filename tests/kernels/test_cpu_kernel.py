@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
 import sysconfig
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from nlmeans.backends import cpu, reference
-from nlmeans.backends.contract import PlanePair, Request, Run
+from nlmeans.backends.contract import PlanePair, Request, Run, Sums
 from nlmeans.formula import taps
 
 pytestmark = pytest.mark.skipif(
@@ -344,12 +346,19 @@ def test_the_c_code_is_clean_under_address_and_undefined_behaviour_sanitizers(tm
 
 
 @needs_gcc
+def test_one_lane_is_right(tmp_path):
+    """The text that compilers without vector types get."""
+    one = '#define LANES 1\n#include "accumulate.h"\n#include "aggregate.h"\n'
+    checked_with(compiled(tmp_path, ["-O2"], baseline=one), range(400, 430))
+
+
+@needs_gcc
 def test_sixteen_lanes_are_right_on_a_processor_without_them(tmp_path):
     """The text of the AVX-512 version with its three intrinsics in plain C."""
     sixteen = """
 #include <math.h>
 #include <string.h>
-#include "nlm.h"
+#include "isa.h"
 #undef __x86_64__ /* no registers of this width to hold a value in */
 typedef float __m512 __attribute__((vector_size(64)));
 typedef int __m512i __attribute__((vector_size(64)));
@@ -365,7 +374,84 @@ EACH(__m512, _mm512_scalef_ps, scalbnf(a[l], (int)fmaxf(floorf(b[l]), -1000)))
 EACH(__m512, rounded, rintf(a[l]))
 #define _mm512_roundscale_ps(a, how) rounded(a, a)
 #define LANES 16
-#define NLM(name) name##_baseline
-#include "window.h"
+#include "accumulate.h"
+#include "aggregate.h"
 """
     checked_with(compiled(tmp_path, ["-O2"], baseline=sixteen), range(300, 360))
+
+
+INSTRUCTION_SETS = {"one lane": ["-DLANES=1"], "baseline": []}
+if platform.machine() in ("x86_64", "AMD64"):
+    INSTRUCTION_SETS |= {
+        "avx2": ["-DLANES=8", "-mavx2", "-mfma"],
+        "avx512": ["-DLANES=16", *(f"-mavx512{part}" for part in ("f", "dq", "vl", "bw")), "-mfma"],
+    }
+
+
+@needs_gcc
+@pytest.mark.parametrize("header", sorted(path.name for path in SOURCES.glob("*.h")))
+@pytest.mark.parametrize("isa", INSTRUCTION_SETS)
+def test_a_header_can_be_opened_alone(isa, header):
+    warnings = [
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-Wno-unused-function",
+    ]  # what a header defines is used elsewhere
+    command = ["gcc", "-fsyntax-only", "-x", "c", "-std=c11", *warnings, *INSTRUCTION_SETS[isa], header]
+    done = subprocess.run(command, cwd=SOURCES, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+@needs_gcc
+@pytest.mark.parametrize("source", sorted(path.name for path in SOURCES.glob("*.c")))
+def test_the_c_code_compiles_without_a_warning(source):
+    include = sysconfig.get_path("include")
+    command = ["gcc", "-fsyntax-only", "-std=c11", "-Wall", "-Wextra", "-Werror", "-I", include, source]
+    done = subprocess.run(command, cwd=SOURCES, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_arguments_that_would_reach_outside_an_array_are_refused():
+    def refused(error, entry="accumulate", *, sums=None, band=None, normalised=None, **changed):
+        pair = replace(cpu._for_the_kernel(a_pair()), **changed)
+        sums = sums or cpu._empty(pair)
+        spill = np.zeros((2, 5 if entry == "accumulate" else 6, 7), np.float32)
+        band = band or cpu._Band((0, 4), spill, bytearray(1), bytearray())
+        middle = () if entry == "accumulate" else (normalised or whole(),)
+        with pytest.raises(error):
+            getattr(cpu._kernel, entry)(cpu.isa(), pair, *middle, sums, band)
+
+    def a_pair():
+        plane = np.ones((1, 20, 7), np.float32)
+        return PlanePair(
+            plane, plane, plane, plane[0], (5, 2), (taps(1, "box", np.float32),) * 2, 0.5, 1.0, True
+        )
+
+    def whole(**changed):
+        return cpu._Normalised(**{"normaliser": small, "center": small, "weight_sum": small} | changed)
+
+    small = np.ones((20, 7), np.float32)
+    smaller = np.ones((19, 7), np.float32)
+    refused(ValueError, key=np.ones((1, 19, 7), np.float32))
+    refused(ValueError, value=np.ones((1, 20, 6), np.float32))
+    refused(ValueError, query=small)
+    refused(ValueError, vote=smaller)
+    refused(ValueError, radius=(-1, 2))
+    refused(TypeError, radius=[1, 2])
+    refused(TypeError, radius=(1.5, 2))
+    refused(ValueError, taps=(np.ones(2, np.float32),) * 2)
+    refused(TypeError, taps=None)
+    refused(ValueError, bias=smaller)
+    refused(TypeError, scale=np.ones(1))
+    refused(ValueError, sums=Sums(np.ones((1, 19, 7), np.float32), small))
+    refused(ValueError, sums=Sums(np.ones((1, 20, 7), np.float32), smaller))
+    refused(ValueError, sums=Sums(np.ones((1, 20, 7), np.float32), small, smaller))
+    for rows in ((-1, 4), (4, 4), (0, 21)):
+        refused(ValueError, band=cpu._Band(rows, np.zeros((2, 5, 7), np.float32), bytearray(1), bytearray()))
+    refused(ValueError, band=cpu._Band((0, 4), np.zeros((2, 4, 7), np.float32), bytearray(1), bytearray()))
+    refused(TypeError, band=cpu._Band((0, 4), np.zeros((2, 5, 7), np.float32), bytearray(1), b""))
+    refused(AttributeError, band=object())
+    for name in ("normaliser", "center", "weight_sum"):
+        refused(ValueError, "aggregate", normalised=whole(**{name: smaller}))
+    refused(TypeError, "aggregate", normalised=whole(center=None))

@@ -93,6 +93,22 @@ def test_a_window_wider_than_one_chunk_of_shifts(entry: str) -> None:
     check(entry, Case(3, 200, radius=(1, 70), patch=(1, 1)), Emulator(ONE_WAVE), entry)
 
 
+#: Wide enough for a block inside, where everything votes though the window is that wide.
+OWN_AT_THE_END: dict[str, Any] = {"height": 48, "width": 400, "patch": (1, 1)}
+
+
+@ENTRIES
+@pytest.mark.parametrize("votes", ["all", "some"])
+@pytest.mark.parametrize("radius", [60, 61, 62, 63, 64, 65])
+def test_the_pixel_itself_at_the_end_of_a_chunk_of_shifts_and_at_the_start_of_the_next(
+    entry: str, radius: int, votes: str
+) -> None:
+    """Chunks along the row have 64 shifts: the pixel's own is in the last group of one, then in the next."""
+    emulator = Emulator(ONE_WAVE)
+    check(entry, Case(**{**OWN_AT_THE_END, "radius": (0, radius), "votes": votes}), emulator, entry)
+    assert emulator.launched[0].arguments[-1]["chunks_x"] == 2
+
+
 @ENTRIES
 def test_a_window_in_slices_is_put_together(entry: str) -> None:
     emulator = Emulator(Device(multiprocessors=2))

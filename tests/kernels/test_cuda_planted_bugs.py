@@ -16,7 +16,7 @@ from nlmeans.backends.cuda_shape import Device
 from ..conftest import TOLERANCE
 from ..cuda_emulator.emulator import COMPILER, Emulator, EmulatorError
 from ..cuda_emulator.problems import Case, exact_accumulate, exact_aggregate, picture_error, weight_error
-from .test_cuda_emulator import ONE_WAVE, TIGHT, WEIGHTS, run
+from .test_cuda_emulator import ONE_WAVE, OWN_AT_THE_END, TIGHT, WEIGHTS, run
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="the emulator needs g++ on the PATH")
 
@@ -25,6 +25,7 @@ INNER = Case(72, 250, radius=(1, 2))  # has blocks where everything votes
 MAPS = Case(9, 30, bias="plane", scale="plane")
 TAPS = Case(9, 30, taps="gaussian")
 CHUNKS = Case(9, 30, radius=(6, 2))
+AT_THE_END = Case(**OWN_AT_THE_END, radius=(0, 63))
 
 
 @dataclass(frozen=True)
@@ -173,6 +174,21 @@ BUGS = [
     Bug("votes of others taken for one's own", "all = all && counts == 1.0f;", "all = true;"),
     Bug("the pixel itself counted", "k == skip ? NEVER", "false ? NEVER", case=INNER, always=True),
     Bug(
+        "the pixel itself counted at the end of a chunk",
+        "sweep<GROUP, VOTES>(totals, at.moved(dx), skip - dx, window);",
+        "sweep<GROUP, VOTES>(totals, at.moved(dx), dx + GROUP < window.chunk_x ? skip - dx : -1, window);",
+        case=AT_THE_END,
+        always=True,
+    ),
+    Bug(
+        "the pixel itself counted at the end of a chunk second pass",
+        "sweep<PAIR, PAIR, false>(totals, query, at.moved(dx), skip - dx, window);",
+        "sweep<PAIR, PAIR, false>(totals, query, at.moved(dx), dx + GROUP < window.chunk_x ? skip - dx : -1, "
+        "window);",
+        "aggregate",
+        AT_THE_END,
+    ),
+    Bug(
         "the pixel below left out",
         "window.own && chunk.dy + y == 0",
         "window.own && chunk.dy + y == 1",
@@ -247,7 +263,7 @@ BUGS = [
     Bug("sums of weights not started", "staying[N][COLUMNS] = {};", "staying[N][COLUMNS];", "aggregate"),
     # the readable kernels
     Bug("readable: the patch's own column", "x + dx + ox", "x + ox", case=Case(5, 9, patch=(5, 5))),
-    Bug("readable: centre left out", "w = centre[i];", "w = 0;", "aggregate", Case(5, 9, patch=(5, 5))),
+    Bug("readable: centre left out", "w = center[i];", "w = 0;", "aggregate", Case(5, 9, patch=(5, 5))),
     Bug("readable: batches not added", "window.add ? denominator[i] : 0", "0", "aggregate", INNER),
 ]
 

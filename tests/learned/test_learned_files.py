@@ -359,3 +359,13 @@ def test_a_bandwidth_near_zero_stays_finite_with_torch_and_without(tmp_path, win
     assert np.isfinite(result).all()
     learned.save_weights(block, tmp_path / "block.safetensors")
     np.testing.assert_allclose(nonlocal_block(x.numpy(), tmp_path / "block.safetensors"), result, atol=1e-5)
+
+
+def test_files_of_version_0_1_are_read_with_their_settings(tmp_path):
+    """The key of a file's metadata is part of the format: files written once are read for ever."""
+    from nlmeans.learned.weights_file import SETTINGS_KEY
+
+    block = learned.NonLocal2d(4, mode="dot_product")
+    learned.save_weights(block, tmp_path / "w.safetensors")
+    assert SETTINGS_KEY == "nlmeans.block"
+    assert b'"nlmeans.block"' in (tmp_path / "w.safetensors").read_bytes()

@@ -162,9 +162,24 @@ class Job:
         import nlmeans
 
         chosen = chosen or self.suggested(split, layout)
-        settings = {**self.settings_for(split, layout), **chosen.to_dict()}
+        pixels, settings = self.for_weights(split, layout, chosen)
         with self.collecting_warnings():
-            return nlmeans.weights(split.colour, at, **settings), chosen
+            return nlmeans.weights(pixels, at, **settings), chosen
+
+    def for_weights(self, split: Split, layout: Layout, chosen: Any) -> tuple[Array, Settings]:
+        """The pixels whose weights are asked for, and how: of channels denoised apart those of the first."""
+        import numpy as np
+
+        settings: dict[str, Any] = {**self.settings_for(split, layout), **chosen.to_dict()}
+        axis = split.channel_axis
+        if axis is None or settings.get("color") != "separate":
+            return split.colour, settings  # type: ignore[return-value]
+        count = split.colour.shape[axis]
+        self.warnings.append(f"each of the {count} channels has weights of its own: these are of the first")
+        if isinstance(settings.get("sigma"), tuple):
+            settings["sigma"] = settings["sigma"][0]
+        settings = {name: v for name, v in settings.items() if name not in ("color", "channel_axis")}
+        return np.moveaxis(split.colour, axis, -1)[..., 0], settings  # type: ignore[return-value]
 
     def denoised(self, split: Split, layout: Layout, progress: Progress | Part) -> tuple[Array, Any]:
         """The colours without noise, and the parameters used."""
@@ -188,7 +203,7 @@ class Job:
         guide_sigma = self._in_units(self.options.guide_sigma, layout)
         more = {"sigma": sigma, "guide": self.guide, "guide_sigma": guide_sigma, "mask": mask}
         more["channel_axis"] = split.channel_axis
-        if "color" in Settings.__annotations__ and "color" not in self.options.settings:
+        if self.guide is None and "color" not in self.options.settings:  # a guide's weights serve all
             more["color"] = split.color
         given = {name: value for name, value in more.items() if value is not None}
         return {**self.options.settings, **given}  # type: ignore[typeddict-item]

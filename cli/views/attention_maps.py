@@ -74,15 +74,15 @@ def of_filter(job: Any, split: Any, layout: Layout, at: list[tuple[int, int]], c
     from nlmeans.methods.pixel_weights import PixelWeights
 
     chosen = job.suggested(split, layout)
-    settings = {**job.settings_for(split, layout), **chosen.to_dict()}
-    weights = PixelWeights(split.colour, **settings)
+    pixels, settings = job.for_weights(split, layout, chosen)
+    weights = PixelWeights(pixels, **settings)
     maps = np.zeros((len(at), *weights.grid))
     for whole, query in zip(maps, at, strict=True):
         window, inside = weights.window(query)
         whole[window] = inside
     independence, reason = None, ""
     try:
-        independence = measure(split.colour, queries=count, **settings) if count else None
+        independence = measure(pixels, queries=count, **settings) if count else None
     except InvalidValueError as error:
         reason = str(error)
     details = {"similarity": "NL-means", "parameters": chosen.to_dict()}

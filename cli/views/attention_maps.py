@@ -83,7 +83,7 @@ def of_filter(job: Any, split: Any, layout: Layout, at: list[tuple[int, int]], c
         whole[window] = inside
     independence, reason = None, ""
     try:
-        independence = measure(pixels, queries=count, **settings) if count else None
+        independence = measure(split.colour, queries=count, **settings) if count else None
     except InvalidValueError as error:
         reason = str(error)
     details = {"similarity": "NL-means", "parameters": chosen.to_dict()}

@@ -191,7 +191,12 @@ class Job:
 
         chosen = chosen or self.suggested(split, layout)
         settings = {**self.settings_for(split, layout), **chosen.to_dict()}
-        component = 0 if chosen.color == "separate" and split.channel_axis is not None else None
+        component = None
+        if chosen.color == "separate" and split.channel_axis is not None:
+            component, count = 0, split.colour.shape[split.channel_axis]
+            self.warnings.append(
+                f"each of the {count} channels has weights of its own: these are of the first"
+            )
         with self.collecting_warnings():
             return nlmeans.weights(split.colour, at, component=component, **settings), chosen
 
@@ -224,7 +229,7 @@ class Job:
         guide_sigma = self._in_units(self.options.guide_sigma, layout)
         more = {"sigma": sigma, "guide": self.guide, "guide_sigma": guide_sigma, "mask": mask}
         more["channel_axis"] = split.channel_axis
-        if "color" not in self.options.settings:
+        if self.guide is None and "color" not in self.options.settings:  # a guide's weights serve all
             more["color"] = split.color
         given = {name: value for name, value in more.items() if value is not None}
         return {**self.options.settings, **given}  # type: ignore[typeddict-item]

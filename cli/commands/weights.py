@@ -98,5 +98,4 @@ def _words(weights: Array, at: tuple[int, int], chosen: Any) -> str:
     return (
         f"{most} of {np.count_nonzero(weights)} pixels have 90 % of the weight for ({at[0]}, {at[1]}), "
         f"which itself has {100 * own:.3g} %; {noise_words(chosen.sigma)}"
-        f"{'; of the first channel, as each is filtered by itself' if chosen.color == 'separate' else ''}"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -48,8 +49,6 @@ def test_gaps_that_other_readers_fill_are_filled_and_named(name: str, tmp_path: 
 
 
 def test_one_compressed_strip_needs_no_count(tmp_path: Path) -> None:
-    import zlib
-
     tags = tiffs.plain() | {259: (3, (8,)), 273: (4, (0,))}
     ran, result = denoised(tiffs.by_hand(tags, zlib.compress(BODY)), tmp_path, "--h", 0)
     assert ran.code == 0, ran.err
@@ -73,6 +72,19 @@ def test_gaps_that_cannot_be_filled_say_what_to_do(name: str, tmp_path: Path) ->
 def test_tiles_are_refused_before_the_work_or_stored(tmp_path: Path) -> None:
     ran = Ran("denoise", "-", "--dry-run", given=tiffs.by_hand(tiffs.plain() | GAPS["tiles of 40"][0], BODY))
     assert "48 x 48" in ran.err
+
+
+def test_differences_of_floats_are_stored_in_the_way_for_floats(tmp_path: Path) -> None:
+    """libtiff allows the predictor of integers for them, tifffile reads it and does not write it."""
+    pixels = files.samples("f4", shape=(40, 40))
+    words = np.diff(pixels.view("u4"), axis=1, prepend=np.zeros((40, 1), "u4"))
+    body = zlib.compress(words.astype("<u4").tobytes())
+    tags = tiffs.plain(bits=32) | {259: (3, (8,)), 317: (3, (2,)), 339: (3, (3,))}
+    ran, result = denoised(
+        tiffs.by_hand(tags | {273: (4, (0,)), 279: (4, (len(body),))}, body), tmp_path, "--h", 0
+    )
+    assert ran.code == 0, ran.err
+    assert np.array_equal(tifffile.imread(result), pixels)
 
 
 # --- many pages -----------------------------------------------------------------------------------

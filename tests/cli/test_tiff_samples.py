@@ -10,12 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from nlmeans.cli.formats.picture import Layout
-from nlmeans.cli.job import Split
 from PIL import Image
-
-import nlmeans
-from nlmeans.parameters import Settings
 
 from ..faults import files, tiffs
 from ..faults.streams import Ran
@@ -85,27 +80,28 @@ def test_two_samples_of_transparency_are_both_kept(tmp_path: Path) -> None:
     assert (after[..., :3].std((0, 1)) < 0.8 * before[..., :3].std((0, 1))).all()
 
 
-def test_the_library_is_told_how_bands_are_filtered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """As soon as it has a word for it: bands are not colours of one picture."""
-    if "color" not in Settings.__annotations__:
-        monkeypatch.setitem(Settings.__annotations__, "color", str | None)
-    real, seen = nlmeans.suggest, []
+def test_bands_are_filtered_each_with_its_own_noise(tmp_path: Path) -> None:
+    """They are no colours of one picture: a band of little noise must not get the strength of another."""
+    deviations = (400, 40, 4)
+    before = np.random.default_rng(0).normal(20000, deviations, (48, 48, 3)).astype("u2")
+    options = {"photometric": "minisblack", "planarconfig": "contig", "extrasamples": (0, 0)}
+    path, result = tmp_path / "in.tif", tmp_path / "out.tif"
+    path.write_bytes(files.tiff(before, **options))
+    ran = Ran("denoise", path, "-o", result, "--json")
+    sigma = ran.lines[0]["pages"][0]["parameters"]["sigma"]
+    assert sigma == pytest.approx(deviations, rel=0.15)
+    assert (tifffile.imread(result).std((0, 1)) < 0.4 * before.std((0, 1))).all()
+    path.write_bytes(files.tiff(before, photometric="rgb"))
+    ran = Ran("denoise", path, "-o", result, "--json", "--overwrite")
+    assert isinstance(ran.lines[0]["pages"][0]["parameters"]["sigma"], float), "colours are filtered together"
 
-    def suggest(image: Any, *, color: str | None = None, **settings: Any) -> Any:
-        seen.append((image.shape, settings.get("channel_axis"), color))
-        return real(image, **settings)
 
-    monkeypatch.setattr(nlmeans, "suggest", suggest)
-    samples = files.samples("u2", 3)
-    layout = Layout(samples.shape, "<u2", 1, extra=2)
-    split = Split.of(samples, layout, None)
-    from nlmeans.cli.job import Job
-    from nlmeans.cli.options import FilterOptions
-
-    Job(FilterOptions({}, {})).suggested(split, layout)
-    rgb = Layout(samples.shape, "<u2", 3)
-    Job(FilterOptions({}, {})).suggested(Split.of(samples, rgb, None), rgb)
-    assert seen == [(samples.shape, -1, "separate"), (samples.shape, -1, None)]
+def test_a_guide_serves_all_bands(tmp_path: Path) -> None:
+    np.save(tmp_path / "guide.npy", files.samples("u1", 1, (20, 24)))
+    kinds = {"photometric": "minisblack", "planarconfig": "contig", "extrasamples": (0,) * 3}
+    data = files.tiff(files.samples("u1", 4, (20, 24)), **kinds)
+    ran, _ = denoised(data, tmp_path, "--guide", tmp_path / "guide.npy")
+    assert ran.code == 0, ran.err
 
 
 @pytest.mark.parametrize("axes", ["", "TYX", "CYX"])
@@ -168,6 +164,8 @@ def test_bands_go_through_the_other_commands(count: int, tmp_path: Path) -> None
     for command in (("estimate",), ("weights", "--at", "3,4"), ("report",), ("denoise", "--dry-run")):
         ran = Ran(command[0], path, *command[1:], *QUICK)
         assert ran.code == 0, ran.err
+        if command[0] == "weights":
+            assert f"each of the {count} channels has weights of its own" in ran.err
 
 
 CONTRADICTIONS = {

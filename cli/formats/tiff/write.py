@@ -94,7 +94,7 @@ def _options(storage: Storage, page: Array) -> dict[str, Any]:
     """tifffile's words for how a page is stored."""
     lossless, predictor = storage.compression, storage.predictor
     if predictor > 1:
-        predictor = 3 if page.dtype.kind == "f" and predictor == 3 else 2
+        predictor = 3 if page.dtype.kind == "f" else 2
     return {
         "photometric": storage.photometric,
         "planarconfig": ("separate" if storage.separate else "contig") if page.ndim == 3 else None,

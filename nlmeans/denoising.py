@@ -114,8 +114,9 @@ def denoise(
 
     Outside of the image patches are completed by symmetric reflection; only real pixels are
     averaged.  Time is O(pixels (2R + 1)^n), for box patches independent of r on the compiled
-    backends.  Work is in float32 relative to a constant per channel (float64 images stay float64
-    on the reference backend); accuracy is 1e-5 of the data range or better.
+    backends.  Averages are of float32 differences to the pixel's own value (float64 images stay float64
+    on the reference backend): where the search window holds one value, that value comes back bit for
+    bit.  Accuracy is 1e-5 of the data range or better.
 
     CuPy arrays and torch tensors on a GPU stay there: work is queued on their device and on the
     library's current stream.  NumPy arrays go up and come down in their own type, large ones in tiles

@@ -61,7 +61,8 @@ class Inputs:
         """A region near [-1, 1], as arrays of the namespace `to`, with its part of a sigma map."""
         at = (slice(None), *region)
         bring = bring or to.asarray
-        value = levels[0].down(to.ascontiguousarray(bring(self.value[at])), dtype)
+        pixels = bring(self.value[at])
+        value = levels[0].down(to.ascontiguousarray(pixels), dtype)
         feature = value
         if self.feature is not self.value:
             feature = levels[1].down(to.ascontiguousarray(bring(self.feature[at])), dtype)
@@ -70,19 +71,17 @@ class Inputs:
         else:
             vote = bring(self.mask[region]).astype(dtype)
             value = to.where(vote > 0, value, 0)  # no NaN times 0
-        return Tile(value, feature, vote, None if sigma is None else bring(sigma[region]))
+        return Tile(pixels, value, feature, vote, None if sigma is None else bring(sigma[region]))
 
     def put(
         self,
         values: Array,
         result: Array,
         core: Sequence[slice],
-        levels: Levels,
         moving: Transfers | None = None,
     ) -> None:
-        """Write a tile's values into the result, in the image's type; invalid pixels as they were."""
+        """Write a tile's values into the result; invalid pixels as they were."""
         at = (slice(None), *core)
-        restored = levels.up(values, result.dtype)
 
         def write(there: Array) -> None:
             if self.mask is not None:
@@ -91,9 +90,9 @@ class Inputs:
                 channel[...] = new
 
         if moving is None:
-            write(restored)
+            write(values)
         else:
-            moving.down(restored, write)
+            moving.down(values, write)
 
     def restored(self, channels: Array) -> Array:
         """The result (V, Z, Y, X) in the shape, byte order and library of the image."""

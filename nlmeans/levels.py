@@ -21,7 +21,9 @@ FAR = 1e4  # data ranges: the kernels' least weight, 2^-64, over the least sum, 
 class Levels:
     """A constant per channel and a power of two that bring an image near [-1, 1] without rounding.
 
-    Chosen once for the whole image and handed to every tile and frame.
+    Chosen once for the whole image and handed to every tile and frame.  The offset is 0 unless every value
+    lies between half and three halves of it: such a difference is exact.  So values differ from one another
+    in a tile as they do in the image, however far others are from them.
     """
 
     offset: tuple[float, ...]
@@ -34,9 +36,7 @@ class Levels:
         if ends is None:
             return cls((0.0,) * channels, 1.0, 0.0)
         low, high = ends
-        middle = [a / 2 + b / 2 for a, b in zip(low, high, strict=True)]
-        if dtype.kind == "f":  # representable in the image's type, so that a constant image is 0 exactly
-            middle = [float(dtype.type(m)) for m in middle]
+        middle = [_offset(a, b, dtype) for a, b in zip(low, high, strict=True)]
         half = max(high) / 2 - min(low) / 2
         exponent = math.frexp(half)[1] if half > 0 else 0
         reach = 126 if dtype.itemsize < 8 else 1000  # 2^-reach and 2^reach are normal numbers of the type
@@ -56,21 +56,35 @@ class Levels:
         wide = channels if dtype_name(channels) == "float64" else channels.astype(dtype, copy=False)
         offset = xp.asarray(self.offset, dtype=wide.dtype).reshape(-1, 1, 1, 1)
         scaled = wide * wide.dtype.type(1 / self.unit)
-        scaled -= offset * wide.dtype.type(1 / self.unit)
+        if any(self.offset):
+            scaled -= offset * wide.dtype.type(1 / self.unit)
         with np.errstate(over="ignore"):  # of values that are beyond use, and invalid
             return scaled.astype(dtype, copy=False)
 
-    def up(self, values: Array, dtype: Any) -> Array:
-        """The way back, in place where types allow: integers are rounded half to even and clipped."""
-        xp = namespace(values)
-        restored = values.astype(np.float64 if np.dtype(dtype).itemsize > 4 else np.float32, copy=False)
-        restored *= restored.dtype.type(self.unit)
-        restored += xp.asarray(self.offset, dtype=restored.dtype).reshape(-1, 1, 1, 1)
-        if np.dtype(dtype).kind != "f":
-            limits = np.iinfo(dtype)
-            xp.rint(restored, out=restored)
-            xp.clip(restored, limits.min, limits.max, out=restored)
-        return restored.astype(dtype, copy=False)
+    def changed(self, pixels: Array, change: Array) -> Array:
+        """The image's pixels and a change in this unit, in their type: integers half to even, and clipped.
+
+        The change may be overwritten.  Where it is 0 the pixels are as they were, to the bit.
+        """
+        xp, dtype = namespace(change), pixels.dtype
+        with np.errstate(over="ignore"):  # of invalid pixels
+            result = change.astype(np.float64 if dtype.itemsize > 4 else np.float32, copy=False)
+            result *= result.dtype.type(-self.unit)
+            result -= pixels
+            result *= -1  # not the sum of the two: -0.0 would become 0.0
+            if dtype.kind != "f":
+                limits = np.iinfo(dtype)
+                xp.rint(result, out=result)
+                xp.clip(result, limits.min, limits.max, out=result)
+            return result.astype(dtype, copy=False)
+
+
+def _offset(low: float, high: float, dtype: np.dtype[Any]) -> float:
+    """The middle, in the image's type, where it is far enough from 0 for differences to it to be exact."""
+    middle = low / 2 + high / 2
+    if abs(middle) <= 2 * (high / 2 - low / 2):
+        return 0.0
+    return float(dtype.type(middle)) if dtype.kind == "f" else middle
 
 
 def ends(channels: Array, mask: Array | None) -> Ends | None:

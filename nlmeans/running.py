@@ -116,9 +116,10 @@ def _tile_by_tile(inputs: Inputs, method: Method, running: Running, limit: int) 
             origin = tuple(s.start for s in cut.seen)
             planes = range(cut.inner[0].start, cut.inner[0].stop)
             part = running.part(rest * math.prod(s.stop - s.start for s in cut.core) / voxels)
-            values = method.run(tile, origin, shape, planes, part)
-            kept = values[(slice(None), slice(None), *cut.inner[1:])]
-            inputs.put(kept, result, cut.core, method.levels[0], moving)
+            change = method.run(tile, origin, shape, planes, part)
+            kept = change[(slice(None), slice(None), *cut.inner[1:])]
+            clean = method.levels[0].changed(tile.pixels[(slice(None), *cut.inner)], kept)
+            inputs.put(clean, result, cut.core, moving)
     return result
 
 

@@ -26,6 +26,7 @@ class Cut:
 class Tile:
     """What a method sees of a cut: channels first, then (Z, Y, X), near [-1, 1]; see `Levels.down`."""
 
+    pixels: Array  # (V, Z, Y, X) of the image, as they are
     value: Array  # (V, Z, Y, X) what is averaged; 0 where not valid
     feature: Array  # (C, Z, Y, X) what is compared, holes filled; `value` itself where it is the same
     vote: Array  # (Z, Y, X) 1 where a pixel is valid, else 0

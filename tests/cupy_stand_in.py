@@ -368,12 +368,12 @@ def with_reference(monkeypatch: pytest.MonkeyPatch, fake: FakeCuPy) -> FakeCuPy:
         return value.values if isinstance(value, Array) else value
 
     def on_processor(pair: PlanePair) -> PlanePair:
-        for name in ("query", "key", "value", "vote"):
+        for name in ("query", "key", "value", "own_value", "vote"):
             assert isinstance(getattr(pair, name), Array)
         assert all(isinstance(taps, np.ndarray) for taps in pair.taps), (
             "asking the device for taps waits for it"
         )
-        names = ("query", "key", "value", "vote", "bias", "scale")
+        names = ("query", "key", "value", "own_value", "vote", "bias", "scale")
         return replace(pair, **{n: there(getattr(pair, n)) for n in names})
 
     def on_device(sums: Sums) -> Sums:

@@ -1,7 +1,8 @@
 /* accumulate, for one instruction set.
  *
  * Formula   S(i, s) = sum_c sum_o a(o) (query_c(i + o) - key_c(j + o))^2, j = i + s;
- *           w = 2^-max(scale_i S - bias_i, 0) vote_j; sums of w value_j and w, on request the largest w
+ *           w = 2^-max(scale_i S - bias_i, 0) vote_j; sums of w (value_j - own_value_i) and w, on
+ *           request the largest w
  * Shapes    contract.h; in lanes, LANES columns that lie far apart in a vector (rows.h)
  * Work      a thread has a band of rows; within one plane a weight serves i and j (S(i, j) = S(j, i))
  * Memory    per thread: a stripe's features, values and totals, grown by patch and window
@@ -33,9 +34,9 @@ static void accumulate_stripe(const struct work *w)
 {
     load_taps(w);
     load_features(w);
-    load_values(w, &w->values);
+    load_values(w, w->pair->value, &w->values);
     if (w->own_values.first != w->values.first)
-        load_values(w, &w->own_values);
+        load_values(w, w->pair->own_value, &w->own_values);
     clear_totals(w);
     for_each_run(w, accumulate_run);
     store_totals(w);

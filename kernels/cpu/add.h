@@ -1,31 +1,31 @@
 /* The reference's _add, and its peak: weights into numerators, denominator and largest weight, some shifts of a step
- * at a time.  A weight w(i, s) goes to its pixel i with the candidate's value; where half of the shifts are enough, it
- * goes to the candidate j with the pixel's value as well. */
+ * at a time.  A weight w(i, s) goes to its pixel i with the difference value_j - value_i; where half of the shifts are
+ * enough, it goes to the candidate j with the same difference the other way round as well. */
 #ifndef NLM_ADD_H
 #define NLM_ADD_H
 
 #include "weights.h"
 #include "work.h"
 
-/* How a weight joins a sum: as w, w x, max w, max w x. */
-enum kind { NONE, WEIGHT, VALUE, LARGEST, LARGEST_VALUE };
+/* How a weight joins a sum: as w, w (value_j - value_i), max w. */
+enum kind { NONE, WEIGHT, DIFFERENCE, LARGEST };
 
-/* Of up to three sums a, b, c of a side: a takes x, b and c take y of the other side. */
+/* Of up to three sums a, b, c of a side: a is of differences of x, b may be of y.  Where some do not vote, a weight is
+ * multiplied by the vote of the other side. */
 struct kinds {
     enum kind a, b, c;
+    int votes;
 };
 
-INLINE vec joined(enum kind kind, vec sum, vec weight, const vec *x)
+INLINE vec joined(enum kind kind, vec sum, vec weight, vec difference)
 {
     switch (kind) {
     case WEIGHT:
         return sum + weight;
-    case VALUE:
-        return sum + weight * *x;
+    case DIFFERENCE:
+        return sum + weight * difference;
     case LARGEST:
         return at_least(sum, weight);
-    case LARGEST_VALUE:
-        return at_least(sum, weight * *x);
     default:
         return sum;
     }
@@ -34,7 +34,7 @@ INLINE vec joined(enum kind kind, vec sum, vec weight, const vec *x)
 /* Sums of one side in one row, and its values. */
 struct line {
     vec *a, *b, *c;
-    const vec *x, *y;
+    const vec *x, *y, *vote;
     index_t totals_row, values_row; /* strides */
 };
 
@@ -45,6 +45,7 @@ INLINE void next_row(struct line *l)
     l->c += l->totals_row;
     l->x += l->values_row;
     l->y += l->values_row;
+    l->vote += l->values_row;
 }
 
 /* Sums of a side in registers. */
@@ -76,18 +77,36 @@ INLINE void put_back(struct kinds k, const struct line *l, int t, struct held h)
         l->c[t] = h.c;
 }
 
-INLINE void join(struct kinds k, struct held *h, vec weight, const struct line *other, int t)
+/* value_j - value_i of two values. */
+struct differences {
+    vec x, y;
+};
+
+INLINE struct differences differences(struct kinds k, const struct line *own, int i, const struct line *other, int j)
 {
-    h->a = joined(k.a, h->a, weight, other->x + t);
-    h->b = joined(k.b, h->b, weight, other->y + t);
-    h->c = joined(k.c, h->c, weight, other->y + t);
+    struct differences d = {splat(0), splat(0)};
+    if (k.a == DIFFERENCE)
+        d.x = other->x[j] - own->x[i];
+    if (k.b == DIFFERENCE)
+        d.y = other->y[j] - own->y[i];
+    return d;
+}
+
+/* To one side; `back`: to the candidates', whose differences are the others less their own. */
+INLINE void join(struct kinds k, struct held *h, vec weight, const vec *vote, struct differences d, int back)
+{
+    if (k.votes)
+        weight *= *vote;
+    h->a = joined(k.a, h->a, weight, back ? -d.x : d.x);
+    h->b = joined(k.b, h->b, weight, back ? -d.y : d.y);
+    h->c = joined(k.c, h->c, weight, splat(0));
 }
 
 INLINE void put(enum kind kind, vec *sum, vec part)
 {
     if (kind == NONE)
         return;
-    *sum = kind == LARGEST || kind == LARGEST_VALUE ? at_least(*sum, part) : *sum + part;
+    *sum = kind == LARGEST ? at_least(*sum, part) : *sum + part;
 }
 
 INLINE void put_all(struct kinds k, const struct line *l, int t, struct held h)
@@ -97,8 +116,8 @@ INLINE void put_all(struct kinds k, const struct line *l, int t, struct held h)
     put(k.c, l->c + t, h.c);
 }
 
-/* own[t] += sum_g w_g[t] other[t + g] and, for both sides, other[t + g] += w_g[t] own[t], w_g[t] = w[g * STEP + t].
- * The other side's sums wait in registers until their last weight has come: those of t + g in waiting[g]. */
+/* own[t] += sum_g w_g[t] (other[t + g] - own[t]) and, for both sides, other[t + g] += w_g[t] (own[t] - other[t + g]),
+ * w_g[t] = w[g * STEP + t].  The other side's sums wait in registers until their last weight has come: those of t + g in waiting[g]. */
 INLINE void add_row(struct kinds k, const vec *w, int shifts, int both, const struct line *own,
                     const struct line *other)
 {
@@ -110,9 +129,10 @@ INLINE void add_row(struct kinds k, const vec *w, int shifts, int both, const st
         for (int g = 0; g < shifts; g++) {
             vec weight = w[g * STEP + t];
             HOLD(weight);
-            join(k, &mine, weight, other, t + g);
+            const struct differences d = differences(k, own, t, other, t + g);
+            join(k, &mine, weight, other->vote + t + g, d, 0);
             if (both)
-                join(k, &waiting[g], weight, own, t);
+                join(k, &waiting[g], weight, own->vote + t, d, 1);
         }
         put_back(k, own, t, mine);
         if (both) {
@@ -147,16 +167,14 @@ INLINE void add_rows(struct kinds k, const struct some_weights *some, int shifts
 
 /* --- a function for each combination, with a loop for each number of shifts ---------------------------------- */
 
-/*    name                        a       b       c */
+/*    name                  a           b           c */
 #define EACH_ADDER(X)                                                                                                  \
-    X(add_weight,                 NONE,   WEIGHT, NONE)                                                                \
-    X(add_weight_peak,            NONE,   WEIGHT, LARGEST)                                                             \
-    X(add_value_weight,           VALUE,  WEIGHT, NONE)                                                                \
-    X(add_value_weight_peak,      VALUE,  WEIGHT, LARGEST)                                                             \
-    X(add_vote,                   NONE,   VALUE,  NONE)                                                                \
-    X(add_vote_peak,              NONE,   VALUE,  LARGEST_VALUE)                                                       \
-    X(add_value_vote,             VALUE,  VALUE,  NONE)                                                                \
-    X(add_value_vote_peak,        VALUE,  VALUE,  LARGEST_VALUE)
+    X(add_weight,           NONE,       WEIGHT,     NONE)                                                              \
+    X(add_weight_peak,      NONE,       WEIGHT,     LARGEST)                                                           \
+    X(add_value,            DIFFERENCE, WEIGHT,     NONE)                                                              \
+    X(add_value_peak,       DIFFERENCE, WEIGHT,     LARGEST)                                                           \
+    X(add_another_value,    DIFFERENCE, NONE,       NONE)                                                              \
+    X(add_two_other_values, DIFFERENCE, DIFFERENCE, NONE)
 
 #define CASES(n)                                                                                                       \
     case n:                                                                                                            \
@@ -165,14 +183,15 @@ INLINE void add_rows(struct kinds k, const struct some_weights *some, int shifts
     case n + SHIFTS:                                                                                                   \
         add_rows(kinds, some, n, 1, own, other);                                                                       \
         break;
-#define ADDER(name, a, b, c)                                                                                           \
+#define ONE_ADDER(name, a, b, c, votes)                                                                                \
     static void name(const struct some_weights *some, struct line own, struct line other)                              \
     {                                                                                                                  \
-        const struct kinds kinds = {a, b, c};                                                                          \
+        const struct kinds kinds = {a, b, c, votes};                                                                   \
         switch (some->shifts + SHIFTS * some->both) {                                                                  \
             EACH_SHIFTS(CASES)                                                                                         \
         }                                                                                                              \
     }
+#define ADDER(name, a, b, c) ONE_ADDER(name, a, b, c, 0) ONE_ADDER(name##_vote, a, b, c, 1)
 EACH_ADDER(ADDER)
 
 typedef void adder(const struct some_weights *, struct line, struct line);
@@ -181,27 +200,38 @@ typedef void adder(const struct some_weights *, struct line, struct line);
 static adder *first_adder(int all_vote, int peak, int value)
 {
     static adder *const table[2][2][2] = {
-        {{add_vote, add_value_vote}, {add_vote_peak, add_value_vote_peak}},
-        {{add_weight, add_value_weight}, {add_weight_peak, add_value_weight_peak}},
+        {{add_weight_vote, add_value_vote}, {add_weight_peak_vote, add_value_peak_vote}},
+        {{add_weight, add_value}, {add_weight_peak, add_value_peak}},
     };
     return table[all_vote][peak][value];
 }
 
+/* One more value, or two. */
+static adder *next_adder(int all_vote, int two)
+{
+    static adder *const table[2][2] = {
+        {add_another_value_vote, add_two_other_values_vote},
+        {add_another_value, add_two_other_values},
+    };
+    return table[all_vote][two];
+}
+
 /* --- the sums of a pair -------------------------------------------------------------------------------------- */
 
-/* Which planes are a, b, c, and y of the values; x is a's. */
+/* Which planes are a, b, c of the sums; of the values a is x, b is y. */
 struct chosen {
-    index_t a, b, c, y;
+    index_t a, b, c;
 };
 
-static struct line line_of(struct side s, struct chosen plane)
+static struct line line_of(const struct work *w, struct side s, struct chosen plane)
 {
     return (struct line){
         .a = at(s.totals, plane.a, s.row, s.t),
         .b = at(s.totals, plane.b, s.row, s.t),
         .c = at(s.totals, plane.c, s.row, s.t),
         .x = at(s.values, plane.a, s.row, s.t),
-        .y = at(s.values, plane.y, s.row, s.t),
+        .y = at(s.values, plane.b, s.row, s.t),
+        .vote = at(s.values, w->pair->V, s.row, s.t),
         .totals_row = s.totals->row,
         .values_row = s.values->row,
     };
@@ -219,13 +249,12 @@ static void add(const struct work *w, const struct step *s, index_t g, int shift
     own.row += run->from;
     other.row += run->from;
     const int all = all_vote(w, least(own.t, other.t), most(own.t, other.t + shifts - 1) + COLUMNS);
-    const struct chosen first = {0, V, has_peak ? V + 1 : V, V};
-    first_adder(all, has_peak, V > 0)(&some, line_of(own, first), line_of(other, first));
+    const struct chosen first = {0, V, has_peak ? V + 1 : V};
+    first_adder(all, has_peak, V > 0)(&some, line_of(w, own, first), line_of(w, other, first));
     for (index_t v = 1; v < V; v += 2) {
         const index_t last = least(v + 1, V - 1);
-        const struct chosen values = {v, last, V, last};
-        adder *const next = last > v ? add_value_vote : add_vote;
-        next(&some, line_of(own, values), line_of(other, values));
+        const struct chosen values = {v, last, V};
+        next_adder(all, last > v)(&some, line_of(w, own, values), line_of(w, other, values));
     }
 }
 

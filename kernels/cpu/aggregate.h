@@ -1,7 +1,7 @@
 /* aggregate, for one instruction set.
  *
  * Formula   w as in accumulate.h, p(i, s) = w(i, s) normaliser_i, B_s(x) = sum_o a(o) p(x - o, s), j = x + s;
- *           numerator = sum_s B_s(x) vote_j value_j; denominator: the weight sums of the patches around x,
+ *           numerator = sum_s B_s(x) vote_j (value_j - own_value_x); denominator: the weight sums of the patches around x,
  *           sum_o a(o) sum_s p(x - o, s), less sum_s B_s(x) (1 - vote_j)
  * Shapes    contract.h; in lanes, LANES columns that lie far apart in a vector (rows.h)
  * Work      a thread has a band of rows; within one plane a weight serves i and j (S(i, j) = S(j, i))
@@ -59,10 +59,10 @@ static void aggregate_stripe(const struct work *w, const struct normalised *norm
 {
     load_taps(w);
     load_features(w);
-    load_values(w, &w->values);
+    load_values(w, w->pair->value, &w->values);
     load_normaliser(w, normalised, &w->values);
     if (w->own_values.first != w->values.first) {
-        load_values(w, &w->own_values);
+        load_values(w, w->pair->own_value, &w->own_values);
         load_normaliser(w, normalised, &w->own_values);
     }
     clear_totals(w);
@@ -102,7 +102,7 @@ static void add_weight_sums(const struct work *w, const float *weight_sum, index
         denominator[x] += sums[x];
 }
 
-/* The pixels of row y as candidates of their own: s = (0, 0), p = center normaliser. */
+/* The pixels of row y as candidates of their own: s = (0, 0), p = center normaliser.  They differ by nothing. */
 static void add_center(const struct work *w, const struct normalised *normalised, index_t y, float *sums, float *line)
 {
     const struct pair *p = w->pair;
@@ -116,16 +116,8 @@ static void add_center(const struct work *w, const struct normalised *normalised
             line[p->rx + x] += tap * center[x] * normaliser[x];
     }
     sum_along_x(p, line, sums);
-    for (index_t x = 0; x < p->W; x++) {
+    for (index_t x = 0; x < p->W; x++)
         denominator[x] += sums[x] * (vote[x] - 1);
-        sums[x] *= vote[x];
-    }
-    for (index_t v = 0; v < p->V; v++) {
-        const float *value = p->value + (v * p->H + y) * p->W;
-        float *numerator = w->sums->numerator + (v * p->H + y) * p->W;
-        for (index_t x = 0; x < p->W; x++)
-            numerator[x] += sums[x] * value[x];
-    }
 }
 
 static void add_known(const struct work *w, const struct normalised *normalised, char *scratch)

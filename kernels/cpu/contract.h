@@ -25,7 +25,8 @@ struct pair {
     index_t ry, rx;      /* patch radius */
     const float *query;  /* (C, H, W) */
     const float *key;    /* (C, H, W), == query within one plane */
-    const float *value;  /* (V, H, W) */
+    const float *value;  /* (V, H, W) of the key plane */
+    const float *own_value; /* (V, H, W) of the query plane, == value within one plane */
     const float *vote;   /* (H, W) 1 where a candidate may be averaged, else 0 */
     const float *taps_y; /* (2 ry + 1,) symmetric */
     const float *taps_x; /* (2 rx + 1,) symmetric */
@@ -66,11 +67,12 @@ size_t accumulate_scratch(int isa, const struct pair *, const struct sums *, con
 size_t aggregate_scratch(int isa, const struct pair *, const struct sums *, const struct band *);
 
 /* Sums over the search window, without the pixel itself where the pair is own:
- * numerator = sum_s w value_j, denominator = sum_s w, peak = max_s w. */
+ * numerator = sum_s w (value_j - own_value_i), denominator = sum_s w, peak = max_s w. */
 void accumulate(int isa, const struct pair *, const struct sums *, const struct band *, char *scratch);
 
 /* The same with every weight spread over its patch: with B_s(x) = sum_o a(o) p(x - o, s) over patch centres inside
- * the plane, numerator = sum_s B_s(x) vote_j value_j and denominator = sum_s B_s(x) vote_j, j = x + s. */
+ * the plane, numerator = sum_s B_s(x) vote_j (value_j - own_value_x) and denominator = sum_s B_s(x) vote_j,
+ * j = x + s. */
 void aggregate(int isa, const struct pair *, const struct normalised *, const struct sums *, const struct band *,
                char *scratch);
 

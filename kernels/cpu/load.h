@@ -106,22 +106,17 @@ static void load_or_clear(const struct work *w, const float *plane, index_t y, i
         memset(to, 0, sizeof(vec) * (size_t)count);
 }
 
-/* value * vote in the planes 0 .. V - 1, vote in plane V. */
-static void load_values(const struct work *w, const struct planes *to)
+/* Values in the planes 0 .. V - 1, the key plane's vote in plane V. */
+static void load_values(const struct work *w, const float *value, const struct planes *to)
 {
     const struct pair *p = w->pair;
     const index_t count = to->row;
     map_columns(w->stripe, p->W, to->t0, count, LEFT_OUT, w->map);
     for (index_t r = to->row0; r < to->row0 + rows_of(to); r++) {
         const index_t y = w->band->first + r;
-        vec *vote = at(to, p->V, r, to->t0);
-        load_or_clear(w, p->vote, y, count, 1, vote);
-        for (index_t v = 0; v < p->V; v++) {
-            vec *value = at(to, v, r, to->t0);
-            load_or_clear(w, p->value + v * p->H * p->W, y, count, 1, value);
-            for (index_t t = 0; w->holes && t < count; t++)
-                value[t] *= vote[t];
-        }
+        load_or_clear(w, p->vote, y, count, 1, at(to, p->V, r, to->t0));
+        for (index_t v = 0; v < p->V; v++)
+            load_or_clear(w, value + v * p->H * p->W, y, count, 1, at(to, v, r, to->t0));
     }
 }
 

@@ -108,17 +108,19 @@ static const float *planes(struct buffers *b, PyObject *owner, const char *name,
 /* The three stacks of planes, which must agree. */
 static int read_planes(struct buffers *b, PyObject *object, struct pair *p)
 {
-    index_t query[3], key[3], value[3];
+    index_t query[3], key[3], value[3], own_value[3];
     if (!(p->query = planes(b, object, "query", query)) || !(p->key = planes(b, object, "key", key)) ||
-        !(p->value = planes(b, object, "value", value)))
+        !(p->value = planes(b, object, "value", value)) ||
+        !(p->own_value = planes(b, object, "own_value", own_value)))
         return 0;
     p->C = query[0];
     p->V = value[0];
     p->H = query[1];
     p->W = query[2];
-    if (key[0] == p->C && key[1] == p->H && key[2] == p->W && value[1] == p->H && value[2] == p->W)
+    if (key[0] == p->C && key[1] == p->H && key[2] == p->W && value[1] == p->H && value[2] == p->W &&
+        own_value[0] == p->V && own_value[1] == p->H && own_value[2] == p->W)
         return 1;
-    PyErr_SetString(PyExc_ValueError, "key and value must be planes of the shape of query.");
+    PyErr_SetString(PyExc_ValueError, "key, value and own_value must be planes of the shape of query.");
     return 0;
 }
 

@@ -1,10 +1,11 @@
 /* The reference's _spread, and the _add after it: normalised weights spread over the patch around their pixel.
  *
- *     p(i, s) = w(i, s) normaliser_i, B_s(x) = sum_o a(o) p(x - o, s); totals of x += B_s(x) value_j, j = x + s
+ *     p(i, s) = w(i, s) normaliser_i, B_s(x) = sum_o a(o) p(x - o, s), j = x + s;
+ *     totals of x += B_s(x) (value_j - value_x)
  *
  * Sums of p along x are kept up to date: one p comes, one goes; no digits are lost to that, for all p of a pixel
  * together are 1.  Down the rows of the patches they add up to B only as they go to the totals: every row takes the
- * part of B that this step has, times its value.  Where half of the shifts are enough, p of the candidates go to their
+ * part of B that this step has, times its difference of values.  Where half of the shifts are enough, p of the candidates go to their
  * patches as well (`back`).  Per pair and side, r = 3: 6.5 loads, 2.75 stores, 6.3 operations.
  *
  * The denominator is known where some pixels and all of the patches around them lie inside the plane and vote: a weight
@@ -17,24 +18,31 @@
 #include "weights.h"
 #include "work.h"
 
-/* p of one side of some shifts' pairs, spread into the totals of that side, times the values of the other. */
+/* p of one side of some shifts' pairs, spread into the totals of that side, times the values of the other less those of
+ * this one. */
 struct spread {
     index_t first, end;    /* shifts number first..end-1 of the run */
     index_t t;             /* vectors from here on */
     const vec *normaliser; /* of this side */
     const vec *missing;    /* of the other: vote - 1, so that p vote = p + p missing */
-    const vec *value;      /* of the other, and .. */
-    vec *total;            /* .. of this side, both from the first row and column of the patches on */
+    const vec *value;      /* of the other, .. */
+    vec *total;            /* .. and totals of this side, both from the first row and column of the patches on */
+    index_t own;           /* from a total to the value of the same pixel, in bytes: one pointer less to move */
     vec *history;          /* [shifts][nx + 1][ROWS] the last nx columns of p, in turn, and their sums along x */
-    index_t normaliser_row, value_row, value_plane, total_row, total_plane; /* strides; missing has value's */
+    index_t value_row, value_plane, row, plane; /* strides of the other side, missing included, and of this one */
     index_t moves, other_moves; /* vectors from shift to shift: the candidates' side 1, the pixels' 0 */
-    index_t planes;             /* V, and one more where there are gaps */
+};
+
+/* The sums that a part of B goes to: of V differences and, where there are gaps, the denominator. */
+struct added {
+    index_t V;
+    int gaps;
 };
 
 INLINE void move_rows(struct spread *s, index_t rows)
 {
     s->value += rows * s->value_row;
-    s->total += rows * s->total_row;
+    s->total += rows * s->row;
 }
 
 INLINE void move_column(struct spread *s)
@@ -65,7 +73,7 @@ INLINE void next_p(const struct spread *s, const vec *weights, vec *oldest, vec 
     const vec *normaliser = s->normaliser, *missing = s->missing;
     UNROLL for (int i = 0; i < ROWS; i++) {
         vec p = weights[i * COLUMNS] * *normaliser;
-        normaliser += s->normaliser_row;
+        normaliser += s->row;
         HOLD_ADDRESS(normaliser);
         if (gaps) {
             p += p * *missing;
@@ -93,11 +101,18 @@ INLINE void tapped_sums_of_p(const struct work *w, const struct spread *s, index
 
 /* --- along y ------------------------------------------------------------------------------------------------- */
 
-/* B, or a part of it, times each value of a row; then on to a row below (1) or above (-1). */
-INLINE void add_part(struct spread *s, vec B, index_t planes, int down)
+/* B, or a part of it, times each difference of a row; then on to a row below (1) or above (-1). */
+INLINE void add_part(struct spread *s, vec B, struct added to, int down)
 {
-    for (index_t v = 0; v < planes; v++)
-        s->total[v * s->total_plane] += B * s->value[v * s->value_plane];
+    vec counted = B;
+    if (to.gaps) {
+        const vec without = B * s->value[to.V * s->value_plane];
+        s->total[to.V * s->plane] += without;
+        counted += without;
+    }
+    const vec *own = (const vec *)((const char *)s->total + s->own);
+    for (index_t v = 0; v < to.V; v++)
+        s->total[v * s->plane] += counted * (s->value[v * s->value_plane] - own[v * s->plane]);
     move_rows(s, down);
     HOLD_ADDRESS(s->value);
     HOLD_ADDRESS(s->total);
@@ -105,7 +120,7 @@ INLINE void add_part(struct spread *s, vec B, index_t planes, int down)
 
 /* Sums along x of `sources` neighbouring rows: all of them reach the rows in the middle of their patches, ever fewer
  * those above and below.  Needs n >= sources - 1. */
-INLINE void spread_box_y(struct spread s, const vec *sums, index_t n, int sources, index_t planes)
+INLINE void spread_box_y(struct spread s, const vec *sums, index_t n, int sources, struct added to)
 {
     for (int first = 0; first < ROWS; first += sources) {
         struct spread row = s;
@@ -113,16 +128,16 @@ INLINE void spread_box_y(struct spread s, const vec *sums, index_t n, int source
         for (int i = 0; i < sources && i < n; i++) {
             if (i)
                 B += sums[i];
-            add_part(&row, B, planes, 1);
+            add_part(&row, B, to, 1);
         }
         for (index_t i = sources; i < n; i++)
-            add_part(&row, B, planes, 1);
+            add_part(&row, B, to, 1);
         move_rows(&row, sources - 2); /* the last row that one of them reaches, and up from there */
         B = sums[sources - 1];
         for (int i = sources - 1; i > 0; i--) {
             if (i < sources - 1)
                 B += sums[i];
-            add_part(&row, B, planes, -1);
+            add_part(&row, B, to, -1);
         }
         sums += sources;
         move_rows(&s, sources);
@@ -130,22 +145,21 @@ INLINE void spread_box_y(struct spread s, const vec *sums, index_t n, int source
 }
 
 /* Row i takes the sums i - n + 1 .. i, as far as there are; taps[0 .. n / 2] are symmetric. */
-INLINE void spread_tapped_y(struct spread s, const vec *sums, const vec *taps, index_t n, index_t planes)
+INLINE void spread_tapped_y(struct spread s, const vec *sums, const vec *taps, index_t n, struct added to)
 {
     UNROLL for (index_t i = 0; i < ROWS + n - 1; i++) {
         const index_t first = i < n ? 0 : i - n + 1;
         vec B = taps[least(i - first, n - 1 - i + first)] * sums[first];
         UNROLL for (index_t o = first + 1; o <= i && o < ROWS; o++)
             B += taps[least(i - o, n - 1 - i + o)] * sums[o];
-        add_part(&s, B, planes, 1);
+        add_part(&s, B, to, 1);
     }
 }
 
 /* --- a loop for each patch size and number of planes --------------------------------------------------------- */
 
 /* `sources`: rows whose sums go down together; 0: taps that differ. */
-INLINE void spread_shifts(const struct work *w, const struct spread *all, index_t ny, int sources, index_t planes,
-                          int gaps)
+INLINE void spread_shifts(const struct work *w, const struct spread *all, index_t ny, int sources, struct added to)
 {
     const index_t nx = w->nx, columns = least(COLUMNS, w->stripe.length + nx - 1 - all->t);
     for (index_t g = all->first; g < all->end; g++) {
@@ -156,13 +170,13 @@ INLINE void spread_shifts(const struct work *w, const struct spread *all, index_
             sums[i] = kept[i];
         index_t turn = all->t % nx;
         for (index_t c = 0; c < columns; c++) {
-            next_p(&s, weights + c, s.history + turn * ROWS, sums, sources > 0, gaps);
+            next_p(&s, weights + c, s.history + turn * ROWS, sums, sources > 0, to.gaps);
             turn = turn + 1 == nx ? 0 : turn + 1;
             if (sources) {
-                spread_box_y(s, sums, ny, sources, planes);
+                spread_box_y(s, sums, ny, sources, to);
             } else {
                 tapped_sums_of_p(w, &s, turn, sums);
-                spread_tapped_y(s, sums, w->taps_y, ny, planes);
+                spread_tapped_y(s, sums, w->taps_y, ny, to);
             }
             move_column(&s);
         }
@@ -173,9 +187,9 @@ INLINE void spread_shifts(const struct work *w, const struct spread *all, index_
 
 #define SIZE(n, sources)                                                                                               \
     case n:                                                                                                            \
-        spread_shifts(w, s, n, sources, planes, gaps);                                                                 \
+        spread_shifts(w, s, n, sources, to);                                                                           \
         break;
-INLINE void spread_sizes(const struct work *w, const struct spread *s, index_t planes, int gaps)
+INLINE void spread_sizes(const struct work *w, const struct spread *s, struct added to)
 {
     if (tapped(w))
         switch (w->ny) {
@@ -184,7 +198,7 @@ INLINE void spread_sizes(const struct work *w, const struct spread *s, index_t p
             SIZE(7, 0)
             SIZE(9, 0)
         default:
-            spread_shifts(w, s, w->ny, 0, planes, gaps);
+            spread_shifts(w, s, w->ny, 0, to);
         }
     else
         switch (w->ny) {
@@ -193,16 +207,19 @@ INLINE void spread_sizes(const struct work *w, const struct spread *s, index_t p
             SIZE(5, 4)
             SIZE(7, 8)
         default:
-            spread_shifts(w, s, w->ny, 8, planes, gaps);
+            spread_shifts(w, s, w->ny, 8, to);
         }
 }
 #undef SIZE
 
-static void spread_1(const struct work *w, const struct spread *s) { spread_sizes(w, s, 1, 0); }
-static void spread_1_with_gaps(const struct work *w, const struct spread *s) { spread_sizes(w, s, 2, 1); }
-static void spread_3(const struct work *w, const struct spread *s) { spread_sizes(w, s, 3, 0); }
-/* where all vote, missing is 0 */
-static void spread_any(const struct work *w, const struct spread *s) { spread_sizes(w, s, s->planes, 1); }
+#define EACH_ADDED(X)                                                                                                  \
+    X(spread_1, 1, 0)                                                                                                  \
+    X(spread_1_with_gaps, 1, 1)                                                                                        \
+    X(spread_3, 3, 0)                                                                                                  \
+    X(spread_any, w->pair->V, 1) /* where all vote, missing is 0 */
+#define SPREAD(name, V, gaps)                                                                                          \
+    static void name(const struct work *w, const struct spread *s) { spread_sizes(w, s, (struct added){V, gaps}); }
+EACH_ADDED(SPREAD)
 
 static void spread_some(const struct work *w, const struct spread *s, int gaps)
 {
@@ -236,18 +253,19 @@ static struct spread spread_of_step(const struct work *w, const struct step *s, 
                                                               * and vote will do */
     const struct side pixels = own_side(w, s), candidates = other_side(w, s, 0);
     const struct side mine = back ? candidates : pixels, other = back ? pixels : candidates;
+    const char *own = (const char *)at(mine.values, 0, mine.row, mine.t);
     return (struct spread){
         .t = s->t,
         .normaliser = at(mine.values, V + 1, mine.row, mine.t - past),
         .missing = at(other.values, V, other.row, other.t - past),
         .value = at(other.values, 0, other.row - ry, other.t - rx),
         .total = at(mine.totals, 0, mine.row - ry, mine.t - rx),
+        .own = own - (const char *)at(mine.totals, 0, mine.row, mine.t),
         .history = w->p + back * s->run.shifts * w->p_columns * ROWS,
-        .normaliser_row = mine.values->row,
         .value_row = other.values->row,
         .value_plane = other.values->plane,
-        .total_row = mine.totals->row,
-        .total_plane = mine.totals->plane,
+        .row = mine.totals->row,
+        .plane = mine.totals->plane,
         .moves = back,
         .other_moves = !back,
     };
@@ -264,7 +282,6 @@ static void spread(const struct work *w, const struct step *s, int back)
         some.end = g + 1;
         while (some.end < shifts && has_gaps(w, s, some.end, back) == gaps)
             some.end++;
-        some.planes = w->pair->V + gaps;
         spread_some(w, &some, gaps);
     }
 }

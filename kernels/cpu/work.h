@@ -63,7 +63,7 @@ struct work {
     struct history columns;           /* sums along y */
     vec *weights;                     /* [shifts][ROWS][COLUMNS] of a step */
     vec *p;                           /* [1 + half][shifts][p_columns][ROWS], see spread.h */
-    struct planes values, own_values; /* value * vote, vote, in aggregate see there */
+    struct planes values, own_values; /* values, vote, in aggregate see there */
     struct planes totals, own_totals; /* sums, of the candidates and of the pixels */
     int *map;                         /* [vectors][LANES] columns */
 };

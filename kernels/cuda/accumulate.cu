@@ -1,13 +1,13 @@
 // Weighted sums over the search window, everything between the tile and the result in registers.
 //
-// formula:  window.cuh; numerator_v = sum_s w v_j, denominator = sum_s w, peak = max_s w
-// pointers: query, key (CHANNELS, H, W); value (VALUES, H, W), VALUES >= 0; vote, bias, scale (H, W);
+// formula:  window.cuh; numerator_v = sum_s w (value_j - own_value_i), denominator = sum_s w, peak = max_s w
+// pointers: query, key (CHANNELS, H, W); value, own_value (VALUES, H, W), VALUES >= 0; vote, bias, scale (H, W);
 //           numerator (slices, VALUES, H, W); denominator, peak (slices, H, W)
 // thread:   4 adjacent columns x ROWS rows, GROUP shifts along the row at a time
-// shared:   query (ROWS WARPS + 2 ry rows of 128), key, value and vote of one chunk of shifts
-// numbers:  sm_90, r = 3, R = 10, bias and peak: 164 registers, 0 spills, 59 KiB, 12 warps on a multiprocessor,
-//           17.4 issue slots a useful pair (14.6 bare; 15.5 without values, as the default call's first pass), at
-//           most 3.9 Gpixel/s on an H100 (4.1; 4.3): counted 2026-11-30 in the code of NVRTC 13.5; speed not
+// shared:   query (ROWS WARPS + 2 ry rows of 128), own_value; key, value and vote of one chunk of shifts
+// numbers:  sm_90, r = 3, R = 10, bias and peak: 166 registers, 0 spills, 69 KiB, 12 warps on a multiprocessor,
+//           18.6 issue slots a useful pair (15.7 bare; 15.5 without values, as the default call's first pass), at
+//           most 3.6 Gpixel/s on an H100 (3.9; 4.3): counted 2026-11-30 in the code of NVRTC 13.5; speed not
 //           measured (all settings: benchmarks/results/cuda_counts.md)
 // tested:   tests/kernels/test_cuda_emulator.py against nlmeans.backends.reference; test_cuda_compile.py
 #include "strip.cuh"
@@ -42,10 +42,14 @@ template <int N, bool VOTES>
 __device__ __forceinline__ void add_row(Totals &totals, const float (&column)[N][COLUMNS], const Corner &at,
                                         int row, const Window &window)
 {
-    float value[STORED][COLUMNS + N - 1], vote[COLUMNS + N - 1];
+    float value[STORED][COLUMNS + N - 1], own[STORED][COLUMNS];
+    Votes<N == 1, COLUMNS + N - 1> vote;
 #pragma unroll
-    for (int v = 0; v < VALUES; ++v) read<N == 1>(value[v], at.value + v * at.value_plane + row * at.pitch);
-    if (VOTES) read<N == 1>(vote, at.vote + row * at.pitch);
+    for (int v = 0; v < VALUES; ++v) {
+        read<N == 1>(value[v], at.value + v * at.value_plane + row * at.pitch);
+        read(own[v], at.own_value + (v * BLOCK_ROWS + row) * SPAN);
+    }
+    if (VOTES) vote.read(at.vote + row * at.pitch);
 
 #pragma unroll
     for (int k = 0; k < N; ++k) {
@@ -54,9 +58,9 @@ __device__ __forceinline__ void add_row(Totals &totals, const float (&column)[N]
 #pragma unroll
         for (int j = 0; j < COLUMNS; ++j) {
             float w = weight(S[j], totals.bias[row][j], totals.scale[row][j]);
-            if (VOTES) w *= vote[j + k];
+            if (VOTES) w = vote.at(j + k) ? w : 0.0f;
 #pragma unroll
-            for (int v = 0; v < VALUES; ++v) totals.numerator[v][row][j] += w * value[v][j + k];
+            for (int v = 0; v < VALUES; ++v) totals.numerator[v][row][j] += w * (value[v][j + k] - own[v][j]);
             totals.denominator[row][j] += w;
             if (PEAK) totals.peak[row][j] = fmaxf(totals.peak[row][j], w);
         }
@@ -128,16 +132,18 @@ __device__ __forceinline__ void write_totals(const Totals &totals, int y, int x,
 
 extern "C" __global__ void __launch_bounds__(LANES * WARPS, BLOCKS)
 accumulate(const float *__restrict__ query, const float *__restrict__ key, const float *__restrict__ value,
-           const float *__restrict__ vote, const float *__restrict__ bias, const float *__restrict__ scale,
-           float *__restrict__ numerator, float *__restrict__ denominator, float *__restrict__ peak,
-           const Window window)
+           const float *__restrict__ own_value, const float *__restrict__ vote, const float *__restrict__ bias,
+           const float *__restrict__ scale, float *__restrict__ numerator, float *__restrict__ denominator,
+           float *__restrict__ peak, const Window window)
 {
     DYNAMIC_SHARED(float4, shared);
     const Place<HALO> here(ROWS, window);
 
     float *const query_tile = reinterpret_cast<float *>(shared);
-    float *const key_tile = query_tile + CHANNELS * QUERY_ROWS * SPAN;
+    float *const own_tile = query_tile + CHANNELS * QUERY_ROWS * SPAN;
+    float *const key_tile = own_tile + VALUES * BLOCK_ROWS * SPAN;
     load_features(query_tile, query, QUERY_ROWS, SPAN, here.block_y - PATCH_Y, here.block_x, window);
+    load_values(own_tile, own_value, BLOCK_ROWS, SPAN, here.block_y, here.block_x, window);
 
     Totals totals;
     start_totals(totals, here.y, here.x, bias, scale, window);
@@ -146,7 +152,7 @@ accumulate(const float *__restrict__ query, const float *__restrict__ key, const
         const Chunk chunk(n, window);
         const int key_rows = QUERY_ROWS + chunk.count_y - 1, value_rows = BLOCK_ROWS + chunk.count_y - 1;
         float *const value_tile = key_tile + CHANNELS * key_rows * chunk.pitch;
-        float *const vote_tile = value_tile + VALUES * value_rows * chunk.pitch;
+        Vote *const vote_tile = reinterpret_cast<Vote *>(value_tile + VALUES * value_rows * chunk.pitch);
         const int y = here.block_y + chunk.dy, x = here.block_x + chunk.dx;
 
         __syncthreads();  // the chunk before is done with the tiles
@@ -157,7 +163,9 @@ accumulate(const float *__restrict__ query, const float *__restrict__ key, const
         if (here.y >= window.height) continue;  // a whole warp below the plane
 
         Corner at;
-        at.query = query_tile + here.warp * ROWS * SPAN + here.lane * COLUMNS;
+        const int own_corner = here.warp * ROWS * SPAN + here.lane * COLUMNS;
+        at.query = query_tile + own_corner;
+        at.own_value = own_tile + own_corner;
         const int corner = here.warp * ROWS * chunk.pitch + here.lane * COLUMNS;
         at.key = key_tile + corner;
         at.value = value_tile + corner;

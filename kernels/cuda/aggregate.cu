@@ -1,12 +1,13 @@
 // Every patch votes for all of its pixels: two windows of sums, one for the distances and one for the weights.
 //
 // formula:  p(i, s) = w(i, s) normaliser_i, B_s(x) = sum_o a(o) p(x - o, s) over patch centres in the plane;
-//           numerator_v(x) = sum_s B_s(x) vote(x + s) v(x + s), denominator(x) = sum_s B_s(x) vote(x + s)
+//           numerator_v(x) = sum_s B_s(x) vote(x + s) (value(x + s) - own_value(x)),
+//           denominator(x) = sum_s B_s(x) vote(x + s)
 // pointers: as in accumulate.cu; normaliser (H, W).  The shift (0, 0) of one plane is left to `spread`
 // thread:   4 adjacent columns x ROWS rows of the result, PAIR shifts along the row at a time
-// shared:   query, normaliser, and key, value and vote of one chunk of shifts
-// numbers:  sm_90, r = 3, R = 10, bias: 254 registers, 0 spills, 112 KiB, 8 warps on a multiprocessor,
-//           34.4 issue slots a useful pair, at most 1.65 Gpixel/s on an H100: counted 2026-11-23 in the code of
+// shared:   query, normaliser, own_value; key, value and vote of one chunk of shifts
+// numbers:  sm_90, r = 3, R = 10, bias: 253 registers, 0 spills, 113 KiB, 8 warps on a multiprocessor,
+//           36.0 issue slots a useful pair, at most 1.56 Gpixel/s on an H100: counted 2026-11-30 in the code of
 //           NVRTC 13.5; speed not measured (all settings: benchmarks/results/cuda_counts.md)
 // tested:   tests/kernels/test_cuda_emulator.py against nlmeans.backends.reference; test_cuda_compile.py
 #include "strip.cuh"
@@ -41,9 +42,10 @@ template <int N, int FIRST, bool VOTES>
 __device__ __forceinline__ void weights_of_row(float (&p)[N][COLUMNS], const float (&column)[N][COLUMNS],
                                                const Query &query, const Corner &at, int row, const Window &window)
 {
-    float normaliser[COLUMNS], vote[COLUMNS + FIRST + N - 1], bias[COLUMNS], scale[COLUMNS];
+    float normaliser[COLUMNS], bias[COLUMNS], scale[COLUMNS];
+    Votes<N == 1, COLUMNS + FIRST + N - 1> vote;
     read(normaliser, query.normaliser + row * SPAN);
-    if (VOTES) read<N == 1>(vote, at.vote + row * at.pitch);
+    if (VOTES) vote.read(at.vote + row * at.pitch);
     if (BIAS == 2) {
         read(bias, query.bias + row * SPAN);
         read(scale, query.scale + row * SPAN);
@@ -55,7 +57,7 @@ __device__ __forceinline__ void weights_of_row(float (&p)[N][COLUMNS], const flo
 #pragma unroll
         for (int j = 0; j < COLUMNS; ++j) {
             p[k][j] = (BIAS == 2 ? weight(S[j], bias[j], scale[j]) : weight(S[j], 0, 0)) * normaliser[j];
-            if (VOTES) p[k][j] *= vote[j + FIRST + k];
+            if (VOTES) p[k][j] = vote.at(j + FIRST + k) ? p[k][j] : 0.0f;
         }
     }
 }
@@ -65,19 +67,24 @@ template <int N, int FIRST, bool VOTES>
 __device__ __forceinline__ void add_row(Totals &totals, const float (&column)[N][COLUMNS], const Corner &at,
                                         int row, const Window &window)
 {
-    float value[VALUES][COLUMNS + FIRST + N - 1], vote[COLUMNS + FIRST + N - 1];
+    float value[VALUES][COLUMNS + FIRST + N - 1], own[VALUES][COLUMNS];
+    Votes<N == 1, COLUMNS + FIRST + N - 1> vote;
 #pragma unroll
-    for (int v = 0; v < VALUES; ++v) read<N == 1>(value[v], at.value + v * at.value_plane + row * at.pitch);
-    if (VOTES) read<N == 1>(vote, at.vote + (row + PATCH_Y) * at.pitch);
+    for (int v = 0; v < VALUES; ++v) {
+        read<N == 1>(value[v], at.value + v * at.value_plane + row * at.pitch);
+        read(own[v], at.own_value + (v * BLOCK_ROWS + row) * SPAN);
+    }
+    if (VOTES) vote.read(at.vote + (row + PATCH_Y) * at.pitch);
 #pragma unroll
     for (int k = 0; k < N; ++k) {
         float B[COLUMNS];
         along_row(B, column[k], window);
 #pragma unroll
         for (int j = 0; j < COLUMNS; ++j) {
-            if (VOTES) B[j] *= vote[j + FIRST + k];
+            if (VOTES) B[j] = vote.at(j + FIRST + k) ? B[j] : 0.0f;
 #pragma unroll
-            for (int v = 0; v < VALUES; ++v) totals.numerator[v][row][j] += B[j] * value[v][j + FIRST + k];
+            for (int v = 0; v < VALUES; ++v)
+                totals.numerator[v][row][j] += B[j] * (value[v][j + FIRST + k] - own[v][j]);
             totals.denominator[row][j] += B[j];
         }
     }
@@ -204,9 +211,9 @@ __device__ __forceinline__ void write_totals(const Totals &totals, int y, int x,
 
 extern "C" __global__ void __launch_bounds__(LANES * WARPS, BLOCKS)
 aggregate(const float *__restrict__ query, const float *__restrict__ key, const float *__restrict__ value,
-          const float *__restrict__ vote, const float *__restrict__ bias, const float *__restrict__ scale,
-          const float *__restrict__ normaliser, float *__restrict__ numerator, float *__restrict__ denominator,
-          const Window window)
+          const float *__restrict__ own_value, const float *__restrict__ vote, const float *__restrict__ bias,
+          const float *__restrict__ scale, const float *__restrict__ normaliser, float *__restrict__ numerator,
+          float *__restrict__ denominator, const Window window)
 {
     DYNAMIC_SHARED(float4, shared);
     const Place<HALO> here(ROWS, window);
@@ -215,8 +222,10 @@ aggregate(const float *__restrict__ query, const float *__restrict__ key, const 
     float *const normaliser_tile = query_tile + CHANNELS * QUERY_ROWS * SPAN;
     float *const bias_tile = normaliser_tile + WEIGHT_ROWS * SPAN;
     float *const scale_tile = bias_tile + (BIAS == 2 ? WEIGHT_ROWS * SPAN : 0);
-    float *const key_tile = scale_tile + (BIAS == 2 ? WEIGHT_ROWS * SPAN : 0);
+    float *const own_tile = scale_tile + (BIAS == 2 ? WEIGHT_ROWS * SPAN : 0);
+    float *const key_tile = own_tile + VALUES * BLOCK_ROWS * SPAN;
     load_features(query_tile, query, QUERY_ROWS, SPAN, here.block_y - 2 * PATCH_Y, here.block_x, window);
+    load_values(own_tile, own_value, BLOCK_ROWS, SPAN, here.block_y, here.block_x, window);
     // Only patch centres in the plane count, so the normaliser is 0 outside.
     load_query(normaliser_tile, normaliser, BOX ? window.taps_y[0] * window.taps_x[0] : 1.0f, 0.0f, here, window);
     if (BIAS == 2) {
@@ -235,8 +244,8 @@ aggregate(const float *__restrict__ query, const float *__restrict__ key, const 
         const Chunk chunk(n, window);
         const int key_rows = QUERY_ROWS + chunk.count_y - 1, vote_rows = WEIGHT_ROWS + chunk.count_y - 1;
         const int value_rows = BLOCK_ROWS + chunk.count_y - 1;
-        float *const vote_tile = key_tile + CHANNELS * key_rows * chunk.pitch;
-        float *const value_tile = vote_tile + vote_rows * chunk.pitch;
+        float *const value_tile = key_tile + CHANNELS * key_rows * chunk.pitch;
+        Vote *const vote_tile = reinterpret_cast<Vote *>(value_tile + VALUES * value_rows * chunk.pitch);
         const int y = here.block_y + chunk.dy, x = here.block_x + chunk.dx;
 
         __syncthreads();  // the chunk before is done with the tiles
@@ -248,6 +257,7 @@ aggregate(const float *__restrict__ query, const float *__restrict__ key, const 
 
         Corner at;
         at.query = query_tile + own_corner;
+        at.own_value = own_tile + own_corner;
         const int corner = here.warp * ROWS * chunk.pitch + here.lane * COLUMNS;
         at.key = key_tile + corner;
         at.value = value_tile + corner;

@@ -2,7 +2,7 @@
 // for every parameter and are the path for patch radii above 4; accumulate.cu and aggregate.cu are the quick ones.
 //
 // formula:  window.cuh; aggregate: p(i, s) = w(i, s) normaliser_i, B_s(x) = sum_o a(o) p(x - o, s)
-// pointers: query, key (CHANNELS, H, W); value, numerator (VALUES, H, W); vote, bias, scale, normaliser, center,
+// pointers: query, key (CHANNELS, H, W); value, own_value, numerator (VALUES, H, W); vote, bias, scale, normaliser, center,
 //           denominator, peak (H, W); taps_y, taps_x (2r + 1); p (shifts, H, W)
 // thread:   one pixel (weigh: one pixel for each shift of the batch)
 // shared:   none
@@ -72,9 +72,9 @@ __device__ float weight(float distance, float vote, INDEX i, const float *bias, 
 
 extern "C" __global__ void accumulate_readable(
     const float *__restrict__ query, const float *__restrict__ key, const float *__restrict__ value,
-    const float *__restrict__ vote, const float *__restrict__ bias, const float *__restrict__ scale,
-    const float *__restrict__ taps_y, const float *__restrict__ taps_x, float *__restrict__ numerator,
-    float *__restrict__ denominator, float *__restrict__ peak, const Window window)
+    const float *__restrict__ own_value, const float *__restrict__ vote, const float *__restrict__ bias,
+    const float *__restrict__ scale, const float *__restrict__ taps_y, const float *__restrict__ taps_x,
+    float *__restrict__ numerator, float *__restrict__ denominator, float *__restrict__ peak, const Window window)
 {
     const Pixel pixel = own_pixel(window);
     if (!pixel.inside) return;
@@ -90,7 +90,7 @@ extern "C" __global__ void accumulate_readable(
             const INDEX j = offset(pixel.y + dy, pixel.x + dx, window);
             const float S = distance(query, key, taps_y, taps_x, pixel.y, pixel.x, dy, dx, window);
             const float w = weight(S, vote[j], i, bias, scale, window);
-            for (int v = 0; v < VALUES; ++v) sum[v] += w * value[v * plane + j];
+            for (int v = 0; v < VALUES; ++v) sum[v] += w * (value[v * plane + j] - own_value[v * plane + i]);
             total += w;
             highest = fmaxf(highest, w);
         }
@@ -126,11 +126,11 @@ extern "C" __global__ void weigh(
     p[blockIdx.y * plane + i] = w * normaliser[i];
 }
 
-// Sums B_s(x) times the value and 1 over the shifts of the batch, on top of what is there if asked.
+// Sums B_s(x) times the difference of values and 1 over the shifts of the batch, on top of what is there if asked.
 extern "C" __global__ void spread(
-    const float *__restrict__ p, const float *__restrict__ value, const float *__restrict__ vote,
-    const float *__restrict__ taps_y, const float *__restrict__ taps_x, float *__restrict__ numerator,
-    float *__restrict__ denominator, const Window window)
+    const float *__restrict__ p, const float *__restrict__ value, const float *__restrict__ own_value,
+    const float *__restrict__ vote, const float *__restrict__ taps_y, const float *__restrict__ taps_x,
+    float *__restrict__ numerator, float *__restrict__ denominator, const Window window)
 {
     const Pixel pixel = own_pixel(window);
     if (!pixel.inside) return;
@@ -153,7 +153,7 @@ extern "C" __global__ void spread(
             }
         }
         B *= vote[j];
-        for (int v = 0; v < VALUES; ++v) sum[v] += B * value[v * plane + j];
+        for (int v = 0; v < VALUES; ++v) sum[v] += B * (value[v * plane + j] - own_value[v * plane + i]);
         total += B;
     }
 

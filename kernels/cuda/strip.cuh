@@ -30,6 +30,7 @@
 #ifndef WARPS
 #define WARPS 4
 #endif
+typedef unsigned char Vote;            // 0 or 1, in shared memory
 constexpr int COLUMNS = 4;             // of a thread: one 16-byte read
 constexpr int LANES = 32;
 constexpr int SPAN = COLUMNS * LANES;  // columns of a block
@@ -70,7 +71,7 @@ __device__ __forceinline__ void load_values(float *tile, const float *value, int
 }
 
 // Copies votes into `tile` (rows, columns), 0 outside the plane; true when all that this thread saw are 1.
-__device__ __forceinline__ bool load_votes(float *tile, const float *vote, int rows, int columns, int y, int x,
+__device__ __forceinline__ bool load_votes(Vote *tile, const float *vote, int rows, int columns, int y, int x,
                                            const Window &window)
 {
     bool all = true;
@@ -78,7 +79,7 @@ __device__ __forceinline__ bool load_votes(float *tile, const float *vote, int r
         for (int column = threadIdx.x; column < columns; column += LANES) {
             const bool inside = in_plane(y + row, x + column, window);
             const float counts = inside ? vote[(INDEX)(y + row) * window.width + (x + column)] : 0.0f;
-            tile[row * columns + column] = counts;
+            tile[row * columns + column] = (Vote)counts;
             all = all && counts == 1.0f;
         }
     return all;
@@ -102,6 +103,28 @@ __device__ __forceinline__ void read(float (&to)[COUNT], const float *from)
         for (int m = 0; m < COLUMNS && n + m < COUNT; ++m) to[n + m] = quad[m];
     }
 }
+
+// COUNT votes, four in a register, from an address that is a multiple of four of them; ANYWHERE, that is any.
+template <bool ANYWHERE, int COUNT>
+struct Votes {
+    unsigned words[(COUNT + 3) / 4];
+
+    __device__ __forceinline__ void read(const Vote *from)
+    {
+#pragma unroll
+        for (int n = 0; n < (COUNT + 3) / 4; ++n) {
+            if (!ANYWHERE) {
+                words[n] = *reinterpret_cast<const unsigned *>(from + 4 * n);
+            } else {
+                words[n] = 0;
+#pragma unroll
+                for (int m = 0; m < 4 && 4 * n + m < COUNT; ++m) words[n] |= (unsigned)from[4 * n + m] << 8 * m;
+            }
+        }
+    }
+
+    __device__ __forceinline__ bool at(int n) const { return words[n / 4] & 1u << 8 * (n % 4); }
+};
 
 // Sum over 2 PATCH_X + 1 columns around each of the four, all taps 1, without a running difference:
 // each side's part of a neighbour is one of its prefix or suffix sums.
@@ -162,10 +185,11 @@ __device__ __forceinline__ void along_row(float (&sums)[COLUMNS], const float (&
 
 // The thread's corner of each tile, at the first shift of a group.
 struct Corner {
-    const float *query, *key, *value, *vote;
+    const float *query, *own_value, *key, *value;
+    const Vote *vote;
     int query_plane, key_plane, value_plane, pitch;  // words between planes, and between rows
 
-    // So many words further in the tiles of the candidates.
+    // So many words further in the tiles of the candidates; query and own_value belong to the pixels.
     __device__ __forceinline__ Corner moved(int words) const
     {
         Corner to = *this;

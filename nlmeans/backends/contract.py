@@ -9,6 +9,9 @@ Words: a *pair* here is one query plane against one key plane; ``i`` is a query 
     S(i, s) = sum_c sum_o a(o) (query_c(i + o) - key_c(j + o))^2        a(o) = taps_y(oy) taps_x(ox)
     w(i, s) = 2^-max(scale_i S(i, s) - bias_i, 0) * vote_j              j inside the plane, else 0
 
+What is averaged are differences ``value_j - own_value_i`` to the query pixel's own value: where both are the
+same nothing is added, not even a rounding error, and what all values have in common enters nowhere.
+
 Samples ``i + o`` and ``j + o`` outside a plane are its symmetric reflection (the index folded
 modulo 2n, so that any patch radius works on any size).  Where ``query is key`` and the planes
 are the same, the shift (0, 0) is the pixel itself and is left to the caller: ``own`` is then True.
@@ -29,7 +32,8 @@ class PlanePair:
 
     query: Array  # (C, H, W) features of the pixels to denoise; scale S is an exponent of 2
     key: Array  # (C, H, W) features of the candidates; the same object as `query` within a plane
-    value: Array  # (V, H, W) what is averaged, of the key plane; V = 0 where only weights are asked for
+    value: Array  # (V, H, W) of the key plane, finite; V = 0 where only weights are asked for
+    own_value: Array  # (V, H, W) of the query plane, finite; the same object as `value` within a plane
     vote: Array  # (H, W) 1 where a candidate may be averaged, else 0, of the key plane
     radius: tuple[int, int]  # search radius (Ry, Rx), each >= 0, any size
     taps: tuple[Array, Array]  # (2 ry + 1,), (2 rx + 1,): weights of the patch per axis, sum 1; NumPy
@@ -46,7 +50,7 @@ class PlanePair:
 class Sums:
     """What an entry gives back, in the floating type of the planes."""
 
-    numerator: Array  # (V, H, W)   sum_s w v_j
+    numerator: Array  # (V, H, W)   sum_s w (value_j - own_value_i)
     denominator: Array  # (H, W)    sum_s w
     peak: Array | None = None  # (H, W)    max_s w, when asked; 0 where there is no candidate
     token: Any = None  # what this backend's `aggregate` wants to have back of this pair, if anything
@@ -91,7 +95,8 @@ class Backend(Protocol):
         ``p(i, s) = w(i, s) normaliser_i`` and, when ``pair.own``, ``p(i, 0) = center_i normaliser_i``
         (else the shift (0, 0) is as any other and ``center`` is None);
         ``B_s(x) = sum_o a(o) p(x - o, s)`` over patch centres inside the plane;
-        numerator and denominator are the sums over s of ``B_s(x) vote(x + s)`` times the value and 1.
+        numerator and denominator are the sums over s of ``B_s(x) vote(x + s)`` times
+        ``value(x + s) - own_value(x)`` and 1.
 
         Where all vote, the denominator is ``sum_o a(o) P(x - o)`` with ``P_i = sum_s p(i, s)``: a backend
         that knows P need not sum the denominator up again, and one that does sum it needs no `token`.  The

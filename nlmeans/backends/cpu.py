@@ -131,12 +131,13 @@ class _Band:
 
 def _for_the_kernel(pair: PlanePair) -> PlanePair:
     """The pair with each array as the kernel reads it; numbers become arrays of one item."""
-    query = _float32("query", pair.query)
+    query, value = _float32("query", pair.query), _float32("value", pair.value)
     return replace(
         pair,
         query=query,
         key=query if pair.key is pair.query else _float32("key", pair.key),
-        value=_float32("value", pair.value),
+        value=value,
+        own_value=value if pair.own_value is pair.value else _float32("own_value", pair.own_value),
         vote=_float32("vote", pair.vote),
         taps=(_float32("taps", pair.taps[0]), _float32("taps", pair.taps[1])),
         bias=_float32("bias", pair.bias),

@@ -127,8 +127,10 @@ def _parts(
     values = pair.value.shape[0]
     for first in range(0, max(values, 1), MOST_VALUES):
         some = slice(first, first + MOST_VALUES)
-        part = pair if values <= MOST_VALUES else replace(pair, value=pair.value[some])
-        yield part, buffers | {"value": executor.floats(part.value), "numerator": numerator[some]}
+        value = executor.floats(pair.value[some])
+        own_value = value if pair.own_value is pair.value else executor.floats(pair.own_value[some])
+        part = pair if values <= MOST_VALUES else replace(pair, value=value, own_value=own_value)
+        yield part, buffers | {"value": value, "own_value": own_value, "numerator": numerator[some]}
 
 
 def _execute(executor: Executor, plan: Plan, buffers: dict[str, Any], taps: tuple[Any, Any]) -> None:

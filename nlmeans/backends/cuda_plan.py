@@ -127,7 +127,7 @@ def _in_slices(
         scratch = {partial: (slices, *plane) for partial in names.values()}
         scratch["partial_numerator"] = (slices, problem.values, *plane)
     arguments = (
-        *("query", "key", "value", "vote", *_maps(problem), *inputs),
+        *("query", "key", "value", "own_value", "vote", *_maps(problem), *inputs),
         *(names.get(name) for name in results),
         _window(problem, shape, slices),
     )
@@ -162,8 +162,8 @@ def _reduce(problem: Problem, partial: str, result: str, slices: int) -> Launch:
 
 def _accumulate_readable(problem: Problem) -> Plan:
     arguments = (
-        *("query", "key", "value", "vote", *_maps(problem), "taps_y", "taps_x", "numerator"),
-        *("denominator", "peak" if problem.peak else None),
+        *("query", "key", "value", "own_value", "vote", *_maps(problem), "taps_y", "taps_x"),
+        *("numerator", "denominator", "peak" if problem.peak else None),
         _window(problem),
     )
     return Plan((_readable_launch("accumulate_readable", problem, 1, arguments),), {})
@@ -181,7 +181,7 @@ def _aggregate_readable(problem: Problem, shifts: Sequence[int], add: bool = Fal
         taps = ("taps_y", "taps_x")
         center = "center" if problem.own else None
         weigh = ("query", "key", "vote", *_maps(problem), *taps, "normaliser", center, "p", window)
-        spread = ("p", "value", "vote", *taps, "numerator", "denominator", window)
+        spread = ("p", "value", "own_value", "vote", *taps, "numerator", "denominator", window)
         launches += [
             _readable_launch("weigh", problem, count, weigh),
             _readable_launch("spread", problem, 1, spread),

@@ -154,14 +154,20 @@ class Shape:
 
     @property
     def shared_bytes(self) -> int:
+        return -(-self.used_bytes // 16) * 16
+
+    @property
+    def used_bytes(self) -> int:
+        """Of shared memory, before it is rounded up."""
         value_rows, more = self.block_rows, self.chunk_y - 1
         weight_rows = value_rows + (0 if self.kernel == "accumulate" else 2 * self.patch[0])
         query_rows = weight_rows + 2 * self.patch[0]
         words = self.channels * (query_rows * SPAN + (query_rows + more) * self.pitch)
-        words += (self.values * (value_rows + more) + weight_rows + more) * self.pitch
+        words += self.values * value_rows * SPAN
+        words += self.values * (value_rows + more) * self.pitch
         if self.kernel == "aggregate":
             words += weight_rows * SPAN * (3 if self.per_query else 1)
-        return 4 * words
+        return 4 * words + (weight_rows + more) * self.pitch  # a vote is a byte
 
     def with_chunks(self, least: int) -> Shape:
         """The same with at least so many chunks, if the window has as many rows."""
@@ -236,8 +242,8 @@ def _fitting(kernel: str, problem: Problem, rows: int, warps: int, budget: int) 
         per_query=problem.per_query,
         rolled=False,
     )
-    more_bytes = replace(one, chunk_y=2).shared_bytes - one.shared_bytes
-    most = 1 + (budget - one.shared_bytes) // more_bytes
+    more_bytes = replace(one, chunk_y=2).used_bytes - one.used_bytes
+    most = 1 + (budget // 16 * 16 - one.used_bytes) // more_bytes
     if most < 1:
         return None
     chunks_y = -(-size_y // most)

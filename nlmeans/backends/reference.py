@@ -107,5 +107,5 @@ def _zeros(pair: PlanePair) -> Sums:
 
 
 def _add(sums: Sums, pair: PlanePair, i: Region, j: Region, w: Array) -> None:
-    sums.numerator[:, *i] += w * pair.value[:, *j]
+    sums.numerator[:, *i] += w * (pair.value[:, *j] - pair.own_value[:, *i])
     sums.denominator[i] += w

@@ -21,7 +21,7 @@ from nlmeans.tiling import Cost, Tile
 class Method:
     """What is done to a tile, and what must be known for it; made for one image.
 
-    Tiles are near [-1, 1]: ``(image - offset) / unit`` with the offset and unit of `levels`.
+    Tiles are near [-1, 1]: ``(image - offset) / unit`` with the offset and unit of `levels`, not rounded.
     """
 
     levels: tuple[Levels, Levels]  # of the image, and of what is compared
@@ -36,10 +36,11 @@ class Method:
     def run(
         self, tile: Tile, origin: tuple[int, ...], whole_shape: tuple[int, ...], planes: range, run: Run
     ) -> Array:
-        """The clean values (V, len(planes), Y, X) of some of a tile's planes, near [-1, 1].
+        """The change of the values (V, len(planes), Y, X) of some of a tile's planes: clean less noisy.
 
-        Those of invalid pixels may be anything.  `origin` is the tile's first pixel in a grid of
-        `whole_shape`: a method with a grid of its own must not depend on where tiles begin.  ``run.tick``
-        is called with the fraction done since the last call, 1.0 in sum.
+        It is in the unit of `levels`, and added to the image's own pixels: where it is 0 they come back bit
+        for bit.  That of invalid pixels may be any finite number.  `origin` is the tile's first pixel in a
+        grid of `whole_shape`: a method with a grid of its own must not depend on where tiles begin.
+        ``run.tick`` is called with the fraction done since the last call, 1.0 in sum.
         """
         raise NotImplementedError

@@ -76,7 +76,7 @@ class Exponents:
     """A tile whose patch distances are exponents of 2."""
 
     feature: Array  # (C, Z, Y, X) what is compared; may be `value` itself
-    value: Array  # (V, Z, Y, X) what is averaged
+    value: Array  # (V, Z, Y, X) whose differences are averaged
     vote: Array  # (Z, Y, X) 1 where a pixel may be averaged, else 0
     scale: float | Array  # makes the patch distance an exponent of 2; or (Z, Y, X), per query pixel
     bias: float | Array  # exponents up to this count as 0: 2 sigma^2 in their unit; or (Z, Y, X)
@@ -123,7 +123,7 @@ class NLMeans(Method):
     def run(
         self, tile: Tile, origin: tuple[int, ...], whole_shape: tuple[int, ...], planes: range, run: Run
     ) -> Array:
-        """The filtered values; a pixel's result depends on its window alone, wherever the tile begins."""
+        """The change; a pixel's depends on its window alone, wherever the tile begins."""
         xp = namespace(tile.value)
         if self.separate:
             count = tile.value.shape[0]
@@ -145,12 +145,12 @@ class NLMeans(Method):
         planes: range,
         run: Run,
     ) -> Array:
-        """One channel by itself; as it is where its strength is 0."""
+        """One channel by itself; no change where its strength is 0."""
         levels = (self.levels[0].of_channel(c), self.levels[1].of_channel(c))
         one = replace(self, levels=levels, noise=self.noise.of_channel(c), separate=False)
         value = tile.value[c : c + 1]
         if one.noise.changes_nothing:
-            return value[:, planes.start : planes.stop]
+            return namespace(value).zeros_like(value[:, planes.start : planes.stop])
         feature = value if tile.feature is tile.value else tile.feature[c : c + 1]
         return one.run(replace(tile, value=value, feature=feature), origin, whole_shape, planes, run)
 
@@ -184,14 +184,16 @@ class NLMeans(Method):
 
 
 def _plane(tile: Exponents, z: int, geometry: Geometry, backend: Backend, run: Run, xp: Any) -> Array:
-    """One plane: sums over the window, the centre rule, then one division."""
+    """The change of one plane: sums over the window, the centre rule, then one division.
+
+    A pixel differs from itself by nothing: its own weight counts in the denominator only.
+    """
     own = _sums(
         backend.accumulate(p, run, peak=geometry.center == "max") for p in _pairs(tile, z, geometry, xp)
     )
     result, total = own.numerator, own.denominator
     for rows in _strips(tile, xp):
         center = _center([own.peak], rows, geometry.center, xp)
-        result[:, rows] += center * tile.value[:, z, rows]
         total[rows] += center
         result[:, rows] /= total[rows]
     return result
@@ -200,9 +202,9 @@ def _plane(tile: Exponents, z: int, geometry: Geometry, backend: Backend, run: R
 def _plane_of_patches(
     tile: Exponents, z: int, geometry: Geometry, backend: Backend, run: Run, xp: Any
 ) -> Array:
-    """One plane where patches estimate all of their pixels: the sums of their weights, then the values."""
+    """The same where patches estimate all of their pixels: sums of their weights, then of differences."""
     firsts = [
-        backend.accumulate(replace(p, value=p.value[:0]), run, peak=geometry.center == "max")
+        backend.accumulate(_without_values(p), run, peak=geometry.center == "max")
         for p in _pairs(tile, z, geometry, xp)
     ]
     known = firsts[0]  # its arrays are used again for the result
@@ -229,6 +231,12 @@ def _plane_of_patches(
     return result
 
 
+def _without_values(pair: PlanePair) -> PlanePair:
+    """For the weights alone."""
+    none = pair.value[:0]
+    return replace(pair, value=none, own_value=none)
+
+
 def _strips(tile: Exponents, xp: Any) -> Iterator[slice]:
     """Rows to work on at a time outside the kernels: on a processor what fits its caches, else all."""
     height = tile.vote.shape[1]
@@ -250,11 +258,13 @@ def _pairs(tile: Exponents, z: int, geometry: Geometry, xp: Any) -> Iterator[Pla
     down, along = (formula.taps(r, geometry.patch, dtype) for r in geometry.patch_radius[1:])
     query = _stacked(tile.feature, z, geometry, xp)
     scale, bias = tile.at(z)
+    own_value = tile.value[:, z]
     for other in range(max(0, z - reach[0]), min(depth, z + reach[0] + 1)):
         yield PlanePair(
             query=query,
             key=query if other == z else _stacked(tile.feature, other, geometry, xp),
-            value=tile.value[:, other],
+            value=own_value if other == z else tile.value[:, other],
+            own_value=own_value,
             vote=tile.vote[other],
             radius=reach[1:],
             taps=(down, along),

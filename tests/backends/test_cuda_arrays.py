@@ -304,7 +304,7 @@ def test_a_call_like_the_last_one_is_not_planned_again(monkeypatch: pytest.Monke
         def launch(self, launch: Any, arguments: list[Any]) -> None: ...
 
     def call(bias: float, taps: Any) -> None:
-        pair = PlanePair(plane, plane, plane, plane[0], (3, 3), (taps, taps), bias, 1.0, True)
+        pair = PlanePair(plane, plane, plane, plane, plane[0], (3, 3), (taps, taps), bias, 1.0, True)
         cuda.accumulate_on(Nothing(), pair, Run(), peak=True)
 
     box = np.full(3, 1 / 3, np.float32)

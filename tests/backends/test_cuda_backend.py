@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import nlmeans
 from nlmeans.backends import cuda, cuda_plan
 from nlmeans.backends.contract import PlanePair, Request, Run, Sums
 from nlmeans.backends.cuda_shape import Device, Problem, Shape
@@ -98,12 +99,13 @@ def test_a_new_gpu_can_run(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def on_device(pair: PlanePair) -> PlanePair:
-    query = Array(pair.query)
+    query, value = Array(pair.query), Array(pair.value)
     return replace(
         pair,
         query=query,
         key=query if pair.own else Array(pair.key),
-        value=Array(pair.value),
+        value=value,
+        own_value=value if pair.own else Array(pair.own_value),
         vote=Array(pair.vote),
     )
 
@@ -111,6 +113,27 @@ def on_device(pair: PlanePair) -> PlanePair:
 def down(sums: Sums) -> Sums:
     found = (sums.numerator, sums.denominator, sums.peak)
     return Sums(*(None if values is None else values.get() for values in found))
+
+
+@pytest.mark.skipif(COMPILER is None, reason="the emulator needs g++ on the PATH")
+@pytest.mark.parametrize("aggregate", ["patch", "pixel"])
+@pytest.mark.parametrize(("shape", "dtype"), [((20, 41), "f4"), ((20, 41, 3), "u2"), ((3, 14, 15), "f2")])
+def test_equal_values_come_back_bit_for_bit(
+    monkeypatch: pytest.MonkeyPatch, aggregate: str, shape: tuple[int, ...], dtype: str
+) -> None:
+    install(monkeypatch, FakeCuPy())
+    image = np.random.default_rng(0).normal(700, 20, shape).astype(dtype)
+    colour = shape[-1] == 3
+    constant = (slice(3, -3), slice(2, -2)) if colour else (..., slice(3, -3), slice(2, -2))
+    image[constant] = 0.1 if dtype[0] == "f" else 12345
+    settings: dict[str, Any] = {"sigma": 20.0, "k": 0.5, "patch_radius": 1, "search_radius": 2}
+    if colour:
+        settings["channel_axis"] = -1
+    given = Array(image)
+    result = nlmeans.denoise(given, backend="cuda", aggregate=aggregate, **settings).values
+    inside = (slice(5, -5), slice(4, -4)) if colour else (..., slice(5, -5), slice(4, -4))
+    np.testing.assert_array_equal(result[inside], image[inside])
+    assert np.any(result != image)
 
 
 @pytest.mark.skipif(COMPILER is None, reason="the emulator needs g++ on the PATH")
@@ -164,7 +187,7 @@ def test_weights_alone_can_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None
     install(monkeypatch, FakeCuPy())
     case = Case(5, 7)
     pair = on_device(pair_of(case))
-    sums = cuda.accumulate(replace(pair, value=pair.value[:0]), Run(), peak=True)
+    sums = cuda.accumulate(replace(pair, value=pair.value[:0], own_value=pair.value[:0]), Run(), peak=True)
     assert sums.numerator.shape == (0, 5, 7)
     assert weight_error(down(sums), exact_accumulate(case)) < 2e-5
 

@@ -36,8 +36,8 @@ class Blur(Method):
             total, weight = (blurred(x, axis, r) for x in (total, weight))
         if run.tick is not None:
             run.tick(1.0)
-        result: np.ndarray = total[:, planes.start : planes.stop] / weight[:, planes.start : planes.stop]
-        return result
+        change: np.ndarray = (total / weight - tile.value)[:, planes.start : planes.stop]
+        return change
 
 
 def blurred(array: np.ndarray, axis: int, radius: int) -> np.ndarray:

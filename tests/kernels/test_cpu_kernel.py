@@ -45,6 +45,7 @@ def case(seed, *, far=False, shape=None):
     query = rng.random((channels, *shape)) * 3
     key = query if own else rng.random((channels, *shape)) * 3
     value = rng.normal(size=(values, *shape))
+    own_value = value if own else rng.normal(size=(values, *shape))
     vote = (rng.random(shape) > rng.choice([0.0, 0.3])).astype(float)
     bias = rng.random(shape) * 2 if rng.random() < 0.4 else float(rng.choice([0.0, 0.7]))
     scale = rng.random(shape) * 2 if rng.random() < 0.4 else float(rng.choice([1.0, 1.3]))
@@ -60,18 +61,21 @@ def case(seed, *, far=False, shape=None):
         q = of(query)
         weights = tuple(taps(r, kind, dtype) for r in patch)
         k = q if own else of(key)
-        return PlanePair(q, k, of(value), of(vote), radius, weights, of(bias), of(scale), own)
+        v = of(value)
+        o = v if own else of(own_value)
+        return PlanePair(q, k, v, o, of(vote), radius, weights, of(bias), of(scale), own)
 
     return pair(np.float64), pair(np.float32), normaliser, centre
 
 
 def assert_close(got, expected, allowed=8e-6):
-    """Equal in units of the largest sum of weights: a weight is good to 3e-6."""
-    unit = max(float(expected.denominator.max()), 1e-3)
+    """Equal in units of the largest sum of weights: a weight is good to 3e-6, values differ by sqrt(2)."""
+    largest = max(float(expected.denominator.max()), 1e-3)
     for name in ("numerator", "denominator", "peak"):
         a, b = getattr(got, name), getattr(expected, name)
         assert (a is None) == (b is None)
         if a is not None:
+            unit = largest * np.sqrt(2) if name == "numerator" else largest
             np.testing.assert_allclose(a, b, rtol=0, atol=allowed * unit, err_msg=name)
 
 
@@ -134,6 +138,7 @@ def test_the_pairs_of_a_volume_with_their_tokens_match_the_reference(seed):
                 query=query,
                 key=query if z == 1 else 3 * images[z : z + 1],
                 value=images[z : z + 1],
+                own_value=images[1:2],
                 vote=valid[z],
                 radius=(3, 4),
                 taps=(box.astype(dtype),) * 2,
@@ -165,11 +170,25 @@ def test_a_sharp_edge_does_not_disturb_the_weights_behind_it():
         q, v = feature.astype(dtype), image.astype(dtype)
         vote = np.ones(image.shape[1:], dtype)
         box = (taps(3, "box", dtype),) * 2
-        sums = backend.accumulate(PlanePair(q, q, v, vote, (10, 10), box, 5.77, 1.0, True), Run())
-        return (sums.numerator + v) / (sums.denominator + 1)
+        sums = backend.accumulate(PlanePair(q, q, v, v, vote, (10, 10), box, 5.77, 1.0, True), Run())
+        return sums.numerator / (sums.denominator + 1)
 
     error = np.abs(average(np.float32, cpu) - average(np.float64, reference)).max()
     assert error < 1e-5 * np.ptp(image)
+
+
+@pytest.mark.parametrize("seed", range(1000, 1040))
+def test_equal_values_add_nothing_to_a_numerator(seed):
+    """Whatever they are, whatever the weights: not even a rounding error."""
+    _, pair, normaliser, centre = case(seed)
+    value = pair.value.copy()
+    value[...] = np.float32([0.1, -1e30, 7, 0.3])[: len(value), None, None]
+    pair = replace(pair, value=value, own_value=value if pair.own else value.copy())
+    for backend in (cpu, reference):
+        first = backend.accumulate(pair, Run(2))
+        second = backend.aggregate(pair, Run(2), single(normaliser), single(centre), first.token)
+        assert not np.any(first.numerator)
+        assert not np.any(second.numerator)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -229,7 +248,7 @@ def test_an_unknown_instruction_set_is_a_reason():
 def test_what_progress_raises_stops_the_threads():
     q = np.random.default_rng(0).random((1, 600, 300)).astype(np.float32)
     box = (taps(2, "box", np.float32),) * 2
-    pair = PlanePair(q, q, q, np.ones(q.shape[1:], np.float32), (10, 10), box, 0.0, 1.0, True)
+    pair = PlanePair(q, q, q, q, np.ones(q.shape[1:], np.float32), (10, 10), box, 0.0, 1.0, True)
 
     def stop(share):
         raise KeyboardInterrupt
@@ -425,7 +444,7 @@ def test_arguments_that_would_reach_outside_an_array_are_refused():
     def a_pair():
         plane = np.ones((1, 20, 7), np.float32)
         return PlanePair(
-            plane, plane, plane, plane[0], (5, 2), (taps(1, "box", np.float32),) * 2, 0.5, 1.0, True
+            plane, plane, plane, plane, plane[0], (5, 2), (taps(1, "box", np.float32),) * 2, 0.5, 1.0, True
         )
 
     def whole(**changed):
@@ -435,6 +454,8 @@ def test_arguments_that_would_reach_outside_an_array_are_refused():
     smaller = np.ones((19, 7), np.float32)
     refused(ValueError, key=np.ones((1, 19, 7), np.float32))
     refused(ValueError, value=np.ones((1, 20, 6), np.float32))
+    refused(ValueError, own_value=np.ones((2, 20, 7), np.float32))
+    refused(ValueError, own_value=np.ones((1, 20, 6), np.float32))
     refused(ValueError, query=small)
     refused(ValueError, vote=smaller)
     refused(ValueError, radius=(-1, 2))

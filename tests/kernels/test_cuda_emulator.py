@@ -5,6 +5,7 @@ The very text, launches and compile options that CuPy would get; see ``cuda_emul
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -206,6 +207,32 @@ def test_patch_radii_above_four_take_the_readable_kernels(entry: str, case: Case
 @pytest.mark.parametrize("height", [40, 12])
 def test_a_sharp_edge_with_little_noise(entry: str, height: int) -> None:
     check(entry, Case(height, 150, picture="edge", radius=(10, 10)), Emulator(ONE_WAVE), entry)
+
+
+@ENTRIES
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case(**INNER),
+        Case(votes="some", bias="plane"),
+        Case(own=False, taps="gaussian"),
+        Case(channels=3, values=3, votes="some"),
+        Case(11, 13, patch=(5, 5), votes="some"),
+        Case(11, 13, patch=(5, 5), own=False),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("device", [ONE_WAVE, Device(multiprocessors=2)], ids=["one slice", "slices"])
+def test_equal_values_add_nothing_to_a_numerator(entry: str, case: Case, device: Device) -> None:
+    pair = pair_of(case)
+    value = np.empty_like(pair.value)
+    value[...] = np.float32([0.1, -1e30, 7])[: len(value), None, None]
+    pair = replace(pair, value=value, own_value=value if case.own else value.copy())
+    if entry == "accumulate":
+        sums = cuda.accumulate_on(Emulator(device), pair, Run())
+    else:
+        sums = cuda.aggregate_on(Emulator(device), pair, Run(), *weights_of_centre(case))
+    assert not np.any(sums.numerator)
 
 
 def planes(sums: Sums) -> list[Any]:

@@ -169,8 +169,10 @@ BUGS = [
     Bug("bias of a number left out", "(BIAS == 1 ? window.start : 0.0f)", "0.0f"),
     Bug("weights above one", "BIAS ? -fmaxf(S, 0.0f) : -S", "-S"),
     Bug("scale of the query left out", "fmaxf(scale, LEAST_SCALE) * S", "S", case=MAPS),
-    Bug("vote of the wrong column", "if (VOTES) w *= vote[j + k];", "if (VOTES) w *= vote[j];", always=True),
-    Bug("no votes", "if (VOTES) w *= vote[j + k];", ""),
+    Bug(
+        "vote of the wrong column", "if (VOTES) w = vote.at(j + k)", "if (VOTES) w = vote.at(j)", always=True
+    ),
+    Bug("no votes", "if (VOTES) w = vote.at(j + k) ? w : 0.0f;", ""),
     Bug("votes of others taken for one's own", "all = all && counts == 1.0f;", "all = true;"),
     Bug("the pixel itself counted", "k == skip ? NEVER", "false ? NEVER", case=INNER, always=True),
     Bug(
@@ -193,6 +195,30 @@ BUGS = [
         "window.own && chunk.dy + y == 0",
         "window.own && chunk.dy + y == 1",
         case=INNER,
+    ),
+    Bug("own value of the wrong row", "(v * BLOCK_ROWS + row) * SPAN", "(v * BLOCK_ROWS + (row ^ 1)) * SPAN"),
+    Bug(
+        "own value of the wrong row second pass",
+        "(v * BLOCK_ROWS + row) * SPAN",
+        "(v * BLOCK_ROWS + (row ^ 1)) * SPAN",
+        "aggregate",
+    ),
+    Bug(
+        "own values of the key plane", "own_tile, own_value,", "own_tile, value,", case=Case(9, 30, own=False)
+    ),
+    Bug(
+        "own values not loaded for every row",
+        "own_tile, own_value, BLOCK_ROWS",
+        "own_tile, own_value, BLOCK_ROWS - 1",
+        case=Case(16, 30),
+    ),
+    Bug("values instead of differences", "(value[v][j + k] - own[v][j])", "value[v][j + k]", always=True),
+    Bug("four votes, of another column", "1u << 8 * (n % 4)", "1u << 8 * (n & 1)"),
+    Bug(
+        "readable: own value of the candidate",
+        "own_value[v * plane + i]",
+        "0.5f",
+        case=Case(5, 9, patch=(5, 5)),
     ),
     Bug("value of the wrong row", "at.value_plane + row * at.pitch", "at.value_plane + (row + 1) * at.pitch"),
     Bug("lowest weight for the highest", "fmaxf(totals.peak[row][j], w)", "fminf(totals.peak[row][j], w)"),

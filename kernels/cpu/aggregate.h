@@ -1,8 +1,8 @@
 /* aggregate, for one instruction set.
  *
  * Formula   w as in accumulate.h, p(i, s) = w(i, s) normaliser_i, B_s(x) = sum_o a(o) p(x - o, s), j = x + s;
- *           numerator = sum_s B_s(x) vote_j (value_j - own_value_x); denominator: the weight sums of the patches around x,
- *           sum_o a(o) sum_s p(x - o, s), less sum_s B_s(x) (1 - vote_j)
+ *           numerator = sum_s B_s(x) vote_j (value_j - own_value_x); denominator: the weight sums of the patches
+ *           around x, sum_o a(o) sum_s p(x - o, s), less sum_s B_s(x) (1 - vote_j)
  * Shapes    contract.h; in lanes, LANES columns that lie far apart in a vector (rows.h)
  * Work      a thread has a band of rows; within one plane a weight serves i and j (S(i, j) = S(j, i))
  * Memory    per thread: a stripe's features, values and totals, grown by twice the patch and the window
@@ -32,8 +32,7 @@ static void aggregate_run(const struct work *w, const struct run *run)
             weights(w, &s);
         else
             memset(w->weights, 0, step_size);
-        for (int back = 0; back <= w->half; back++)
-            spread(w, &s, back);
+        spread(w, &s);
     }
 }
 

@@ -197,7 +197,9 @@ def kernel_call(
     run = Run(workers)
     if not setting.corrected:
         return lambda: engine.accumulate(pair, run, peak=peak)
-    weights = replace(pair, value=pair.value[:0], own_value=pair.value[:0])  # values are averaged in the second pass only
+    weights = replace(
+        pair, value=pair.value[:0], own_value=pair.value[:0]
+    )  # values are averaged in the second pass only
     sums = engine.accumulate(weights, run, peak=True)
     center = sums.peak
     normaliser = 1 / (sums.denominator + center)

@@ -215,10 +215,11 @@ def _rows(kernel: str, problem: Problem, device: Device) -> tuple[int, int]:
     old = device.capability < _BLACKWELL
     if kernel == "accumulate":
         plain = one_plane and problem.box and not problem.per_query
-        few = plain and (problem.values == 0 or (not problem.peak and problem.patch[0] > 2))
+        few = plain and (problem.values == 0 or (not problem.peak and problem.patch[0] == 3))
         five = few and device.capability == _HOPPER and problem.patch[0] > 1
-        return 5 if five else 4 if one_plane or old else 3, 12 if plain and old else 8
-    most = {2: 6, 3: 8, 4: 6} if old else {2: 6, 3: 6, 4: 5}
+        rows = 5 if five else 4 if one_plane or old else 3 if problem.values < 4 else 2
+        return rows, 12 if plain and old else 8
+    most = {2: 6, 3: 8, 4: 6} if old else {2: 6, 3: 6, 4: 4}
     return most.get(problem.patch[0], 4) if one_plane else 4, 8
 
 

@@ -57,7 +57,9 @@ def objects(command: Sequence[str], *, silence: float, until: float) -> Iterator
 
 
 def output(command: Sequence[str], *, until: float) -> tuple[int, str]:
-    """The exit code of a process and all that it printed."""
+    """The exit code of a process and all that it printed; it is not started where no time is left."""
+    if time.monotonic() >= until:
+        raise ChildError("no time left")
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as told:
         process = _started(command, stdout=told, stderr=subprocess.STDOUT)
         try:

@@ -25,8 +25,8 @@ def chart(result: dict[str, Any]) -> str:
     sides = sorted({r["problem"]["shape"][0] for r in rows}, key=lambda side: abs(side - 1024))
     bars = [r for r in rows if r["problem"]["shape"][0] == sides[0]] if sides else []
     top = 40 + _LINE * len(bars)
-    height = top + 300
-    return sheet([*_bars(bars), *_lines(rows, top + 20, height - 40)], height)
+    height = top + 340
+    return sheet([*_bars(bars), *_lines(rows, top + 20, height - 50)], height)
 
 
 def text(x: float, y: float, words: str, anchor: str = "start", colour: str = "#222") -> str:
@@ -52,37 +52,15 @@ def _bars(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def _lines(rows: list[dict[str, Any]], top: float, bottom: float) -> list[str]:
-    """Log-log: seconds of processor time for a picture."""
-    sides = sorted({r["problem"]["shape"][0] for r in rows})
-    if len(sides) < 2:
+    """Seconds of processor time for a picture against its side."""
+    if len({r["problem"]["shape"][0] for r in rows}) < 2:
         return []
-    seconds = [r["cpu_median"] for r in rows]
-    low, high = (f(math.log10(s)) for f, s in ((math.floor, min(seconds)), (math.ceil, max(seconds))))
-    left, right = 70.0, float(_WIDTH - 190)
-
-    def across(side: int) -> float:
-        part = math.log2(side / sides[0]) / math.log2(sides[-1] / sides[0])
-        return left + part * (right - left)
-
-    def up(value: float) -> float:
-        return bottom - (math.log10(value) - low) / max(high - low, 1) * (bottom - top - 20)
-
-    parts = [text(20, top, "Processor time for a picture, one thread, seconds, against its size")]
-    for power in range(low, high + 1):
-        y = up(10.0**power)
-        parts.append(f'<line x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}" stroke="#ddd"/>')
-        parts.append(text(left - 6, y + 4, f"{10.0**power:g}", "end"))
-    parts += [text(across(side), bottom + 18, f"{side}²", "middle") for side in sides]
-    ends = []
-    for name in dict.fromkeys(r["contestant"] for r in rows):
-        mine = sorted((r for r in rows if r["contestant"] == name), key=lambda r: r["problem"]["shape"][0])
-        points = [(across(r["problem"]["shape"][0]), up(r["cpu_median"])) for r in mine]
-        colour = _COLOURS.get(mine[0]["rival"], "#444")
-        dashes = "" if ", " not in name else ' stroke-dasharray="5 3"'
-        drawn = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-        parts.append(f'<polyline points="{drawn}" fill="none" stroke="{colour}" stroke-width="2"{dashes}/>')
-        ends.append((points[-1][1], points[-1][0], name, colour))
-    return parts + _labels(ends)
+    lines: dict[str, list[tuple[float, float]]] = {}
+    for row in rows:
+        lines.setdefault(row["contestant"], []).append((row["problem"]["shape"][0], row["cpu_median"]))
+    colours = {r["contestant"]: _COLOURS.get(r["rival"], "#444") for r in rows}
+    title = "Processor time for a picture, one thread, against its size"
+    return panel(title, "side of the picture, pixels", "seconds", lines, top, bottom, colours)
 
 
 def _labels(ends: list[tuple[float, float, str, str]]) -> list[str]:
@@ -117,9 +95,15 @@ def sheet(parts: list[str], height: int) -> str:
 
 
 def panel(
-    title: str, across: str, up: str, lines: dict[str, list[tuple[float, float]]], top: float, bottom: float
+    title: str,
+    across: str,
+    up: str,
+    lines: dict[str, list[tuple[float, float]]],
+    top: float,
+    bottom: float,
+    colours: dict[str, str] | None = None,
 ) -> list[str]:
-    """The elements of one log-log panel between two heights."""
+    """The elements of one log-log panel between two heights; with `colours`, variants are dashed."""
     points = [point for line in lines.values() for point in line if point[0] > 0 and point[1] > 0]
     if not points:
         return [text(20, top, f"{title}: not measured")]
@@ -139,8 +123,8 @@ def panel(
     ends = []
     for number, (name, line) in enumerate(lines.items()):
         ceiling = name.endswith("ceiling")
-        colour = "#999" if ceiling else _PALETTE[number % len(_PALETTE)]
-        dashes = ' stroke-dasharray="5 3"' if ceiling else ""
+        colour = "#999" if ceiling else (colours or {}).get(name, _PALETTE[number % len(_PALETTE)])
+        dashes = ' stroke-dasharray="5 3"' if ceiling or (colours and ", " in name) else ""
         placed = [(horizontal(x), vertical(y)) for x, y in sorted(line)]
         drawn = " ".join(f"{x:.1f},{y:.1f}" for x, y in placed)
         parts.append(f'<polyline points="{drawn}" fill="none" stroke="{colour}" stroke-width="2"{dashes}/>')

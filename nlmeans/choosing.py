@@ -122,7 +122,7 @@ def choose(inputs: Inputs, settings: Settings) -> Chosen:
     color = settings.get("color", Parameters.color)
     one_of("color", color, COLORS)
     separate = color == "separate" and inputs.value.shape[0] > 1
-    if separate and inputs.feature is not inputs.value and settings.get("guide") is not None:
+    if separate and inputs.feature is not inputs.value:
         raise InvalidValueError(
             "a guide is compared as a whole: give ", Parameter('color="joint"'), " or no guide"
         )
@@ -160,11 +160,9 @@ def _sigma(
                 Parameter("guide_sigma=0"), " does not set the strength: give h, or sigma too"
             )
         return (guide_sigma,)
-    if sigma is None and separate:
-        each = tuple(estimates(inputs.feature, inputs.mask))
-        return each if h is None else (root_mean_square(each),)
     if sigma is None:
-        return (root_mean_square(estimates(inputs.feature, inputs.mask)),)
+        each = tuple(estimates(inputs.feature, inputs.mask))
+        return each if separate and h is None else (root_mean_square(each),)
     if isinstance(sigma, tuple | list) or (library(sigma) and getattr(sigma, "ndim", None)):
         return _many_sigmas(inputs, sigma, separate)
     return (number("sigma", sigma),)

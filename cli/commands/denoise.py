@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from ..environment import Environment
+from ..formats.reading import FORMATS
 from ..options import (
     FILTER,
     OUTPUT,
@@ -34,7 +35,7 @@ Examples:
   nlmeans denoise photo.png --dry-run              what would be done
   nlmeans denoise - < in.png > out.png             in a pipe
 """
-FORMAT_NAMES = ["png", "jpeg", "tiff", "webp", "bmp", "npy", "pgm", "ppm", "pnm", "pfm", "hdr", "exr"]
+FORMAT_NAMES = [name.lower() for name, known in FORMATS.items() if known.writer]
 
 
 @click.command("denoise", cls=SectionedCommand, epilog=EPILOG, no_args_is_help=True)

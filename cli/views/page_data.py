@@ -7,6 +7,7 @@ import json
 import math
 import shlex
 import time
+from dataclasses import fields
 from importlib.resources import files
 from typing import Any
 
@@ -249,13 +250,9 @@ def table(chosen: Any, layout: Layout, picture: Picture) -> list[list[str]]:
 def command(name: str, chosen: Any) -> str:
     """The command line that does the same again."""
     parts = ["nlmeans", "denoise", printable(name)]
+    defaults = {field.name: field.default for field in fields(chosen)}
     for option, value in chosen.to_dict().items():
-        if (option, value) in (
-            ("patch", "box"),
-            ("center", "max"),
-            ("aggregate", "patch"),
-            ("color", "joint"),
-        ):
+        if value == defaults[option]:
             continue
         text = (
             ",".join(f"{v:.6g}" if isinstance(v, float) else str(v) for v in value)

@@ -107,7 +107,7 @@ class Batch:
             picture = self.job.taken(picture)
             like = picture if self.job.options.dtype == "same" else in_type(picture, self.job.options.dtype)
             writer = writer_of(format_name, like.pages)
-            sides = Sides.of(task, self.options, picture)
+            sides = Sides.of(task, self.options, picture, format_name)
             progress.size(sum(page.pixels for page in picture.pages) / 1e6)
             if self.options.dry_run:
                 return self._planned(task, format_name, picture)
@@ -115,6 +115,7 @@ class Batch:
             pages = self._pages(picture, progress, facts, sides)
             lost = self._written(task, writer, pages, like)
             sides.write(self._replacing)
+            sides.write_record(task.input, facts, self._replacing)
             warnings = picture.warnings + self.job.taken_warnings() + lost
         seconds = round(time.monotonic() - began, 3)
         details = {"format": format_name, "seconds": seconds, "pages": facts, **sides.outputs()}

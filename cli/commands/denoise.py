@@ -65,7 +65,7 @@ FORMAT_NAMES = [name.lower() for name, known in FORMATS.items() if known.writer]
     "--dtype",
     type=click.Choice(["same", "float32"]),
     default="same",
-    help="Type of the results; float32 is not rounded (TIFF, NPY, EXR, PFM).",
+    help="Type of the results; float32 is not rounded (TIFF, NPY, NIfTI, EXR, PFM).",
 )
 @option(OUTPUT, "--strip", is_flag=True, help="Leave out metadata; colour profile and orientation stay.")
 @option(
@@ -91,7 +91,8 @@ FORMAT_NAMES = [name.lower() for name, known in FORMATS.items() if known.writer]
 @limit_options
 @click.pass_obj
 def command(environment: Environment, /, **options: Any) -> int:
-    """Remove noise from pictures: PNG, JPEG, TIFF, WebP, BMP, NPY, PGM, PPM, PFM, HDR and EXR.
+    """Remove noise from pictures: PNG, JPEG, TIFF, WebP, BMP, NPY, PGM, PPM, PFM, HDR and EXR; scans as
+    NIfTI (.nii, .nii.gz), each volume by itself; signals as CSV, each column by itself.
 
     JPEG 2000, QOI and SPE are read too, and become TIFF where no output is named.
 

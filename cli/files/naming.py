@@ -15,6 +15,7 @@ from ..status import ExistsError, UnwritableError, UsageError
 _FIELD = re.compile(r"\{(stem|ext|dir)\}")
 _WORD = re.compile(r"\{[a-z_]+\}")
 _READ_ONLY = sorted(set(READ_SUFFIXES) - set(SUFFIXES))
+_FIRST_HALVES = {".tif": ".ome", ".tiff": ".ome", ".btf": ".ome", ".gz": ".nii"}  # of double suffixes
 _DEFAULT_RESULT = re.compile(r"\.denoised$")
 
 
@@ -66,7 +67,7 @@ def _below(folder: str, output: str | None) -> Iterator[str]:
         names = set(files)
         for file in sorted(files):
             stem, suffix = parts(file)
-            if file.startswith(".") or os.path.splitext(file)[1].lower() not in READ_SUFFIXES:
+            if file.startswith(".") or suffix.lower().removeprefix(".ome") not in READ_SUFFIXES:
                 continue
             source = _DEFAULT_RESULT.sub("", stem)
             made = source != stem and any(source + s in names for s in (suffix, *_READ_ONLY))
@@ -157,9 +158,10 @@ def _task(root: str, file: str, output: str | None, format_name: str | None) -> 
 
 
 def parts(name: str) -> tuple[str, str]:
-    """Stem and suffix of a name; programs know OME-TIFF files by the double suffix .ome.tif."""
+    """Stem and suffix of a name; programs know some files by double suffixes: .ome.tif, .nii.gz."""
     stem, suffix = os.path.splitext(name)
-    if suffix.lower() in (".tif", ".tiff", ".btf") and stem.lower().endswith(".ome") and len(stem) > 4:
+    before = _FIRST_HALVES.get(suffix.lower(), "")
+    if before and stem.lower().endswith(before) and len(os.path.basename(stem)) > 4:
         return stem[:-4], stem[-4:] + suffix
     return stem, suffix
 
@@ -173,13 +175,13 @@ def beside(name: str, ending: str) -> str:
     """A new name beside an input: its own with another ending."""
     if name == "-":
         raise UsageError("name the output with -o: standard input has no name")
-    return os.path.splitext(name)[0] + ending
+    return parts(name)[0] + ending
 
 
 def format_by_name(target: str) -> str:
     """The format of an output, by its suffix."""
-    suffix = os.path.splitext(target)[1]
-    name = SUFFIXES.get(suffix.lower())
+    suffix = parts(target)[1]
+    name = SUFFIXES.get(suffix.lower().removeprefix(".ome"))
     if name is None:
         known = ", ".join(sorted(SUFFIXES))
         got = f"ends in {suffix!r}" if suffix else "has no suffix"

@@ -1,12 +1,13 @@
-"""Pictures that come from no input file: the removed noise, before and after side by side, and others."""
+"""What is written beside a result: the removed noise, before and after side by side, the record of a scan."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from ..environment import printable
 from ..formats.metadata import orientation, upright
@@ -32,11 +33,15 @@ class Sides:
     first: Result | None = None
     note: str = ""  # how to read what was written
     turn: int = 1  # the orientation: what is to be looked at is turned upright
+    record: Path | None = None  # JSON beside a scan, as BIDS has it: how it was made
 
     @classmethod
-    def of(cls, task: naming.Task, options: OutputOptions, picture: Picture) -> Sides:
+    def of(cls, task: naming.Task, options: OutputOptions, picture: Picture, format_name: str) -> Sides:
         """The sides that the options name, refused here if they cannot be made."""
         sides = cls(naming.side(options.method_noise, task), naming.side(options.side_by_side, task))
+        if format_name == "NIfTI" and task.output != "-":
+            sides.record = Path(naming.beside(task.output, ".json"))
+            writing.check_target(sides.record, overwrite=options.overwrite)
         sides.turn = orientation(picture)
         for side in (sides.method_noise, sides.side_by_side):
             if side:
@@ -79,10 +84,27 @@ class Sides:
                 pages = [upright(page, self.turn)]
             _write(self.method_noise.format, pages, replacing(Path(self.method_noise.output)))
 
+    def write_record(
+        self, source: str, pages: Sequence[Any], replacing: Callable[[Path], AbstractContextManager[BinaryIO]]
+    ) -> None:
+        """Write how a scan was made: the version, and the parameters of each of its volumes."""
+        from nlmeans import __version__
+
+        if self.record is None:
+            return
+        facts = {
+            "Sources": [Path(source).name],
+            "GeneratedBy": [{"Name": "nlmeans", "Version": __version__}],
+            "Volumes": list(pages),
+        }
+        with replacing(self.record) as file:
+            file.write(json.dumps(facts, indent=2).encode() + b"\n")
+
     def outputs(self) -> dict[str, str]:
         """For the outcome: where the sides are."""
         named = {"method_noise": self.method_noise, "side_by_side": self.side_by_side}
-        return {name: task.output for name, task in named.items() if task}
+        found = {name: task.output for name, task in named.items() if task}
+        return found | ({"record": str(self.record)} if self.record else {})
 
 
 def save_page(target: Path, format_name: str, page: Array, *, overwrite: bool) -> None:

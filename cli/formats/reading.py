@@ -52,6 +52,8 @@ FORMATS = {
     "PFM": Format("further.netpbm", "open_floats", "write_floats", (".pfm",)),
     "HDR": Format("further.radiance", "open_picture", "write", (".hdr",)),
     "EXR": Format("further.exr", "open_picture", "write", (".exr",)),
+    "NIfTI": Format("further.nifti", "open_picture", "write", (".nii", ".nii.gz")),
+    "CSV": Format("further.table", "open_picture", "write", (".csv", ".tsv")),
     "SPE": Format("further.foreign", "open_spe", "", (".spe",)),
     "JPEG 2000": Format("further.foreign", "open_jpeg2000", "", (".jp2", ".j2k", ".jpf", ".jpx")),
     "QOI": Format("further.foreign", "open_qoi", "", (".qoi",)),
@@ -59,7 +61,7 @@ FORMATS = {
 READ_SUFFIXES = {suffix: name for name, f in FORMATS.items() for suffix in f.suffixes}
 SUFFIXES = {suffix: name for suffix, name in READ_SUFFIXES.items() if FORMATS[name].writer}  # of outputs
 READ_ONLY_TO = "TIFF"  # what results of pictures become in whose format nothing is written
-READABLE = "PNG, JPEG, TIFF, WebP, BMP, NPY, PGM, PPM, PFM, HDR, EXR, JPEG 2000, QOI and SPE"
+READABLE = "PNG, JPEG, TIFF, WebP, BMP, NPY, PGM, PPM, PFM, HDR, EXR, NIfTI, CSV, JPEG 2000, QOI and SPE"
 _SIGNATURES = (
     (rb"\x89PNG\r\n\x1a\n", "PNG"),
     (rb"\xff\xd8\xff", "JPEG"),
@@ -74,6 +76,7 @@ _SIGNATURES = (
     (rb"\x76\x2f\x31\x01", "EXR"),
     (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", "JPEG 2000"),
     (rb"qoif", "QOI"),
+    (rb"\x1f\x8b|\x5c\x01\0\0|\0\0\x01\x5c|\x1c\x02\0\0|\0\0\x02\x1c", "NIfTI"),  # sizes of its header
 )
 _FOREIGN = (
     (rb"GIF8", "a GIF picture, which has a palette; convert it to PNG with RGB colours first"),
@@ -87,6 +90,7 @@ _FOREIGN = (
     (rb"SIMPLE  =", "a FITS file; save the picture as TIFF or NPY first"),
     (rb"P7\s", "a PAM picture; convert it to PNG or PPM first"),
 )
+_TABLE = rb"[^\0-\x08\x0e-\x1f\x7f]*[0-9#,;\t ][^\0-\x08\x0e-\x1f\x7f]*"  # text, with a number or a separator
 _SPE_MAGIC = (4096, b"\x67\x45\x23\x01")  # far behind the start of the file
 
 
@@ -189,6 +193,8 @@ def format_of(file: BinaryIO) -> str:
     for pattern, what in _FOREIGN:
         if re.match(pattern, start, re.DOTALL):
             raise UnreadableError(f"it is {what}")
+    if re.fullmatch(_TABLE, start, re.DOTALL):
+        return "CSV"
     what = "empty" if not start else "not a picture of a known format"
     raise UnreadableError(f"it is {what}; {READABLE} can be read")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import struct
 import zlib
@@ -137,7 +138,29 @@ def spe(frames: np.ndarray) -> bytes:
 
 _PLANES: dict[str, Any] = {"planarconfig": "separate", "extrasamples": (2,)}
 
+
 #: name -> a small valid file; what the mutations start from, by reader
+def nifti(voxels: np.ndarray, version: int, *, slope: float | None = None, **header: Any) -> bytes:
+    """A NIfTI file of (X, Y, ...) voxels of 1 x 1 x 3 mm somewhere in space."""
+    import nibabel
+
+    kind = {1: nibabel.Nifti1Image, 2: nibabel.Nifti2Image}[version]
+    affine = np.diag([1.0, 1.0, 3.0, 1.0])
+    affine[:3, 3] = -10, 5, 7
+    made = kind.header_class(endianness=">" if voxels.dtype.byteorder == ">" else "<")
+    made.set_data_dtype(voxels.dtype)
+    image = kind(voxels, affine, made)
+    image.set_qform(affine, 1)
+    for name, value in header.items():
+        image.header[name] = value
+    image.header.set_slope_inter(1, 0)
+    data = bytearray(image.to_bytes())
+    if slope is not None:  # of the numbers as they are stored
+        place, form = {1: (112, "2f"), 2: (176, "2d")}[version]
+        struct.pack_into(("<>"[voxels.dtype.byteorder == ">"]) + form, data, place, slope, 0)
+    return bytes(data)
+
+
 CORPUS: dict[str, list[Callable[[], bytes]]] = {
     "png8": [
         lambda: png(samples("u1")),
@@ -219,6 +242,10 @@ CORPUS: dict[str, list[Callable[[], bytes]]] = {
         lambda: paletted("BMP"),
         lambda: b"P4\n12 9\n" + bytes(range(18)),
     ],
+    "csv": [
+        lambda: b"time,I,II\n" + b"".join(b"%d,0.%d,1.%d\n" % (n, n * 7 % 10, n * 3 % 7) for n in range(20)),
+        lambda: "\r\n".join(f"{n};{n * 7 % 10},25" for n in range(20)).encode(),
+    ],
     "qoi": [lambda: pillow(samples("u1", 3), "QOI"), lambda: pillow(samples("u1", 4), "QOI")],
 }
 if find_spec("OpenEXR"):
@@ -226,6 +253,13 @@ if find_spec("OpenEXR"):
         lambda: exr(samples("f2", 3), "RGB", owner="me"),
         lambda: exr(samples("f4"), "Y"),
         lambda: exr(samples("f4", 4), "RGBA"),
+    ]
+if find_spec("nibabel"):
+    CORPUS["nii"] = [
+        lambda: nifti(samples("i2"), 1),
+        lambda: nifti(samples("f4", 4), 2),
+        lambda: nifti(samples(">u2"), 1, slope=0.5),
+        lambda: gzip.compress(nifti(samples("i2"), 1), mtime=0),
     ]
 
 SUFFIX = {
@@ -236,7 +270,10 @@ SUFFIX = {
     "bigtiff": ".tif",
     "tiff samples": ".tif",
     "netpbm": ".ppm",
-} | {name: f".{name}" for name in ("webp", "bmp", "npy", "pfm", "hdr", "spe", "jp2", "qoi", "exr")}
+} | {
+    name: f".{name}"
+    for name in ("webp", "bmp", "npy", "pfm", "hdr", "spe", "jp2", "qoi", "exr", "nii", "csv")
+}
 
 
 def decoded(path: Path) -> np.ndarray:

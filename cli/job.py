@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import warnings as python_warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,7 @@ from . import companions
 from .formats.convert import converted
 from .formats.limits import Limits
 from .formats.metadata import orientation, upright
-from .formats.picture import Array, Layout, Picture, data, page_of
+from .formats.picture import Array, Layout, Picture, data, page_of, valued
 from .options import FilterOptions, Levels, in_units
 from .outcome import in_options
 from .progress import Part, Progress
@@ -45,23 +44,14 @@ class Split:
         if layout.apart:
             mask = samples[..., layout.apart[0]] != 0
         if layout.nodata is not None:
-            valued = _valued(colour, layout)
-            valued = valued if len(layout.data) == 1 else valued.all(axis=-1)
-            mask = valued if mask is None else mask & valued
+            known = valued(colour, layout)
+            known = known if len(layout.data) == 1 else known.all(axis=-1)
+            mask = known if mask is None else mask & known
         if mask is not None and mask.all():
             mask = None
         channels = len(layout.data)
         color = "separate" if channels > layout.colours else None
         return cls(colour, mask, -1 if channels > 1 else None, color)
-
-
-def _valued(colour: Array, layout: Layout) -> Array:
-    """False where a sample is the number that says "no value here"."""
-    import numpy as np
-
-    if layout.nodata is not None and math.isnan(layout.nodata):
-        return ~np.isnan(colour)
-    return colour != layout.nodata
 
 
 def merged(samples: Array, colour: Array, layout: Layout) -> Array:
@@ -71,7 +61,7 @@ def merged(samples: Array, colour: Array, layout: Layout) -> Array:
     if layout.colours == 0:
         return colour
     if layout.nodata is not None:
-        colour = np.where(_valued(colour, layout), colour, data(samples, layout))
+        colour = np.where(valued(colour, layout), colour, data(samples, layout))
     if layout.samples == 1:
         return colour
     result = samples.copy()
@@ -263,7 +253,7 @@ def _range(samples: Array, layout: Layout) -> int:
     """Between the smallest and the largest value that is one."""
     colour = data(samples, layout)
     if layout.nodata is not None:
-        colour = colour[_valued(colour, layout)]
+        colour = colour[valued(colour, layout)]
     return int(colour.max()) - int(colour.min()) if colour.size else 0
 
 

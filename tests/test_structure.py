@@ -109,7 +109,7 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
     "nlmeans.cli": (
         {"status", "environment"},
         {"formats"},
-        {"options", "progress"},
+        {"options", "progress", "ssim"},
         {"outcome", "companions"},
         {"job"},
         {"views"},

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..environment import Environment, printable
-from ..formats.picture import Array, Layout, data, plain
+from ..formats.picture import Array, Layout, data, plain, valued
 from ..options import (
     FILTER,
     MessageOptions,
@@ -20,6 +20,7 @@ from ..options import (
     option,
 )
 from ..outcome import Outcome, Report
+from ..ssim import ssim
 from ..status import UsageError
 
 EPILOG = """\b
@@ -46,6 +47,7 @@ def command(environment: Environment, /, clean: str, tests: tuple[str, ...], **o
 
     PSNR in decibels and SSIM (1 is equal), both for the full scale of the file's type (for
     floating point: the range of the clean picture), and the shift of the mean in the file's units.
+    Pixels that a file declares to have no value (GDAL_NODATA) are left out.
     """
     from ..formats.reading import opened
 
@@ -82,7 +84,8 @@ def measures(
 ) -> dict[str, Any]:
     """PSNR, SSIM and the shift of the mean; None for what is infinite or cannot be computed.
 
-    With ``nan="keep"`` over the pixels that are finite in both; SSIM then only where all are.
+    Over the samples that have a value in both: those that a file declares to have none are left out, with
+    ``nan="keep"`` also those that are not finite.  SSIM is then over the windows that lack none.
     """
     import numpy as np
 
@@ -90,63 +93,41 @@ def measures(
         raise UsageError(f"it is {test_layout.words}; the clean picture is {layout.words}")
     meanings = {(each.full_scale, each.white_is_zero) for each in (layout, test_layout)}
     pairs = [(clean, layout), (test, test_layout)]
+    known = np.logical_and(*(valued(data(*pair), pair[1]) for pair in pairs))
     if len(meanings) > 1:  # as both are shown
         pairs = [(plain(*pair), pair[1]) for pair in pairs]
     a, b = (data(*pair).astype(np.float64) for pair in pairs)
     finite = np.isfinite(a) & np.isfinite(b)
-    whole = a, b
-    left_out = int(finite.size - np.count_nonzero(finite))
-    if left_out:
-        if nan != "keep":
-            raise UsageError("NaN or infinity cannot be compared; --nan keep leaves such pixels out")
-        a, b = a[finite], b[finite]
-        if not a.size:
-            raise UsageError("there is no pixel that is finite in both pictures")
+    if nan != "keep" and not finite[known].all():
+        raise UsageError("NaN or infinity cannot be compared; --nan keep leaves such pixels out")
+    used = known & finite
+    if not used.any():
+        raise UsageError("there is no pixel that has a finite value in both pictures")
     own = layout.full_scale if len(meanings) == 1 else None
     full = in_units(((100.0, True),), layout.dtype, own)
-    peak = float(full) if layout.kind != "f" else float(a.max() - a.min())  # type: ignore[arg-type]
-    error = float(np.mean((a - b) ** 2))
-    psnr = 10 * math.log10(peak**2 / error) if error > 0 and peak > 0 else None
+    colour = a.ndim == 3 and bool(layout.colours)
+    with np.errstate(over="ignore", invalid="ignore"):
+        peak = float(np.ptp(a[used])) if layout.kind == "f" else float(full)  # type: ignore[arg-type]
+        error = float(np.mean(((a[used] - b[used]) / (peak or 1.0)) ** 2))
+        shift = float(b[used].mean() - a[used].mean())
+    measurable = 0 < peak < math.inf and error < math.inf
     return {
-        "psnr": psnr,
-        "ssim": None if left_out else _ssim(*whole, peak, a.ndim == 3 and bool(layout.colours)),
-        "mean_shift": float(b.mean() - a.mean()),
-        "identical": error == 0,
-        "left_out": left_out,
+        "psnr": -10 * math.log10(error) if measurable and error > 0 else None,
+        "ssim": ssim(a, b, peak, used, colour=colour) if measurable else None,
+        "mean_shift": shift if math.isfinite(shift) else None,
+        "identical": bool(np.array_equal(a[used], b[used])),
+        "left_out": int(used.size - np.count_nonzero(used)),
     }
 
 
-def _ssim(a: Array, b: Array, peak: float, colour: bool) -> float | None:
-    """The structural similarity with the window of its authors; None without scikit-image."""
-    try:
-        from skimage.metrics import structural_similarity
-    except ImportError:
-        return None
-    if peak <= 0 or min(a.shape[:2]) < 11:  # the window has 11 x 11 pixels
-        return None
-    similarity = structural_similarity(
-        a,
-        b,
-        data_range=peak,
-        channel_axis=-1 if colour else None,
-        gaussian_weights=True,
-        sigma=1.5,
-        use_sample_covariance=False,
-    )
-    return float(similarity)
-
-
 def _words(page: dict[str, Any]) -> str:
-    left_out = f"; {page['left_out']:,} values without a number are left out" if page["left_out"] else ""
+    left_out = ""
+    if page["left_out"]:
+        left_out = f"; {page['left_out']:,} values without a number (NaN, GDAL_NODATA) are left out"
     if page["identical"]:
         return f"identical{left_out}"
-    psnr = "undefined" if page["psnr"] is None else f"{page['psnr']:.2f} dB"
-    ssim = "not computed (scikit-image is missing)" if not _has_ssim() else "undefined"
-    ssim = ssim if page["ssim"] is None else f"{page['ssim']:.4f}"
-    return f"PSNR {psnr}, SSIM {ssim}, mean shift {page['mean_shift']:+.3g}{left_out}"
-
-
-def _has_ssim() -> bool:
-    from importlib.util import find_spec
-
-    return find_spec("skimage") is not None
+    psnr, found, shift = (
+        "undefined" if page[name] is None else f"{page[name]:{form}}{unit}"
+        for name, form, unit in (("psnr", ".2f", " dB"), ("ssim", ".4f", ""), ("mean_shift", "+.3g", ""))
+    )
+    return f"PSNR {psnr}, SSIM {found}, mean shift {shift}{left_out}"

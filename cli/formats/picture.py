@@ -146,6 +146,15 @@ def data(samples: Array, layout: Layout) -> Array:
     return samples[..., list(places)]
 
 
+def valued(colour: Array, layout: Layout) -> Array:
+    """Of what `data` gives: False where a sample is the number that says "no value here"."""
+    import numpy as np
+
+    if layout.nodata is not None and math.isnan(layout.nodata):
+        return ~np.isnan(colour)
+    return colour != layout.nodata
+
+
 def plain(samples: Array, layout: Layout) -> Array:
     """A page for formats that know one meaning of numbers: 0 is black, the type's largest is white."""
     import numpy as np

@@ -106,6 +106,7 @@ class Batch:
             format_name = task.format or written_as(picture.format)
             picture = self.job.taken(picture)
             like = picture if self.job.options.dtype == "same" else in_type(picture, self.job.options.dtype)
+            picture.warnings = like.warnings
             writer = writer_of(format_name, like.pages)
             sides = Sides.of(task, self.options, picture, format_name)
             progress.size(sum(page.pixels for page in picture.pages) / 1e6)

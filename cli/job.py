@@ -226,6 +226,11 @@ class Job:
 
     @staticmethod
     def _in_units(level: Levels, layout: Layout) -> float | tuple[float, ...] | None:
+        if layout.converted and any(percent for _, percent in level or ()):
+            raise UsageError(
+                f"no number of {layout.converted} is full light, so that % means nothing: give the noise "
+                "level in the file's units"
+            )
         return in_units(level, layout.dtype, layout.full_scale)
 
     def taken_warnings(self) -> list[str]:

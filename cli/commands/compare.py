@@ -46,8 +46,8 @@ def command(environment: Environment, /, clean: str, tests: tuple[str, ...], **o
     """Tell how far pictures are from a clean one.
 
     PSNR in decibels and SSIM (1 is equal), both for the full scale of the file's type (for
-    floating point: the range of the clean picture), and the shift of the mean in the file's units.
-    Pixels that a file declares to have no value (GDAL_NODATA) are left out.
+    floating point and 32 or 64 bits: the range of the clean picture), and the shift of the mean in
+    the file's units. Pixels that a file declares to have no value (GDAL_NODATA) are left out.
     """
     from ..formats.reading import opened
 
@@ -107,7 +107,8 @@ def measures(
     full = in_units(((100.0, True),), layout.dtype, own)
     colour = a.ndim == 3 and bool(layout.colours)
     with np.errstate(over="ignore", invalid="ignore"):
-        peak = float(np.ptp(a[used])) if layout.kind == "f" else float(full)  # type: ignore[arg-type]
+        unscaled = layout.kind == "f" or layout.bits > 16
+        peak = float(np.ptp(a[used])) if unscaled else float(full)  # type: ignore[arg-type]
         error = float(np.mean(((a[used] - b[used]) / (peak or 1.0)) ** 2))
         shift = float(b[used].mean() - a[used].mean())
     measurable = 0 < peak < math.inf and error < math.inf

@@ -20,6 +20,11 @@ def converted(picture: Picture, wanted: bool) -> Picture:
     found = sorted({page.dtype[1:] for page in picture.pages} & set(_NAMES))
     if not found:
         return picture
+    if not wanted and found == ["b1"] and picture.pages[0].colours:
+        raise UnreadableError(
+            "it has 1 bit per pixel, black or white: there is no noise level to remove; give --convert to "
+            "take it as 0 and 255"
+        )
     names = " and ".join(_NAMES[kind] for kind in found)
     targets = " and ".join(sorted({_target(kind)[1] for kind in found}))
     if not wanted:
@@ -30,19 +35,21 @@ def converted(picture: Picture, wanted: bool) -> Picture:
     def decode(page: int) -> Array:
         return _as(picture.decode(page), pages[page].dtype)
 
-    pages = [
-        replace(page, dtype=_target(page.dtype[1:])[0]) if page.dtype[1:] in _NAMES else page
-        for page in picture.pages
-    ]
+    pages = [_converted(page) if page.dtype[1:] in _NAMES else page for page in picture.pages]
     warnings = [*picture.warnings, f"{names} is converted to {targets}"]
-    encoding = _fitting(picture, pages)
-    return replace(picture, pages=pages, decode=decode, warnings=warnings, encoding=encoding)
+    return replace(picture, pages=pages, decode=decode, warnings=warnings)
+
+
+def _converted(page: Layout) -> Layout:
+    kind = page.dtype[1:]
+    return replace(page, dtype=_target(kind)[0], converted="" if kind == "b1" else _NAMES[kind])
 
 
 def in_type(picture: Picture, name: str) -> Picture:
     """What results of this type are stored like: as the picture is, but for the type."""
     pages = [replace(page, dtype=_STORED[name]) for page in picture.pages]
-    if any(page.alpha for page in pages):
+    masked = [how.masked for how in picture.encoding.get("pages", ())] or [False] * len(pages)
+    if any(page.alpha and not mask for page, mask in zip(pages, masked, strict=True)):
         raise UnwritableError(
             f"--dtype {name} is not possible with alpha, which is 1 at most in floating point"
         )
@@ -52,7 +59,11 @@ def in_type(picture: Picture, name: str) -> Picture:
                 f"--dtype {name} is not possible with {page.nodata:g} for "
                 "pixels without a value (GDAL_NODATA)"
             )
-    return replace(picture, pages=pages, encoding=_fitting(picture, pages))
+    warnings = [
+        f"it was stored packed, {full.bit_length()} bits a sample; {name} takes 32, and {full} is full light"
+        for full in sorted({page.full_scale for page in picture.pages if page.full_scale})
+    ]
+    return replace(picture, pages=pages, warnings=[*picture.warnings, *warnings])
 
 
 def _target(kind: str) -> tuple[str, str]:
@@ -71,15 +82,3 @@ def _as(samples: Array, dtype: str) -> Array:
         if max(-low, high) > _EXACT:
             raise UnreadableError(f"it holds {high if high > -low else low:,}, too large for float64 to keep")
     return samples.astype(dtype)
-
-
-def _fitting(picture: Picture, pages: list[Layout]) -> dict[str, object]:
-    """How it was stored, with the predictor that the new type has."""
-    stored = picture.encoding.get("pages")
-    if stored is None:
-        return picture.encoding
-    fitting = [
-        replace(how, predictor=(3 if page.kind == "f" else 2) if how.predictor > 1 else 1)
-        for how, page in zip(stored, pages, strict=True)
-    ]
-    return {**picture.encoding, "pages": fitting}

@@ -27,6 +27,7 @@ class Layout:
     full_scale: int | None = None  # the number of full light (4095 of 12 bits), if not the type's largest
     white_is_zero: bool = False  # larger numbers are darker
     nodata: float | None = None  # the number that says "no value here"
+    converted: str = ""  # the type it had, of 32 or 64 bits: no number of it is full light
 
     @property
     def samples(self) -> int:
@@ -74,15 +75,15 @@ class Layout:
     @property
     def words(self) -> str:
         """For people: "768 x 512, 16-bit RGB with alpha"."""
-        number = {"u": "", "i": "signed ", "f": "floating-point ", "b": "boolean "}[self.kind]
+        number = {"u": "", "i": "signed ", "f": "floating-point ", "b": ""}[self.kind]
+        depth = "1-bit" if self.kind == "b" else f"{self.bits}-bit"
         if self.colours == 0:
-            return f"{' x '.join(map(str, self.shape)) or 'scalar'}, {self.bits}-bit {number}array".replace(
-                "  ", " "
-            )
+            depth = "boolean" if self.kind == "b" else depth
+            return f"{' x '.join(map(str, self.shape)) or 'scalar'}, {depth} {number}array".replace("  ", " ")
         colour = "RGB" if self.colours == 3 else "grey"
         alpha = " with alpha" if self.alpha else ""
         extra = f" and {self.extra} more channels" if self.extra else ""
-        return f"{self.shape[1]} x {self.shape[0]}, {self.bits}-bit {number}{colour}{alpha}{extra}"
+        return f"{self.shape[1]} x {self.shape[0]}, {depth} {number}{colour}{alpha}{extra}"
 
 
 @dataclass(frozen=True)

@@ -31,13 +31,13 @@ def open_picture(file: BinaryIO, size: int, limits: Limits) -> Picture:
 
 
 def open_mask(file: BinaryIO, size: int, limits: Limits) -> Picture:
-    """The same, of 1 bit or with a palette too, whose colours are then the pixels."""
+    """The same, with a palette too, whose colours are then the pixels."""
     return _open(file, size, limits, mask=True)
 
 
 def _open(file: BinaryIO, size: int, limits: Limits, *, mask: bool) -> Picture:
     header, chunks, data, end = _walk(file, size, limits)
-    if mask and len(header) == 13 and (header[9] == 3 or header[8] == 1):
+    if mask and len(header) == 13 and header[9] == 3:
         layout, transparent = _mask_layout(header, chunks, data, limits)
         warnings: list[str] = []
     else:
@@ -52,7 +52,8 @@ def _open(file: BinaryIO, size: int, limits: Limits, *, mask: bool) -> Picture:
         for offset, length in data:
             file.seek(offset)
             parts.append(_chunk(b"IDAT", file.read(length)))
-        return imagecodecs.png_decode(b"".join([*parts, _chunk(b"IEND", b"")]))
+        pixels = imagecodecs.png_decode(b"".join([*parts, _chunk(b"IEND", b"")]))
+        return pixels != 0 if layout.kind == "b" else pixels
 
     items = [item for kind, payload in chunks if (item := _item(kind, payload, limits, warnings))]
     return Picture("PNG", [layout], decode, items, warnings)
@@ -154,12 +155,10 @@ def _layout(
             "it has a palette, and averaging palette numbers means nothing; convert it to RGB first "
             "(for instance: magick in.png -type TrueColor out.png)"
         )
-    if depth == 1:
-        raise UnreadableError("it has 1 bit per pixel, black or white: there is no noise level to remove")
-    if (colour, depth) not in {(0, 2), (0, 4)} | {(c, d) for c in (0, 2, 4, 6) for d in (8, 16)}:
+    if (colour, depth) not in {(0, 1), (0, 2), (0, 4)} | {(c, d) for c in (0, 2, 4, 6) for d in (8, 16)}:
         raise UnreadableError(f"its header is damaged (colour type {colour} with {depth} bits)")
     warnings = []
-    if depth < 8:
+    if 1 < depth < 8:
         warnings.append(f"{depth}-bit grey is stored as 8-bit grey")
     colours = 3 if colour in (2, 6) else 1
     alpha = colour in (4, 6)
@@ -169,7 +168,8 @@ def _layout(
         transparent, alpha = _chunk(b"tRNS", found[b"tRNS"]), True
     samples = colours + alpha
     shape = (height, width) if samples == 1 else (height, width, samples)
-    layout = Layout(shape, "|u1" if depth <= 8 else "=u2", colours, alpha)
+    dtype = "=u2" if depth > 8 else "|b1" if depth == 1 and not alpha else "|u1"
+    layout = Layout(shape, dtype, colours, alpha)
     limits.check_expansion(byte_size(shape, layout.bits // 8), sum(length for _, length in data))
     return layout, transparent, warnings
 
@@ -177,20 +177,17 @@ def _layout(
 def _mask_layout(
     header: bytes, chunks: list[tuple[bytes, bytes]], data: list[tuple[int, int]], limits: Limits
 ) -> tuple[Layout, bytes]:
-    """What libpng makes of 1 bit, 0 or 255, and of a palette, RGB; and the palette."""
-    width, height, depth, colour = struct.unpack_from(">IIBB", header)
-    if not width or not height or colour not in (0, 3) or depth not in (1, 2, 4, 8):
+    """What libpng makes of a palette, RGB; and the palette."""
+    width, height, depth = struct.unpack_from(">IIB", header)
+    if not width or not height or depth not in (1, 2, 4, 8):
         raise UnreadableError("its header is damaged")
     limits.check_pixels(width, height)
-    palette = b""
-    if colour == 3:
-        entries = dict(chunks).get(b"PLTE", b"")
-        if not entries or len(entries) % 3 or len(entries) > 768:
-            raise UnreadableError("its palette is damaged")
-        palette = _chunk(b"PLTE", entries)
-    shape = (height, width, 3) if colour == 3 else (height, width)
+    entries = dict(chunks).get(b"PLTE", b"")
+    if not entries or len(entries) % 3 or len(entries) > 768:
+        raise UnreadableError("its palette is damaged")
+    shape = (height, width, 3)
     limits.check_expansion(byte_size(shape, 1), sum(length for _, length in data))
-    return Layout(shape, "|u1", 3 if colour == 3 else 1), palette
+    return Layout(shape, "|u1", 3), _chunk(b"PLTE", entries)
 
 
 def _item(kind: bytes, payload: bytes, limits: Limits, warnings: list[str]) -> Item | None:

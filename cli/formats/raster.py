@@ -24,10 +24,9 @@ _BMP_LARGEST = 2**32 - 2**10  # bytes, of which its header counts 32 bits
 _PORTABLE = ("icc", "exif", "xmp", "orientation")
 _REFUSED_MODES = {
     "P": "it has a palette, and averaging palette numbers means nothing; convert it to RGB first",
-    "1": "it has 1 bit per pixel, black or white: there is no noise level to remove",
     "CMYK": "it is separated into inks (CMYK); convert it to RGB first",
 }
-_LAYOUTS = {"L": (1, False), "RGB": (3, False), "RGBA": (3, True)}
+_LAYOUTS = {"1": (1, False), "L": (1, False), "RGB": (3, False), "RGBA": (3, True)}
 
 
 def open_jpeg(file: BinaryIO, size: int, limits: Limits) -> Picture:
@@ -60,9 +59,9 @@ def open_bmp(file: BinaryIO, size: int, limits: Limits) -> Picture:
 
 
 def open_bmp_mask(file: BinaryIO, size: int, limits: Limits) -> Picture:
-    """The same, of 1 bit or with a palette too, whose colours are then the pixels."""
+    """The same, with a palette too, whose colours are then the pixels."""
     pieces = segments.walk_bmp(file, size, limits)
-    return _open("BMP", file, size, limits, pieces.items, converted={"1": "L", "P": "RGB"})
+    return _open("BMP", file, size, limits, pieces.items, converted={"P": "RGB"})
 
 
 def _open(
@@ -84,7 +83,7 @@ def _open(
         raise UnreadableError(_REFUSED_MODES.get(mode, f"its colours ({mode}) are not supported"))
     colours, alpha = _LAYOUTS[mode]
     shape = image.size[::-1] if colours == 1 else (*image.size[::-1], colours + alpha)
-    layout = Layout(shape, "|u1", colours, alpha)
+    layout = Layout(shape, "|b1" if mode == "1" else "|u1", colours, alpha)
     if format_name != "BMP":
         limits.check_expansion(image.size[0] * image.size[1] * (colours + alpha), size)
     encoding = _jpeg_encoding(image) if format_name == "JPEG" else {}

@@ -46,9 +46,9 @@ FORMATS = {
     "WebP": Format("raster", "open_webp", "write_webp", (".webp",)),
     "BMP": Format("raster", "open_bmp", "write_bmp", (".bmp",), "open_bmp_mask"),
     "NPY": Format("npy", "open_picture", "write", (".npy",)),
-    "PGM": Format("further.netpbm", "open_picture", "write", (".pgm",), "open_mask"),
-    "PPM": Format("further.netpbm", "open_picture", "write", (".ppm",), "open_mask"),
-    "PNM": Format("further.netpbm", "open_picture", "write", (".pnm",), "open_mask"),
+    "PGM": Format("further.netpbm", "open_picture", "write", (".pgm",)),
+    "PPM": Format("further.netpbm", "open_picture", "write", (".ppm",)),
+    "PNM": Format("further.netpbm", "open_picture", "write", (".pnm",)),
     "PFM": Format("further.netpbm", "open_floats", "write_floats", (".pfm",)),
     "HDR": Format("further.radiance", "open_picture", "write", (".hdr",)),
     "EXR": Format("further.exr", "open_picture", "write", (".exr",)),
@@ -200,7 +200,7 @@ def format_of(file: BinaryIO) -> str:
 
 
 def described(file: BinaryIO, size: int, limits: Limits, mask: bool = False) -> Picture:
-    """The picture in an open file; as a mask it may also have 1 bit or a palette."""
+    """The picture in an open file; as a mask it may also have a palette."""
     name = format_of(file)
     chosen = FORMATS[name]
     opener = (mask and chosen.mask_opener) or chosen.opener

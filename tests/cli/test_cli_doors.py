@@ -14,7 +14,7 @@ import tifffile
 from nlmeans.cli.formats.metadata import exif_with, upright
 from PIL import Image, ImageOps
 
-from ..faults import files
+from ..faults import files, tiffs
 from ..faults.streams import Ran
 
 QUICK = files.QUICK
@@ -49,6 +49,22 @@ def palette(valid: np.ndarray, colours: list[int], **options: object) -> bytes:
     return saved(image, "PNG", **options)
 
 
+def palette_tiff(valid: np.ndarray, bits: int, colours: list[int]) -> bytes:
+    """Numbers of colours, packed, and red, green and blue of each colour in the table."""
+    rows = np.zeros((SHAPE[0], SHAPE[1] * bits), "u1")
+    rows[:, bits - 1 :: bits] = valid
+    table = np.zeros((3, 2**bits), "u2")
+    table[:, :2] = np.reshape(colours, (2, 3)).T
+    body = np.packbits(rows, axis=1).tobytes()
+    tags = tiffs.plain(bits=bits, photometric=3) | {256: (4, (SHAPE[1],)), 257: (4, (SHAPE[0],))}
+    tags |= {320: (3, tuple(table.ravel())), 273: (4, (0,)), 279: (4, (len(body),))}
+    return tiffs.by_hand(tags, body)
+
+
+def two_colours(_: str) -> Image.Image:
+    return Image.open(BytesIO(palette(VALID, [0, 0, 0, 255, 0, 255])))
+
+
 def gray(valid: np.ndarray) -> np.ndarray:
     return valid.astype("u1") * np.uint8(255)
 
@@ -71,6 +87,10 @@ MASKS: dict[str, Callable[[], bytes]] = {
     "palette with transparency.png": lambda: palette(~VALID, [0, 9, 0, 0, 0, 0], transparency=0),
     "palette of 4 bits.png": lambda: palette(VALID, [0, 0, 0, 255, 255, 255], bits=4),
     "palette.bmp": lambda: saved(Image.open(BytesIO(palette(~VALID, [255, 255, 255, 0, 0, 0]))), "BMP"),
+    "palette.tif": lambda: palette_tiff(VALID, 8, [0, 0, 0, 65535, 65535, 65535]),
+    "palette of 4 bits, black last.tif": lambda: palette_tiff(~VALID, 4, [9, 0, 0, 0, 0, 0]),
+    "palette of 1 bit.tif": lambda: palette_tiff(VALID, 1, [0, 0, 0, 0, 300, 0]),
+    "palette, deflated.tif": lambda: saved(two_colours("TIFF"), "TIFF", compression="tiff_deflate"),
     "RGB.png": lambda: files.png(np.dstack([gray(VALID)] * 3)),
     "RGBA.png": lambda: files.png(np.dstack([gray(VALID)] * 3 + [gray(VALID) | 255])),
     "RGB.npy": lambda: files.npy(np.dstack([gray(VALID)] * 3)),
@@ -93,6 +113,41 @@ def test_a_mask_may_come_through_a_pipe(noisy: Path, tmp_path: Path) -> None:
     data = MASKS["1 bit.png"]()
     ran = Ran("denoise", noisy, "-o", tmp_path / "out.png", *QUICK, "--mask", "-", given=data)
     assert ran.code == 0, ran.err
+
+
+@pytest.mark.parametrize("bits", [1, 4, 8])
+def test_a_damaged_palette_of_a_mask_is_named(bits: int, noisy: Path, tmp_path: Path) -> None:
+    data = bytearray(palette_tiff(VALID, bits, [0, 0, 0, 9, 9, 9]))
+    at = data.index(struct.pack("<HHI", 320, 3, 3 * 2**bits))
+    struct.pack_into("<HHI", data, at, 320, 3, 3)
+    mask = write(tmp_path / "mask.tif", bytes(data))
+    ran = Ran("denoise", noisy, "-o", tmp_path / "out.png", *QUICK, "--mask", mask)
+    assert (ran.code, "palette" in ran.err) == (1, True), ran.err
+
+
+BITMAPS = [name for name in MASKS if name.startswith("1 bit")]
+
+
+@pytest.mark.parametrize("name", BITMAPS)
+def test_one_bit_is_converted_on_request(name: str, tmp_path: Path) -> None:
+    """As the file shows it; it was refused, whatever was asked for."""
+    path = write(tmp_path / name, MASKS[name]())
+    shown = ~VALID if name in ("1 bit.tif", "1 bit deflated.tif") else VALID  # tifffile's "0 is white"
+    ran = Ran("denoise", path, "-o", tmp_path / "out.png", "--convert", "--h", "0", "--sigma", "10%")
+    assert ran.code == 0, ran.err
+    assert "bool is converted to 0 and 255" in ran.err
+    np.testing.assert_array_equal(files.decoded(tmp_path / "out.png"), gray(shown))
+    same = tmp_path / f"same{path.suffix}"
+    ran = Ran("denoise", path, "-o", same, "--convert", "--sigma", "60", "--h", "200", *QUICK[2:])
+    assert ran.code == 0, ran.err
+    with Image.open(same) as image:
+        pixels = np.asarray(image.convert("L")).astype(int)
+    assert len(np.unique(pixels)) > 2
+    assert np.corrcoef(pixels.ravel(), shown.ravel())[0, 1] > 0.6
+    for command in (("estimate",), ("report", "-o", tmp_path / "r.html"), ("weights", "--at", "6,6")):
+        assert Ran(command[0], path, *command[1:]).code == 1
+        assert Ran(command[0], path, *command[1:], "--convert", *QUICK).code == 0
+    assert "identical" in Ran("compare", path, path).out
 
 
 @pytest.mark.parametrize("name", ["1 bit.png", "palette.png", "1 bit.tif", "1 bit.bmp", "palette.bmp"])
@@ -126,7 +181,7 @@ def test_broken_masks_are_refused_from_their_headers(
 
 def test_a_one_bit_tiff_of_too_many_pixels_is_refused(noisy: Path, tmp_path: Path) -> None:
     broken = files.tiff(VALID, compression="zlib")
-    for code, size in ((256, 32), (257, 24)):
+    for code, size in ((256, 32), (257, 24), (278, 24)):
         at = next(n for kind in (3, 4) if (n := broken.find(struct.pack("<HHII", code, kind, 1, size))) > 0)
         broken = broken[:at] + struct.pack("<HHII", code, 4, 1, 60_000) + broken[at + 12 :]
     mask = write(tmp_path / "mask.tif", broken)
@@ -260,6 +315,22 @@ def test_wide_integers_are_converted_on_request(dtype: str, suffix: str, tmp_pat
     assert "converted" in Ran("estimate", picture, "--convert").err
 
 
+@pytest.mark.parametrize("level", ["4%", "10,4%,3"])
+def test_wide_integers_have_no_full_scale(level: str, tmp_path: Path) -> None:
+    """Per cent of them were per cent of 1, since they are taken as floating point."""
+    shape = (*SHAPE, 3) if "," in level else SHAPE
+    before = (np.random.default_rng(0).normal(900, 50, shape)).astype("i4")
+    picture = write(tmp_path / "in.npy", files.npy(before))
+    axis = ("--channel-axis", "-1") if "," in level else ()
+    for command in ("denoise", "estimate"):
+        ran = Ran(command, picture, "--convert", "--sigma", level, *axis)
+        assert ran.code == 2
+        assert "no number of int32 is full light" in ran.err
+    ran = Ran("compare", picture, write(tmp_path / "b.npy", files.npy(before + 5)), "--json")
+    peak = np.ptp(before)
+    assert ran.lines[0]["pages"][0]["psnr"] == pytest.approx(20 * np.log10(peak / 5))
+
+
 def test_integers_that_no_float_keeps_are_refused(tmp_path: Path) -> None:
     picture = write(tmp_path / "in.npy", files.npy(np.full((9, 9), 2**60, "i8")))
     ran = Ran("denoise", picture, "-o", tmp_path / "out.npy", *QUICK, "--convert")
@@ -307,6 +378,16 @@ def test_results_may_be_floats(
         assert (floats != np.rint(floats)).mean() > 0.5
     else:
         np.testing.assert_allclose(same, floats, rtol=1e-5)
+
+
+def test_packed_samples_that_become_floats_are_told_of(tmp_path: Path) -> None:
+    before = np.random.default_rng(0).normal(1000, 40, SHAPE).astype("u2")
+    picture = write(tmp_path / "in.tif", files.tiff(before, bitspersample=12))
+    for extra in ((), ("--dry-run",)):
+        ran = Ran("denoise", picture, "-o", tmp_path / "out.tif", *QUICK, "--dtype", "float32", *extra)
+        assert ran.code == 0, ran.err
+        assert "stored packed, 12 bits a sample; float32 takes 32, and 4095 is full light" in ran.err
+        (tmp_path / "out.tif").unlink(missing_ok=True)
 
 
 @pytest.mark.parametrize("target", ["png", "jpg", "webp", "bmp"])

@@ -1,4 +1,4 @@
-"""Netpbm (PGM and PPM, and PBM as a mask) and PFM: a line of text and bare samples.
+"""Netpbm (PGM, PPM and PBM) and PFM: a line of text and bare samples.
 
 Pillow reads 16-bit PPM as 8 bits and colour PFM not at all, and both formats are a header and an array.
 """
@@ -24,11 +24,11 @@ _COLOURS = {b"2": 1, b"3": 3, b"5": 1, b"6": 3, b"f": 1, b"F": 3}
 
 
 def open_picture(file: BinaryIO, size: int, limits: Limits) -> Picture:
-    """Describe a PGM or PPM file."""
+    """Describe a PGM, PPM or PBM file."""
     start = file.read(_HEADER)
-    found = _WHOLE.match(start)
     if start[1:2] in b"14":
-        raise UnreadableError("it has 1 bit per pixel, black or white: there is no noise level to remove")
+        return _bitmap(file, size, limits, start)
+    found = _WHOLE.match(start)
     if found is None:
         raise UnreadableError("its header is damaged")
     colours, (height, width), largest = _COLOURS[found[1]], _size(found), int(found[4])
@@ -56,13 +56,11 @@ def open_picture(file: BinaryIO, size: int, limits: Limits) -> Picture:
     return Picture("PPM" if colours == 3 else "PGM", [layout], decode, _comments(found[0]), warnings)
 
 
-def open_mask(file: BinaryIO, size: int, limits: Limits) -> Picture:
-    """The same, and bitmaps (PBM), in which 1 is black."""
-    start = file.read(_HEADER)
+def _bitmap(file: BinaryIO, size: int, limits: Limits, start: bytes) -> Picture:
+    """Of a PBM file, in which 1 is black: True where it is white."""
     found = _BITMAP.match(start)
     if found is None:
-        file.seek(0)
-        return open_picture(file, size, limits)
+        raise UnreadableError("its header is damaged")
     height, width = _size(found)
     limits.check_pixels(width, height)
     row, at, text = (width + 7) // 8, found.end(), found[1] == b"1"
@@ -77,9 +75,9 @@ def open_mask(file: BinaryIO, size: int, limits: Limits) -> Picture:
             bits = digits[(digits == ord("0")) | (digits == ord("1"))][: width * height] - ord("0")
         else:
             bits = np.unpackbits(_bytes(file, at, row * height, "u1").reshape(height, row), axis=1)[:, :width]
-        return ((1 - bits) * np.uint8(255)).reshape(height, width)
+        return (bits == 0).reshape(height, width)
 
-    return Picture("PGM", [Layout((height, width), "|u1")], decode, [], warnings)
+    return Picture("PGM", [Layout((height, width), "|b1")], decode, _comments(found[0]), warnings)
 
 
 def open_floats(file: BinaryIO, size: int, limits: Limits) -> Picture:

@@ -24,10 +24,11 @@ def check_segments(structure: Structure, page: Page, found: Any) -> None:
     measure = _SIZES.get(name or "")
     if name is None or measure is None:
         return
-    height, width = page.layout.shape[:2]
+    stored = page.stored
+    height, width = stored.shape[:2]
     room = page.storage.tile or (min(found.rowsperstrip or height, height), width)
     if name == "lerc" and not page.storage.separate:
-        room = (room[0], room[1] * page.layout.samples)  # its header has one number for both
+        room = (room[0], room[1] * stored.samples)  # its header has one number for both
     for offset, count in zip(found.dataoffsets, found.databytecounts, strict=True):
         if not count:
             continue

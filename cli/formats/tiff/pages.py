@@ -23,9 +23,10 @@ _REFUSED_KINDS = {  # by a tag that nothing else has
     33629: "it is a MetaMorph STK file, many planes behind one page; save it as plain TIFF first",
     65420: "it is a Hamamatsu NDPI file; save the part you need as plain TIFF first",
 }
+_PALETTE, _MASK = 3, 4  # photometric interpretations
 _REFUSED_COLOURS = {
-    3: "it has a palette, and averaging palette numbers means nothing; convert it to RGB first",
-    4: "it is a transparency mask, not a picture",
+    _PALETTE: "it has a palette, and averaging palette numbers means nothing; convert it to RGB first",
+    _MASK: "it is a transparency mask, not a picture",
     5: "it is separated into inks (CMYK); convert it to RGB first",
     8: "it is in CIE L*a*b*; convert it to RGB first",
     9: "it is in ICC L*a*b*; convert it to RGB first",
@@ -45,11 +46,33 @@ class Page:
     layout: Layout
     storage: Storage
     stretched: int | None = None  # bits of samples that become 8 bits
+    palette: bool = False  # the samples are numbers of colours
     segments: tuple[tuple[int, ...], tuple[int, ...]] | None = None  # offsets and sizes
 
+    def masked(self) -> Page:
+        """The same with a further sample of transparency, which is a page of its own."""
+        layout, samples = self.layout, self.layout.samples
+        place = (samples,) if layout.extra else ()
+        layout = replace(layout, shape=(*layout.shape[:2], samples + 1), alpha=True, transparent=place)
+        return replace(self, layout=layout, storage=replace(self.storage, masked=True))
 
-def page_of(structure: Structure, tags: Directory, limits: Limits, warnings: list[str]) -> Page:
-    """What one page's pixels are and how they are stored; refuses what cannot be kept."""
+    @property
+    def stored(self) -> Layout:
+        """The samples that the page itself has."""
+        layout, samples = self.layout, self.layout.samples - 1
+        if not self.storage.masked:
+            return layout
+        shape = (*layout.shape[:2], samples) if samples > 1 else layout.shape[:2]
+        return replace(layout, shape=shape, alpha=False, transparent=())
+
+
+def page_of(
+    structure: Structure, tags: Directory, limits: Limits, warnings: list[str], *, mask: bool = False
+) -> Page:
+    """What one page's pixels are and how they are stored; refuses what cannot be kept.
+
+    As a mask it may have a palette, or say that it is one.
+    """
     width, height = structure.first(tags, 256, 0), structure.first(tags, 257, 0)
     samples, photometric = structure.first(tags, 277, 1), structure.first(tags, 262, 1)
     if not width or not height or not 1 <= samples <= 4096:
@@ -57,7 +80,8 @@ def page_of(structure: Structure, tags: Directory, limits: Limits, warnings: lis
     for code, what in _REFUSED_KINDS.items():
         if code in tags:
             raise UnreadableError(what)
-    if photometric in _REFUSED_COLOURS:
+    palette = photometric == _PALETTE
+    if photometric in _REFUSED_COLOURS and not (mask and photometric in (_PALETTE, _MASK)):
         raise UnreadableError(_REFUSED_COLOURS[photometric])
     if structure.first(tags, 32997, 1) > 1:
         raise UnreadableError("it is one page of several planes; save a page for each plane")
@@ -68,7 +92,11 @@ def page_of(structure: Structure, tags: Directory, limits: Limits, warnings: lis
             f"its compression (number {code}) is not supported; save it with LZW, deflate or none"
         )
     compression = COMPRESSIONS[code]
-    colours = _colours(photometric, samples, compression)
+    if ((depth == 1 or palette) and samples > 1) or (depth > 1 and compression == "ccitt"):
+        raise UnreadableError(
+            f"its {samples} samples of {depth} bit{'s' * (depth > 1)} are not supported; {RESAVE}"
+        )
+    colours = 1 if photometric in (_PALETTE, _MASK) else _colours(photometric, samples, compression)
     extras, kept = _extra_samples(structure, tags, samples, colours, warnings)
     transparent = tuple(colours + n for n, kind in enumerate(extras) if kind in _TRANSPARENCY)
     shape = (height, width) if samples == 1 else (height, width, samples)
@@ -96,11 +124,12 @@ def page_of(structure: Structure, tags: Directory, limits: Limits, warnings: lis
         subfile=structure.first(tags, 254, 0),
         depth=depth if 8 < depth < 16 else None,
     )
-    if depth < 8:
+    stretched = depth if 1 < depth < 8 and not palette else None
+    if stretched:
         warnings.append(f"{depth}-bit samples are stored in 8 bits, {2**depth - 1} as 255")
-    stretched = depth if depth < 8 else None
     segments = _check_data(structure, tags, layout, storage, depth, limits, warnings)
-    return Page(_with_nodata(structure, tags, layout, stretched, warnings), storage, stretched, segments)
+    layout = _with_nodata(structure, tags, layout, stretched, warnings)
+    return Page(layout, storage, stretched, palette, segments)
 
 
 def _depth(structure: Structure, tags: Directory, samples: int) -> tuple[int, str]:
@@ -110,11 +139,11 @@ def _depth(structure: Structure, tags: Directory, samples: int) -> tuple[int, st
     if len(bits) != 1 or len(formats) != 1:
         raise UnreadableError("its channels have different depths or types")
     (bit,), (number,) = bits, formats
-    if bit == 1:
-        raise UnreadableError("it has 1 bit per pixel, black or white: there is no noise level to remove")
     letter = {1: "u", 2: "i", 3: "f", 4: "u"}.get(number)
     if letter is None:
         raise UnreadableError("its samples are complex numbers; save magnitude or parts instead")
+    if (bit, letter) == (1, "u"):
+        return 1, "|b1"
     whole = next((n for n in (8, 16, 32, 64) if n >= bit), 0)
     packed = letter == "u" and bit < 16  # of 17 to 31 bits tifffile takes the bytes in one order only
     if not whole or (bit != whole and not packed) or (letter == "f" and bit == 8):

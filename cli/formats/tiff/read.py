@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 from ...status import UnreadableError
@@ -16,7 +17,6 @@ from ..metadata import EXIF_DIRECTORIES
 from ..picture import Array, Item, Picture
 from . import describe
 from . import write as writing
-from .bitmap import bitmap
 from .codecs import check_segments
 from .pages import NODATA, RAW_COLOURS, Page, page_of
 from .tags import Directory, Structure, walk
@@ -32,20 +32,30 @@ _OF_THE_OLD_FILE = {
 }  # fmt: skip
 _KINDS = {34675: ("icc", "ICC profile"), 700: ("xmp", "XMP"), 274: ("orientation", "orientation")}
 _RESOLUTION = {282, 283, 296}
-_REDUCED, _MASK = 1, 4
+_REDUCED, _SINGLE, _MASK = 1, 2, 4  # bits of NewSubfileType
 _CANON_PLACE = 8  # in a file's header
 _DESCRIPTION, _SUBDIRECTORIES = 270, 330
 
 
 def open_picture(file: BinaryIO, size: int, limits: Limits) -> Picture:
     """Walk the directories and describe the pages; pixels are read when asked for."""
+    return _open(file, size, limits, mask=False)
+
+
+def open_mask(file: BinaryIO, size: int, limits: Limits) -> Picture:
+    """The same, with a palette or on a page for masks too; a palette's colours are then the pixels."""
+    return _open(file, size, limits, mask=True)
+
+
+def _open(file: BinaryIO, size: int, limits: Limits, *, mask: bool) -> Picture:
     structure = walk(file, size, limits)
     file.seek(_CANON_PLACE)
     if file.read(2) == b"CR":
         raise UnreadableError("it is camera raw (CR2); develop it first")
     warnings: list[str] = []
-    chosen = [structure.directories[n] for n in _full_pages(structure, limits, warnings)]
-    pages = [page_of(structure, tags, limits, warnings) for tags in chosen]
+    full = _full_pages(structure, limits, warnings)
+    chosen = [structure.directories[n] for n in full]
+    pages = [page_of(structure, tags, limits, warnings, mask=mask) for tags in chosen]
     items = [
         item
         for number, (tags, page) in enumerate(zip(chosen, pages, strict=True))
@@ -57,9 +67,11 @@ def open_picture(file: BinaryIO, size: int, limits: Limits) -> Picture:
     if count > 1 and (contradiction := describe.contradiction(text, count)):
         warnings.append(contradiction)
     decoder = Decoder(structure, chosen, pages)
+    if not mask:
+        _obey_masks(structure, full, decoder, limits, warnings)
     stored = [page.storage.writable(warnings) for page in pages]
     encoding = {"order": structure.order, "big": structure.big, "pages": stored}
-    layouts = [page.layout for page in pages]
+    layouts = [replace(page.layout, dtype="|b1") if page.palette else page.layout for page in pages]
     return Picture(
         "TIFF",
         layouts,
@@ -69,11 +81,6 @@ def open_picture(file: BinaryIO, size: int, limits: Limits) -> Picture:
         encoding,
         lambda: describe.volumes(text, count),
     )
-
-
-def open_mask(file: BinaryIO, size: int, limits: Limits) -> Picture:
-    """The same, and what has 1 bit a pixel."""
-    return bitmap(walk(file, size, limits), limits) or open_picture(file, size, limits)
 
 
 refusal = writing.refusal
@@ -86,8 +93,7 @@ def _full_pages(structure: Structure, limits: Limits, warnings: list[str]) -> li
     chosen = [n for n, kind in enumerate(kinds) if not kind & (_REDUCED | _MASK)]
     if not chosen:
         chosen = [0]
-    masks = sum(bool(kind & _MASK) for kind in kinds) - sum(bool(kinds[n] & _MASK) for n in chosen)
-    left = structure.pages - len(chosen) - masks
+    left = structure.pages - len(chosen) - sum(kind & ~_SINGLE == _MASK for kind in kinds)
     inner = 0
     for n in chosen:
         tags = structure.directories[n]
@@ -97,11 +103,34 @@ def _full_pages(structure: Structure, limits: Limits, warnings: list[str]) -> li
             _refuse_raw(structure, tags)
     if left:
         warnings.append(f"{left} reduced page{'s' * (left > 1)} left out: they repeat the full pages")
-    if masks:
-        warnings.append(f"{masks} mask page{'s' * (masks > 1)} left out, and not obeyed: give --mask")
     if inner:
         warnings.append("sub-pages (a pyramid of reduced copies) are left out")
     return chosen
+
+
+def _obey_masks(
+    structure: Structure, full: list[int], decoder: Decoder, limits: Limits, warnings: list[str]
+) -> None:
+    """Let mask pages (of GDAL, for instance) be the transparency of the picture before them."""
+    left = 0
+    for number, tags in enumerate(structure.directories):
+        if structure.first(tags, 254, 0) & ~_SINGLE != _MASK or number in full:
+            continue
+        place = max((n for n, page in enumerate(full) if page < number), default=0)
+        page, size = decoder.pages[place], tuple(structure.first(tags, code, 0) for code in (257, 256))
+        if page.layout.apart or place in decoder.masks or page.layout.shape[:2] != size:
+            left += 1
+            continue
+        found = page_of(structure, tags, limits, warnings, mask=True)
+        if found.layout.samples > 1 or found.palette:
+            left += 1
+            continue
+        decoder.masks[place] = Decoder(structure, [tags], [found])
+        decoder.pages[place] = page.masked()
+    if left:
+        warnings.append(
+            f"{left} mask page{'s' * (left > 1)} left out, and not obeyed: give --mask with a file of its own"
+        )
 
 
 def _refuse_raw(structure: Structure, tags: Directory) -> None:
@@ -164,7 +193,8 @@ class Decoder:
     """Reads the pixels of pages, all through one open file: opening it anew looks at every page."""
 
     def __init__(self, structure: Structure, directories: list[Directory], pages: list[Page]) -> None:
-        self._structure, self._directories, self._pages = structure, directories, pages
+        self._structure, self._directories, self.pages = structure, directories, pages
+        self.masks: dict[int, Decoder] = {}  # by the page whose last sample they are
         self._numbers = {d.offset: n for n, d in enumerate(structure.directories)}
         self._tiff: Any = None
 
@@ -172,8 +202,31 @@ class Decoder:
         """The pixels of one page, (H, W) or (H, W, samples)."""
         import numpy as np
 
-        page, directory = self._pages[number], self._directories[number]
-        layout = page.layout
+        array = self._decode(number)
+        if self.pages[number].palette:
+            return self._colours(array, self._directories[number])
+        if number not in self.masks:
+            return array
+        full = np.iinfo(array.dtype).max if array.dtype.kind == "u" else 1
+        opaque = np.where(self.masks[number].decode(0) != 0, full, 0).astype(array.dtype)
+        return np.concatenate([array.reshape(*opaque.shape, -1), opaque[..., None]], axis=-1)
+
+    def _colours(self, numbers: Array, directory: Directory) -> Array:
+        """True where the colour of a number is not black."""
+        import numpy as np
+
+        table = self._structure.integers(directory[320]) if 320 in directory else ()
+        if not table or len(table) % 3 or int(numbers.max()) >= len(table) // 3:
+            raise UnreadableError("its palette (ColorMap) is damaged")
+        lit = np.asarray(table).reshape(3, -1) != 0
+        return np.any(lit, axis=0, keepdims=True)[0, numbers.astype(np.intp)]
+
+    def _decode(self, number: int) -> Array:
+        """The samples of one page as they are stored."""
+        import numpy as np
+
+        page, directory = self.pages[number], self._directories[number]
+        layout = page.stored
         with _Complaints() as complaints:
             found = self._found(self._numbers[directory.offset])
             complaints.messages.clear()  # of tags, which have been looked at already

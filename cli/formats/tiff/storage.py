@@ -6,6 +6,9 @@ from dataclasses import dataclass, replace
 
 COMPRESSIONS = {
     1: None,
+    2: "ccitt",
+    3: "ccitt",
+    4: "ccitt",
     5: "lzw",
     7: "jpeg",
     8: "zlib",
@@ -24,6 +27,7 @@ COMPRESSIONS = {
 }
 #: Compressions that are read but not written: lossless deflate takes their place.
 PICTURES = {
+    "ccitt": "CCITT",
     "jpeg": "JPEG",
     "jpeg2000": "JPEG 2000",
     "jpegxl": "JPEG XL",
@@ -45,6 +49,7 @@ class Storage:
     extrasamples: tuple[int, ...] | None = ()  # None: the file does not say
     subfile: int = 0
     depth: int | None = None  # bits of a sample, where the array's type has more
+    masked: bool = False  # the last sample, transparency, is a page of its own
 
     def writable(self, warnings: list[str]) -> Storage:
         """The same as this program writes it; what differs is warned of."""

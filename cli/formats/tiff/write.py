@@ -14,6 +14,8 @@ from .carry import Afterwards, Tags
 from .storage import Storage
 from .tags import RATIONAL, Directory, Structure, Tag
 
+_MASK: Any = 4  # of PhotometricInterpretation and NewSubfileType
+_BARE: Any = {"software": False, "metadata": None, "contiguous": False}  # nothing of tifffile's own
 _UNITS = {1: "", 2: "inch", 3: "cm"}
 _CLASSIC_LIMIT = 2**32 - 2**25  # tifffile's own rule
 
@@ -57,20 +59,27 @@ def write(file: BinaryIO, pages: Iterable[Array], like: Picture, saving: Saving)
     left: list[Item] = []
     warnings: list[str] = []
     afterwards = Afterwards()
+    masks = 0
     with tifffile.TiffWriter(file, bigtiff=big, byteorder=order) as writer:
         for number, page in enumerate(pages if same else _planes(pages, like)):
             storage = like.encoding["pages"][number] if same else _storage(like.pages[0].as_picture)
             tags = Tags.of(items.get(number, ()), order, same, saving)
             left += tags.left
             warnings += tags.warnings
-            afterwards.directories += [(number, *d) for d in tags.directories]
+            afterwards.directories += [(number + masks, *d) for d in tags.directories]
             if storage.extrasamples is None:
-                afterwards.undescribed.append(number)
+                afterwards.undescribed.append(number + masks)
+            mask = page[..., -1] != 0 if storage.masked else None
+            if mask is not None:
+                page = page[..., 0] if page.shape[-1] == 2 else page[..., :-1]
             if storage.separate and page.ndim == 3:
                 page = np.moveaxis(page, -1, 0)
             if page.dtype.byteorder == {"<": ">", ">": "<"}[order]:
                 page = page.astype(page.dtype.newbyteorder(order))
             writer.write(page, **_options(storage, page), **tags.options, extratags=tags.tags)
+            if mask is not None:
+                writer.write(mask, photometric=_MASK, subfiletype=_MASK, compression="zlib", **_BARE)
+                masks += 1
     afterwards.done(file)
     return lost(left, "TIFF") + list(dict.fromkeys(warnings))
 
@@ -104,9 +113,7 @@ def _options(storage: Storage, page: Array) -> dict[str, Any]:
         "tile": storage.tile,
         "subfiletype": storage.subfile,
         "bitspersample": storage.depth if page.dtype.kind == "u" and page.dtype.itemsize == 2 else None,
-        "software": False,
-        "metadata": None,
-        "contiguous": False,
+        **_BARE,
     }
 
 

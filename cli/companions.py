@@ -10,19 +10,21 @@ from .formats.picture import Array, Layout, Picture, data
 from .formats.reading import described, opened, source
 from .status import CommandError, UnreadableError, UsageError
 
+Turned = tuple[Array | None, int]
 
-def read(option: str, name: str | None, limits: Limits, piped: BinaryIO) -> Array | None:
+
+def read(option: str, name: str | None, limits: Limits, piped: BinaryIO) -> Turned:
     """All that is data of the one picture in the file that an option names, if it names one."""
     if not name:
-        return None
+        return None, 1
     try:
         with opened(name, limits, piped) as picture:
-            return data(*_only_page(picture))
+            return data(*_only_page(picture)), orientation(picture)
     except CommandError as error:
         raise type(error)(f"--{option} {name}: {error}") from error
 
 
-def read_mask(name: str | None, limits: Limits, piped: BinaryIO) -> Array | None:
+def read_mask(name: str | None, limits: Limits, piped: BinaryIO) -> Turned:
     """True where a mask is not black, as (H, W), or as it is for a bare array.
 
     Masks are seldom stored as pictures are: 1 bit, bool, a palette, black and white as RGB.  Of numbers
@@ -30,29 +32,43 @@ def read_mask(name: str | None, limits: Limits, piped: BinaryIO) -> Array | None
     True by 1.  Of a palette it is the colour that counts, not its number.
     """
     if not name:
-        return None
+        return None, 1
     try:
         with source(name, piped) as (file, size):
-            samples, layout = _only_page(described(file, size, limits, mask=True))
+            picture = described(file, size, limits, mask=True)
+            samples, layout = _only_page(picture)
             colours = _seen(samples, layout)
     except CommandError as error:
         raise type(error)(f"--mask {name}: {error}") from error
     valid: Array = colours != 0
     if layout.colours == 3 or (layout.colours == 0 and layout.as_picture.colours == 3):
         valid = valid[..., :3].any(axis=-1)
-    return valid
+    return valid, orientation(picture)
 
 
-def check_size(option: str, companion: Array | None, picture: Picture) -> None:
-    """Refuse a companion that lies across the picture, and say what a camera's orientation does to it."""
+def check_place(option: str, companion: Array | None, turn: int, picture: Picture) -> list[str]:
+    """Refuse a companion that lies otherwise than the picture, and say what orientations do to it.
+
+    A warning where it could lie so or so: it fits as the picture is stored, and it would as it is shown.
+    """
     layout = picture.pages[0].as_picture
     if companion is None or not layout.colours:
-        return
-    height, width = layout.shape[:2]
-    if companion.shape[:2] != (width, height) or height == width:
-        return
-    across = f"--{option} is {height} x {width} (columns x rows), the picture is stored as {width} x {height}"
+        return []
     turned = orientation(picture)
+    if turn not in (1, turned):
+        raise UsageError(
+            f"--{option} has the orientation {turn}, the picture {turned}: turn the pixels of both upright "
+            "first (for instance: magick in.jpg -auto-orient out.png)"
+        )
+    height, width = layout.shape[:2]
+    if companion.shape[:2] == (height, width) and turn != turned and (height == width or turned not in LYING):
+        return [
+            f"it is shown turned, by its orientation ({turned}), and --{option} has none: it is taken to lie "
+            "as the picture is stored"
+        ]
+    if companion.shape[:2] != (width, height) or height == width:
+        return []
+    across = f"--{option} is {height} x {width} (columns x rows), the picture is stored as {width} x {height}"
     if turned in LYING:
         raise UsageError(
             f"{across} and is only shown upright, by its orientation ({turned}): make the {option} of the "

@@ -89,6 +89,7 @@ class Job:
     mask: Array | None = None
     sigma_map: Array | None = None
     warnings: list[str] = field(default_factory=list)  # the library's, since they were last taken
+    turns: dict[str, int] = field(default_factory=dict)  # orientations of what goes with the pictures
     told_slow: bool = False  # whether this run has said that it is slow, and why
 
     @classmethod
@@ -96,15 +97,16 @@ class Job:
         """Check the options against each other and read the files that they name."""
         _check(options)
         job = cls(options)
-        job.guide = companions.read("guide", options.guide, limits, piped)
-        job.sigma_map = companions.read("sigma-map", options.sigma_map, limits, piped)
-        job.mask = companions.read_mask(options.mask, limits, piped)
+        job.guide, job.turns["guide"] = companions.read("guide", options.guide, limits, piped)
+        job.sigma_map, job.turns["sigma-map"] = companions.read("sigma-map", options.sigma_map, limits, piped)
+        job.mask, job.turns["mask"] = companions.read_mask(options.mask, limits, piped)
         return job
 
     def taken(self, picture: Picture) -> Picture:
         """The picture in a type that the filter takes, once it is sure that what goes with it fits."""
         for option, companion in (("mask", self.mask), ("guide", self.guide), ("sigma-map", self.sigma_map)):
-            companions.check_size(option, companion, picture)
+            turn = self.turns.get(option, 1)
+            self.warnings += companions.check_place(option, companion, turn, picture)
         return converted(picture, self.options.convert)
 
     def upright_page(self, picture: Picture, number: int) -> tuple[Job, Layout, Array]:

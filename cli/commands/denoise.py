@@ -85,7 +85,12 @@ FORMAT_NAMES = [name.lower() for name, known in FORMATS.items() if known.writer]
 )
 @mask_option
 @picture_options
-@option(FILTER, "--volume", is_flag=True, help="The pages of a TIFF file are the planes of one volume.")
+@option(
+    FILTER,
+    "--volume",
+    is_flag=True,
+    help="The pages of a TIFF file are the planes of a volume, or of one for each channel and time point.",
+)
 @running_options
 @message_options
 @limit_options
@@ -94,7 +99,7 @@ def command(environment: Environment, /, **options: Any) -> int:
     """Remove noise from pictures: PNG, JPEG, TIFF, WebP, BMP, NPY, PGM, PPM, PFM, HDR and EXR; scans as
     NIfTI (.nii, .nii.gz), each volume by itself; signals as CSV, each column by itself.
 
-    JPEG 2000, QOI and SPE are read too, and become TIFF where no output is named.
+    JPEG 2000, QOI, SGI, SPE and TGA are read too, and become TIFF where no output is named.
 
     An input is never written over, nor any other file, unless --overwrite says so.
     Noise level, radii and strength are found for each picture where they are not given.

@@ -17,6 +17,7 @@ from io import BytesIO
 from typing import Any, BinaryIO
 
 from ..status import CommandError, LimitError, UnreadableError, UnwritableError, UsageError
+from .further.foreign import is_tga
 from .limits import MEBI, Limits
 from .picture import Array, Layout, Picture, Saving, plain
 
@@ -55,13 +56,17 @@ FORMATS = {
     "NIfTI": Format("further.nifti", "open_picture", "write", (".nii", ".nii.gz")),
     "CSV": Format("further.table", "open_picture", "write", (".csv", ".tsv")),
     "SPE": Format("further.foreign", "open_spe", "", (".spe",)),
-    "JPEG 2000": Format("further.foreign", "open_jpeg2000", "", (".jp2", ".j2k", ".jpf", ".jpx")),
+    "JPEG 2000": Format("further.jpeg2000", "open_picture", "", (".jp2", ".j2k", ".jpf", ".jpx")),
     "QOI": Format("further.foreign", "open_qoi", "", (".qoi",)),
+    "SGI": Format("further.foreign", "open_sgi", "", (".sgi", ".rgb", ".bw")),
+    "TGA": Format("further.foreign", "open_tga", "", (".tga",)),
 }
 READ_SUFFIXES = {suffix: name for name, f in FORMATS.items() for suffix in f.suffixes}
 SUFFIXES = {suffix: name for suffix, name in READ_SUFFIXES.items() if FORMATS[name].writer}  # of outputs
 READ_ONLY_TO = "TIFF"  # what results of pictures become in whose format nothing is written
-READABLE = "PNG, JPEG, TIFF, WebP, BMP, NPY, PGM, PPM, PFM, HDR, EXR, NIfTI, CSV, JPEG 2000, QOI and SPE"
+READABLE = (
+    "PNG, JPEG, TIFF, WebP, BMP, NPY, PGM, PPM, PFM, HDR, EXR, NIfTI, CSV, JPEG 2000, QOI, SGI, SPE and TGA"
+)
 _SIGNATURES = (
     (rb"\x89PNG\r\n\x1a\n", "PNG"),
     (rb"\xff\xd8\xff", "JPEG"),
@@ -77,6 +82,7 @@ _SIGNATURES = (
     (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", "JPEG 2000"),
     (rb"qoif", "QOI"),
     (rb"\x1f\x8b|\x5c\x01\0\0|\0\0\x01\x5c|\x1c\x02\0\0|\0\0\x02\x1c", "NIfTI"),  # sizes of its header
+    (rb"\x01\xda[\0\1][\1\2]\0[\1-\3]", "SGI"),
 )
 _FOREIGN = (
     (rb"GIF8", "a GIF picture, which has a palette; convert it to PNG with RGB colours first"),
@@ -92,6 +98,11 @@ _FOREIGN = (
 )
 _TABLE = rb"[^\0-\x08\x0e-\x1f\x7f]*[0-9#,;\t ][^\0-\x08\x0e-\x1f\x7f]*"  # text, with a number or a separator
 _SPE_MAGIC = (4096, b"\x67\x45\x23\x01")  # far behind the start of the file
+_DICOM_MARK = (128, b"DICM")
+_DICOM = (
+    "a DICOM file; save its pixels as NPY or TIFF first (for instance, with pydicom: "
+    "np.save('in.npy', pydicom.dcmread('in.dcm').pixel_array))"
+)
 
 
 def written_as(name: str) -> str:
@@ -195,6 +206,11 @@ def format_of(file: BinaryIO) -> str:
             raise UnreadableError(f"it is {what}")
     if re.fullmatch(_TABLE, start, re.DOTALL):
         return "CSV"
+    file.seek(_DICOM_MARK[0])
+    if file.read(4) == _DICOM_MARK[1]:
+        raise UnreadableError(f"it is {_DICOM}")
+    if is_tga(start):
+        return "TGA"
     what = "empty" if not start else "not a picture of a known format"
     raise UnreadableError(f"it is {what}; {READABLE} can be read")
 

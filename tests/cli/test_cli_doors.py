@@ -280,6 +280,30 @@ def test_a_companion_that_lies_across_is_told_of_the_orientation(option: str, tm
     assert not (tmp_path / "out.png").exists()
 
 
+@pytest.mark.parametrize("turn", [1, 3, 6])
+@pytest.mark.parametrize("own", [1, 3, 6])
+def test_a_companion_with_an_orientation_of_its_own(own: int, turn: int, tmp_path: Path) -> None:
+    """It was taken as it is stored, whatever it said of itself: turned by 180 degrees, without a word."""
+    side = 24
+    picture = write(tmp_path / "in.png", files.png(files.samples("u1", 1, (side, side)), turn_chunk(turn)))
+    valid = np.zeros((side, side), "u1")
+    valid[:9, :15] = 255
+    mask = write(tmp_path / "mask.png", files.png(valid, turn_chunk(own)))
+    ran = Ran("denoise", picture, "-o", tmp_path / "out.png", *QUICK, "--mask", mask)
+    if own not in (1, turn):
+        assert ran.code != 0
+        assert f"--mask has the orientation {own}, the picture {turn}" in ran.err
+        return
+    assert ran.code == 0, ran.err
+    assert ("--mask has none: it is taken to lie as the picture is stored" in ran.err) is (own != turn)
+    before, after = files.decoded(picture), files.decoded(tmp_path / "out.png")
+    np.testing.assert_array_equal(before[valid == 0], after[valid == 0])
+
+
+def turn_chunk(turn: int) -> tuple[bytes, bytes]:
+    return b"eXIf", exif_with(turn)
+
+
 def test_a_companion_turns_with_the_picture(tmp_path: Path) -> None:
     stored, _ = turned(tmp_path, 6, "png")
     with Image.open(stored) as image:

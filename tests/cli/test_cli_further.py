@@ -220,7 +220,72 @@ READ_ONLY: dict[str, tuple[str, Callable[[], bytes], np.ndarray]] = {
         files.samples("u1", 3, SHAPE),
     ),
     "QOI": ("qoi", lambda: files.pillow(files.samples("u1", 3, SHAPE), "QOI"), files.samples("u1", 3, SHAPE)),
+    "JPEG 2000 of 16-bit colours": (
+        "jp2",
+        lambda: files.jpeg2000(files.samples("u2", 3, SHAPE)),
+        files.samples("u2", 3, SHAPE),
+    ),
+    "JPEG 2000 of 12 bits": (
+        "j2k",
+        lambda: files.jpeg2000(files.samples("u2", 1, SHAPE) >> 4, 12, codecformat="j2k"),
+        files.samples("u2", 1, SHAPE) >> 4,
+    ),
+    "TGA": ("tga", lambda: files.pillow(files.samples("u1", 3, SHAPE), "TGA"), files.samples("u1", 3, SHAPE)),
+    "TGA from the top": (
+        "tga",
+        lambda: files.pillow(files.samples("u1", 1, SHAPE), "TGA", orientation=1, compression="tga_rle"),
+        files.samples("u1", 1, SHAPE),
+    ),
+    "TGA with alpha": (
+        "tga",
+        lambda: files.pillow(files.samples("u1", 4, SHAPE), "TGA"),
+        files.samples("u1", 4, SHAPE),
+    ),
+    "SGI": ("sgi", lambda: files.pillow(files.samples("u1", 3, SHAPE), "SGI"), files.samples("u1", 3, SHAPE)),
+    "SGI of 16 bits": (
+        "sgi",
+        lambda: files.sgi(files.samples("u2", 3, SHAPE)),
+        files.samples("u2", 3, SHAPE),
+    ),
+    "grey SGI of 16 bits": (
+        "bw",
+        lambda: files.sgi(files.samples("u2", 1, SHAPE)),
+        files.samples("u2", 1, SHAPE),
+    ),
 }
+
+
+def test_twelve_bits_of_jpeg_2000_stay_twelve(tmp_path: Path) -> None:
+    before = np.random.default_rng(0).normal(1000, 40, (*SHAPE, 3)).astype("u2")
+    path = written(files.jpeg2000(before, 12), tmp_path, "jp2")
+    ran = Ran("denoise", path, *QUICK)
+    assert ran.code == 0, ran.err
+    with tifffile.TiffFile(tmp_path / "in.denoised.tif") as tiff:
+        assert tiff.pages[0].bitspersample == 12  # type: ignore[union-attr]
+        assert tiff.pages[0].asarray().mean() == pytest.approx(before.mean(), rel=0.01)
+    assert Ran("denoise", path, "-o", tmp_path / "out.png", *QUICK).code == 0
+    assert files.decoded(tmp_path / "out.png").mean() == pytest.approx(before.mean() * 65535 / 4095, rel=0.01)
+
+
+def test_what_tga_says_is_no_alpha_is_left_out(tmp_path: Path) -> None:
+    """Its zeros would hide every pixel."""
+    pixels = files.samples("u1", 4, SHAPE)
+    pixels[..., 3] = 0
+    data = bytearray(files.pillow(pixels, "TGA"))
+    data[17] &= 0xF0
+    path = written(bytes(data), tmp_path, "tga")
+    ran = Ran("denoise", path, *QUICK)
+    assert ran.code == 0, ran.err
+    assert "its fourth channel, which is no alpha by its header, is left out" in ran.err
+    assert tifffile.imread(tmp_path / "in.denoised.tif").shape == (*SHAPE, 3)
+
+
+def test_what_tga_and_sgi_keep_beside_pixels_is_named(tmp_path: Path) -> None:
+    path = written(files.pillow(files.samples("u1"), "TGA", id_section=b"by me"), tmp_path, "tga")
+    assert "what TGA stores besides pixels is left out" in Ran("estimate", path).err
+    data = bytearray(files.sgi(files.samples("u1")))
+    data[24:29] = b"ocean"
+    assert "the name that SGI stores" in Ran("estimate", written(bytes(data), tmp_path, "sgi")).err
 
 
 @pytest.mark.parametrize("name", READ_ONLY)
@@ -254,6 +319,16 @@ def test_every_frame_of_spe_is_a_page(tmp_path: Path) -> None:
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "piped.tif"), after)
 
 
+def tga_header(side: int, depth: int) -> bytes:
+    """Of run-length encoded colours."""
+    return bytes((0, 0, 10)) + bytes(9) + struct.pack("<HHBB", side, side, depth, 8) + bytes(9)
+
+
+def sgi_header(side: int, depth: int = 1) -> bytes:
+    """Of run-length encoded colours."""
+    return struct.pack(">hBBHHHH", 474, 1, depth, 3, side, side, 3).ljust(600, b"\0")
+
+
 BROKEN: dict[str, tuple[bytes, str]] = {
     "PGM of 2^31 squared": (b"P5\n2147483648 2147483648\n255\n\0", "bytes of pixels"),
     "PGM without pixels": (b"P5\n9 9\n255\n", "bytes of pixels"),
@@ -273,6 +348,19 @@ BROKEN: dict[str, tuple[bytes, str]] = {
     "EXR of several parts": (b"\x76\x2f\x31\x01" + struct.pack("<I", 0x1002), "several parts"),
     "EXR, deep": (b"\x76\x2f\x31\x01" + struct.pack("<I", 0x802), "deep pixels"),
     "EXR of another version": (b"\x76\x2f\x31\x01" + struct.pack("<I", 3), "version"),
+    "DICOM": (bytes(128) + b"DICM" + bytes(200), "a DICOM file; save its pixels as NPY"),
+    "TGA with a palette": (
+        bytes((0, 1, 1, 0, 0, 0, 1, 24, *bytes(4), 9, 0, 9, 0, 8, 0)) + bytes(900),
+        "palette",
+    ),
+    "TGA of 60,000 squared": (tga_header(60_000, 24), "--max-pixels"),
+    "TGA, many-fold": (tga_header(12_000, 32), "--max-expansion"),
+    "TGA of 16 bits": (tga_header(9, 16), "packed colours"),
+    "SGI cut": (files.sgi(np.zeros((9, 9, 3), "u2"))[:-1], "the file ends before"),
+    "SGI of 60,000 squared": (sgi_header(60_000), "--max-pixels"),
+    "SGI, many-fold": (sgi_header(12_000), "--max-expansion"),
+    "SGI of 16 bits, packed": (sgi_header(9, depth=2), "run-length encoded"),
+    "JPEG 2000, signed": (files.jpeg2000(np.zeros((9, 9), "i2")), "unsigned bits"),
     "JPEG 2000 cut": (b"\xff\x4f\xff\x51" + bytes(9), "no JPEG 2000 codestream"),
 }
 
@@ -294,7 +382,9 @@ def test_imageio_is_asked_for_one_plugin_only(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(imageio, "imopen", lambda *a, **k: asked.append(k["plugin"]) or real(*a, **k))
     for suffix, make, _ in READ_ONLY.values():
         read(written(make(), tmp_path, suffix))
-    assert asked == ["SPE", "pillow", "pillow", "pillow"]
+    jpeg2000, own = 4, 2  # imagecodecs reads these, and 16 bits of SGI are an array
+    plugins = ["SPE", *["pillow"] * (len(READ_ONLY) - 1 - jpeg2000 - own)]
+    assert asked == plugins
 
 
 def test_what_was_written_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -125,6 +125,31 @@ def exr(pixels: np.ndarray, names: str, **header: Any) -> bytes:
     return memory.getvalue()
 
 
+def jpeg2000(pixels: np.ndarray, bits: int | None = None, **options: Any) -> bytes:
+    """A JPEG 2000 file without loss."""
+    form = {"level": 0, "reversible": True, "codecformat": "jp2", **options}
+    return bytes(imagecodecs.jpeg2k_encode(pixels, bitspersample=bits, **form))
+
+
+def sgi(pixels: np.ndarray) -> bytes:
+    """An SGI file of 8 or 16 bits, without compression."""
+    planes = np.moveaxis(np.atleast_3d(pixels), -1, 0)[:, ::-1]
+    channels, height, width = planes.shape
+    axes = 2 if channels == 1 else 3
+    head = struct.pack(">hBBHHHH", 474, 0, pixels.itemsize, axes, width, height, channels)
+    return head.ljust(512, b"\0") + planes.astype(f">u{pixels.itemsize}").tobytes()
+
+
+def masked_tiff(pixels: np.ndarray) -> bytes:
+    """A TIFF file with a mask page, as GDAL writes it."""
+    memory = io.BytesIO()
+    mask: Any = {"subfiletype": 4, "photometric": 4, "metadata": None}
+    with tifffile.TiffWriter(memory) as writer:
+        writer.write(pixels, metadata=None, photometric="rgb" if pixels.ndim == 3 else "minisblack")
+        writer.write(np.arange(pixels.shape[0] * pixels.shape[1]).reshape(pixels.shape[:2]) % 5 > 0, **mask)
+    return memory.getvalue()
+
+
 def spe(frames: np.ndarray) -> bytes:
     """An SPE file of frames (N, H, W)."""
     kind = {"f4": 0, "i4": 1, "i2": 2, "u2": 3}[frames.dtype.str[1:]]
@@ -203,6 +228,9 @@ CORPUS: dict[str, list[Callable[[], bytes]]] = {
         lambda: rgb_tiff(samples("u1", 3), compression="jpeg2000", compressionargs={"level": 0}),
         lambda: rgb_tiff(samples("u1", 3), compression="jpegxl", compressionargs={"lossless": True}),
         lambda: tiff(samples("f4"), compression="lerc"),
+        lambda: tiff(samples("f4"), compression="lerc", compressionargs={"compression": "deflate"}),
+        lambda: tiff(samples("u2"), compression="lerc", compressionargs={"compression": "zstd"}),
+        lambda: masked_tiff(samples("u1", 3)),
     ],
     "webp": [
         lambda: pillow(samples("u1", 3), "WEBP", lossless=True),
@@ -232,6 +260,17 @@ CORPUS: dict[str, list[Callable[[], bytes]]] = {
         lambda: pillow(samples("u1"), "JPEG2000"),
         lambda: pillow(samples("u1", 3), "JPEG2000", no_jp2=True),
         lambda: pillow(samples("u2"), "JPEG2000"),
+        lambda: jpeg2000(samples("u2", 3) >> 4, 12),
+    ],
+    "tga": [
+        lambda: pillow(samples("u1", 3), "TGA", id_section=b"mine"),
+        lambda: pillow(samples("u1", 4), "TGA", compression="tga_rle"),
+        lambda: pillow(samples("u1"), "TGA", orientation=1),
+    ],
+    "sgi": [
+        lambda: pillow(samples("u1", 3), "SGI"),
+        lambda: pillow(samples("u1"), "SGI"),
+        lambda: sgi(samples("u2", 3)),
     ],
     "mask": [
         lambda: pillow(samples("u1") > 128, "PNG"),
@@ -240,6 +279,7 @@ CORPUS: dict[str, list[Callable[[], bytes]]] = {
         lambda: tiff(samples("u1") > 128, compression="zlib"),
         lambda: paletted("PNG"),
         lambda: paletted("BMP"),
+        lambda: paletted("TIFF"),
         lambda: b"P4\n12 9\n" + bytes(range(18)),
     ],
     "csv": [
@@ -272,7 +312,7 @@ SUFFIX = {
     "netpbm": ".ppm",
 } | {
     name: f".{name}"
-    for name in ("webp", "bmp", "npy", "pfm", "hdr", "spe", "jp2", "qoi", "exr", "nii", "csv")
+    for name in ("webp", "bmp", "npy", "pfm", "hdr", "spe", "jp2", "qoi", "exr", "nii", "csv", "tga", "sgi")
 }
 
 

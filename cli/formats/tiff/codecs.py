@@ -10,15 +10,17 @@ import struct
 from typing import Any
 
 from ...status import UnreadableError
+from ..picture import Layout
 from .pages import Page
 from .storage import PICTURES
-from .tags import Structure
+from .tags import Directory, Structure
 
 _HEAD = 4096  # bytes at the start in which a header must be
+_LERC_PARAMETERS = 50674  # tag: version, and what the blobs are compressed by
 _PADDING = 16  # bytes behind a LERC blob, too few for another
 
 
-def check_segments(structure: Structure, page: Page, found: Any) -> None:
+def check_segments(structure: Structure, tags: Directory, page: Page, found: Any) -> None:
     """Refuse a strip or tile that declares more pixels than it has room for."""
     name = page.storage.compression
     measure = _SIZES.get(name or "")
@@ -29,11 +31,16 @@ def check_segments(structure: Structure, page: Page, found: Any) -> None:
     room = page.storage.tile or (min(found.rowsperstrip or height, height), width)
     if name == "lerc" and not page.storage.separate:
         room = (room[0], room[1] * stored.samples)  # its header has one number for both
+    packed = _packing(structure, tags) if name == "lerc" else 0
     for offset, count in zip(found.dataoffsets, found.databytecounts, strict=True):
         if not count:
             continue
         structure.file.seek(offset)
-        size = measure(structure.file.read(min(count, _HEAD)), count)
+        if name == "lerc" and packed:
+            head, count = _unpacked(structure.file.read(count), packed, _most(stored, room))
+        else:
+            head = structure.file.read(min(count, _HEAD))
+        size = measure(head, count)
         if size is None:
             raise UnreadableError(
                 f"its {PICTURES[name]} data is damaged, or of a kind that is not known; save it with LZW or "
@@ -44,6 +51,31 @@ def check_segments(structure: Structure, page: Page, found: Any) -> None:
                 f"its {PICTURES[name]} data declares {size[1]} x {size[0]} pixels in a strip or tile of "
                 f"{room[1]} x {room[0]}"
             )
+
+
+def _packing(structure: Structure, tags: Directory) -> int:
+    """What LERC blobs are compressed by once more: 0 nothing, 1 deflate, 2 zstd."""
+    parameters = structure.integers(tags[_LERC_PARAMETERS]) if _LERC_PARAMETERS in tags else ()
+    return parameters[1] if len(parameters) > 1 else 0
+
+
+def _most(layout: Layout, room: tuple[int, int]) -> int:
+    """Bytes that a LERC blob of a strip or tile may have: its pixels as they are, a mask, and a header."""
+    return room[0] * room[1] * layout.bits // 8 + room[0] * room[1] // 8 + _HEAD
+
+
+def _unpacked(data: bytes, packed: int, most: int) -> tuple[bytes, int]:
+    """The start of a blob that was compressed once more, and its size."""
+    import imagecodecs
+
+    if packed not in (1, 2):
+        raise UnreadableError(f"its LERC data is packed in a way that is not known (number {packed})")
+    decode = imagecodecs.zlib_decode if packed == 1 else imagecodecs.zstd_decode
+    try:
+        blob = bytes(decode(data, out=most))  # not more than there is room for, whatever it declares
+    except Exception as error:
+        raise UnreadableError("its LERC data is damaged, or unpacks to more than its pixels") from error
+    return blob, len(blob)
 
 
 def _jpeg2000(head: bytes, count: int) -> tuple[int, int] | None:

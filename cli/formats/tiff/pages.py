@@ -193,8 +193,8 @@ def _frames(structure: Structure, tags: Directory, shape: tuple[int, ...], warni
     count = shape[2]
     if found is None:
         warnings.append(
-            f"its {count} planes are taken for RGB; if they are {count} frames, save them as pages "
-            "(photometric='minisblack')"
+            f"its {count} planes are taken for RGB; if they are {count} frames or channels, --color separate "
+            "denoises each by itself, or save them as pages (photometric='minisblack')"
         )
         return False
     warnings.append(

@@ -234,7 +234,7 @@ class Decoder:
                 raise UnreadableError("its pages are damaged")
             if page.segments is not None:
                 found.dataoffsets, found.databytecounts = page.segments
-            check_segments(self._structure, page, found)
+            check_segments(self._structure, directory, page, found)
             array: Array = found.asarray(maxworkers=1)
         if complaints.messages:
             raise UnreadableError(complaints.messages[0])

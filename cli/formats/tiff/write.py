@@ -120,8 +120,12 @@ def _options(storage: Storage, page: Array) -> dict[str, Any]:
 def _storage(layout: Layout) -> Storage:
     """How to store what comes from another format: losslessly."""
     kinds = tuple(2 if n in layout.apart else 0 for n in range(layout.colours, layout.samples))
+    photometric = 2 if layout.colours == 3 else 1
+    if layout.full_scale and layout.kind != "f":  # packed, which tifffile does without compression only
+        depth = layout.full_scale.bit_length()
+        return Storage(None, photometric=photometric, extrasamples=kinds, depth=depth)
     predictor = 3 if layout.kind == "f" else 2
-    return Storage("zlib", predictor, None, 2 if layout.colours == 3 else 1, False, kinds)
+    return Storage("zlib", predictor, photometric=photometric, extrasamples=kinds)
 
 
 def _needs_big(like: Picture) -> bool:

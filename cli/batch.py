@@ -22,6 +22,7 @@ from .outcome import Outcome, Report
 from .progress import Progress
 from .slow import tell_if_slow
 from .status import ExistsError, ExitStatus, UsageError, status_of
+from .views.words import number
 
 
 @dataclass
@@ -155,12 +156,15 @@ class Batch:
         self, picture: Picture, progress: Progress, facts: list[dict[str, Any]], sides: Sides
     ) -> Iterator[Array]:
         """Every page denoised, one at a time; its facts and the pictures beside it are collected."""
+        said = ""  # of a volume all planes have the same
         for result in self.job.results(picture, progress):
             facts.append(facts_of(result))
             sides.add(result)
-            if self.report.options.verbose:
+            chosen = f"{result.layout.words}: {result.parameters.to_json()}"
+            if self.report.options.verbose and chosen != said:
                 progress.clear()
-                self.report.detail(f"{result.layout.words}: {result.parameters.to_json()}")
+                self.report.detail(chosen)
+            said = chosen
             yield result.clean
 
     def _written(self, task: naming.Task, writer: Any, pages: Iterator[Array], picture: Picture) -> list[str]:
@@ -217,5 +221,5 @@ def _summary(facts: list[dict[str, Any]]) -> str:
     if not plain:
         return f"{len(facts)} pages" if len(facts) > 1 else "done"
     if len(facts) == 1:
-        return f"sigma {plain[0]:.3g}"
-    return f"{len(facts)} pages, sigma {min(plain):.3g} to {max(plain):.3g}"
+        return f"sigma {number(plain[0])}"
+    return f"{len(facts)} pages, sigma {number(min(plain))} to {number(max(plain))}"

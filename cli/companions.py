@@ -10,6 +10,7 @@ from .formats.picture import Array, Layout, Picture, data
 from .formats.reading import described, opened, source
 from .status import CommandError, UnreadableError, UsageError
 
+#: Pixels as they are stored, and their orientation of 1 to 8.
 Turned = tuple[Array | None, int]
 
 

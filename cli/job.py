@@ -22,6 +22,7 @@ from .progress import Part, Progress
 from .status import UnreadableError, UsageError
 
 _NO_NOISE = 1e-3  # sigma of integers: rounding to them alone makes 0.29
+_LARGE_PATCH = 10  # radius; twice the largest of the table in nlmeans/choosing.py
 _FEW_STEPS = 16  # of integers between the smallest and the largest value
 
 
@@ -96,7 +97,7 @@ class Job:
     def of(cls, options: FilterOptions, limits: Limits, piped: BinaryIO) -> Job:
         """Check the options against each other and read the files that they name."""
         _check(options)
-        job = cls(options)
+        job = cls(options, warnings=_doubts(options))
         job.guide, job.turns["guide"] = companions.read("guide", options.guide, limits, piped)
         job.sigma_map, job.turns["sigma-map"] = companions.read("sigma-map", options.sigma_map, limits, piped)
         job.mask, job.turns["mask"] = companions.read_mask(options.mask, limits, piped)
@@ -262,6 +263,19 @@ def _range(samples: Array, layout: Layout) -> int:
     if layout.nodata is not None:
         colour = colour[valued(colour, layout)]
     return int(colour.max()) - int(colour.min()) if colour.size else 0
+
+
+def _doubts(options: FilterOptions) -> list[str]:
+    """Settings that are possible and hardly meant."""
+    radius = options.settings.get("patch_radius")
+    largest = max(radius) if isinstance(radius, tuple) else radius
+    if largest is None or largest <= _LARGE_PATCH:
+        return []
+    side = 2 * largest + 1
+    return [
+        f"--patch-radius {largest} compares patches of {side} x {side} pixels, of which hardly any is like "
+        "another: 1 to 5 are usual"
+    ]
 
 
 def _check(options: FilterOptions) -> None:

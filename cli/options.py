@@ -291,7 +291,7 @@ message_options = _stacked(
         help="One line of JSON for each input, on standard output.",
     ),
     option(MESSAGES, "-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors."),
-    option(MESSAGES, "-v", "--verbose", is_flag=True, help="Say what was chosen, and why."),
+    option(MESSAGES, "-v", "--verbose", is_flag=True, help="Say what was chosen for each picture."),
     option(MESSAGES, "--no-color", is_flag=True, help="No colours, as with NO_COLOR or TERM=dumb."),
     _traceback,
 )

@@ -59,6 +59,11 @@ class Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
+        begun = [known for known in self.list_commands(ctx) if known.startswith(name)]
+        if len(begun) == 1:
+            return super().resolve_command(ctx, [begun[0], *args[1:]])
+        if begun and name not in begun:
+            raise click.UsageError(f"{name!r} could be {' or '.join(begun)}", ctx)
         if self.get_command(ctx, name) is None and not name.startswith("-"):
             close = difflib.get_close_matches(name, COMMANDS, n=1)
             if close:
@@ -126,6 +131,8 @@ def _dispatch(arguments: list[str], environment: Environment) -> int:
         from click.shell_completion import shell_complete
 
         return shell_complete(nlmeans, {}, "nlmeans", COMPLETION, wanted)
+    if arguments[:1] == ["help"]:
+        arguments = [*arguments[1:2], "--help"]
     show_traceback = "--traceback" in arguments
     environment.no_color = "--no-color" in arguments
     try:
@@ -133,7 +140,7 @@ def _dispatch(arguments: list[str], environment: Environment) -> int:
             result = nlmeans.invoke(context)
         return int(result or 0)
     except click.exceptions.NoArgsIsHelpError as error:
-        print(error.format_message(), file=environment.err)
+        print(short_help(error), file=environment.err)
         return ExitStatus.USAGE
     except click.exceptions.Exit as error:
         return error.exit_code
@@ -146,6 +153,20 @@ def _dispatch(arguments: list[str], environment: Environment) -> int:
     except Exception as error:
         tell_error(environment, error, show_traceback=show_traceback)
         return status_of(error)
+
+
+def short_help(error: click.exceptions.NoArgsIsHelpError) -> str:
+    """What a command without arguments is answered with: its use and examples, not all of its options."""
+    context = error.ctx
+    if context is None or isinstance(context.command, click.Group):
+        return error.format_message()
+    formatter = context.make_formatter()
+    context.command.format_usage(context, formatter)
+    formatter.write_paragraph()
+    with formatter.indentation():
+        formatter.write_text((context.command.help or "").partition("\n\n")[0])
+    context.command.format_epilog(context, formatter)
+    return f"{formatter.getvalue()}\n'{context.command_path} -h' lists the options."
 
 
 def usage_message(error: click.UsageError) -> str:

@@ -76,10 +76,11 @@ def _one(name: str, job: Job, limits: Limits, report: Report) -> None:
     with opened(name, limits, report.environment.binary_in) as picture:
         picture = job.taken(picture)
         for number, layout in enumerate(picture.pages):
-            chosen = job.suggested(Split.of(picture.decode(number), layout, job.options.channel_axis), layout)
+            split = Split.of(picture.decode(number), layout, job.options.channel_axis)
+            chosen = job.suggested(split, layout)
             facts.append({"shape": list(layout.shape), "dtype": layout.dtype, "parameters": chosen.to_dict()})
             if not report.options.as_json:
                 page = f" page {number + 1}" if len(picture.pages) > 1 else ""
-                print(f"{printable(name)}{page}: {words(layout, chosen)}", file=out, flush=True)
+                print(f"{printable(name)}{page}: {words(layout, chosen, split.colour)}", file=out, flush=True)
         warnings = picture.warnings + job.taken_warnings()
     report.add(Outcome(name, "measured", warnings=warnings, details={"pages": facts}))

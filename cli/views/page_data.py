@@ -56,7 +56,7 @@ def collected(job: Job, picture: Picture, name: str, number: int, progress: Prog
     data = {
         "warnings": warnings,
         "title": printable(name),
-        "summary": f"{words(layout, chosen)}; denoised in {seconds:.2f} s",
+        "summary": f"{words(layout, chosen, split.colour)}; denoised in {seconds:.2f} s",
         "width": width,
         "height": height,
         "offset": [left, top],

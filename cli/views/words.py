@@ -1,28 +1,48 @@
-"""Pages, parameters and noise in words."""
+"""Pages, parameters, numbers and noise in words."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ..formats.picture import Layout
+from ..formats.picture import Array, Layout, valued
 from ..options import in_units
 
 
-def words(layout: Layout, chosen: Any) -> str:
-    """A page and its parameters for people."""
-    full = in_units(((100.0, True),), layout.dtype, layout.full_scale)
-    if isinstance(chosen.sigma, float) and isinstance(full, float):
-        noise = f"sigma {chosen.sigma:.3g} ({100 * chosen.sigma / full:.2g} % of full scale)"
-    else:
-        noise = f"sigma {', '.join(f'{s:.3g}' for s in chosen.sigma)}"
+def number(value: float) -> str:
+    """Three digits, without an exponent where people would not write one: as options take it."""
+    rounded = float(f"{value:.3g}")
+    return f"{rounded:.0f}" if 1000 <= abs(rounded) < 1e7 else f"{rounded:.3g}"
+
+
+def words(layout: Layout, chosen: Any, colour: Array) -> str:
+    """A page and its parameters for people; `colour` is what is denoised of it."""
+    noise = noise_words(chosen.sigma)
+    if isinstance(chosen.sigma, float):
+        if layout.dtype == "|u1":
+            full = in_units(((100.0, True),), layout.dtype, layout.full_scale)
+            noise += f" ({100 * chosen.sigma / full:.2g} % of full scale)"  # type: ignore[operator]
+        else:  # whose full scale is seldom used
+            noise += _range(colour, layout)
     single = isinstance(chosen.strength, float) and not isinstance(chosen.sigma, tuple)
-    strength = f"h {chosen.strength:.3g}" if single else f"k {chosen.k:.3g}"
+    strength = f"h {number(chosen.strength)}" if single else f"k {chosen.k:.3g}"
     radii = f"patch radius {chosen.patch_radius}, search radius {chosen.search_radius}"
     return f"{layout.words}; {noise}; {radii}, {strength}"
+
+
+def _range(colour: Array, layout: Layout) -> str:
+    import numpy as np
+
+    used = colour[np.isfinite(colour) & valued(colour, layout)]
+    if not used.size:
+        return ""
+    low, high = float(used.min()), float(used.max())
+    whole = layout.kind in "iu" and max(-low, high) < 1e7
+    low_words, high_words = (f"{v:.0f}" if whole else number(v) for v in (low, high))
+    return f" (values from {low_words} to {high_words})"
 
 
 def noise_words(sigma: float | tuple[float, ...] | None) -> str:
     """The noise that was given or estimated; of channels, or in a map."""
     if sigma is None:
         return "sigma from a map"
-    return f"sigma {', '.join(f'{s:.3g}' for s in (sigma if isinstance(sigma, tuple) else (sigma,)))}"
+    return f"sigma {', '.join(number(s) for s in (sigma if isinstance(sigma, tuple) else (sigma,)))}"

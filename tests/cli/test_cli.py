@@ -17,8 +17,10 @@ import click
 import numpy as np
 import pytest
 import tifffile
+from nlmeans.cli.program import COMMANDS
 from nlmeans.cli.program import nlmeans as group
 from nlmeans.cli.status import ExitStatus
+from nlmeans.cli.views.words import number
 
 import nlmeans
 from nlmeans.errors import Parameter
@@ -260,7 +262,7 @@ def test_wrong_usage_ends_with_2_and_one_line(arguments: list[str], words: str, 
     ("arguments", "words"),
     [
         (["denoisee"], "did you mean denoise?"),
-        (["estimat"], "did you mean estimate?"),
+        (["estmate"], "did you mean estimate?"),
         (["photo.png"], "nlmeans denoise photo.png"),
         (["zzz"], "there are denoise"),
         (["--verion"], "--version"),
@@ -582,6 +584,82 @@ def test_no_argument_is_answered_with_help() -> None:
         assert ran.code == 2
         assert "Usage:" in ran.err
     assert "Example" in Ran("denoise").err
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in COMMANDS if name not in ("info", "demo", "bench", "completion")]
+)
+def test_a_command_alone_is_answered_shortly(name: str) -> None:
+    """Its use, examples and where the options are listed; it was all of its help, 91 lines for denoise."""
+    said = Ran(name).err
+    assert said.startswith(f"Usage: nlmeans {name} ")
+    assert f"'nlmeans {name} -h' lists the options" in said
+    assert len(said.splitlines()) <= 16
+    assert max(map(len, said.splitlines())) <= 80
+
+
+def test_help_is_a_word_too() -> None:
+    assert Ran("help").out == Ran("--help").out != ""
+    assert Ran("help", "estimate").out == Ran("estimate", "--help").out != ""
+
+
+def test_the_beginning_of_a_name_is_enough(noisy: Path) -> None:
+    whole = Ran("estimate", noisy)
+    assert (whole.code, Ran("est", noisy).out) == (0, whole.out)
+    assert "nlmeans estimate -h" in Ran("est", "--nothing", noisy).err
+    ran = Ran("d", noisy)
+    assert (ran.code, "'d' could be denoise or demo" in ran.err) == (2, True)
+
+
+def test_huge_patches_are_warned_of(noisy: Path) -> None:
+    for radius, warned in (("10", False), ("100", True), ("0,40", True)):
+        ran = Ran(
+            "denoise", noisy, "--patch-radius", radius, "--search-radius", "1", "--sigma", "9", "--overwrite"
+        )
+        assert ran.code == 0, ran.err
+        assert ("1 to 5 are usual" in ran.err) is warned
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (3071.2, "3070"),
+        (20.194, "20.2"),
+        (0.001234, "0.00123"),
+        (12345678, "1.23e+07"),
+        (999.9, "1000"),
+        (0, "0"),
+    ],
+)
+def test_numbers_are_told_as_options_take_them(value: float, words: str) -> None:
+    assert number(value) == words
+
+
+def test_sixteen_bits_that_use_twelve_are_told_their_range(tmp_path: Path) -> None:
+    """It was "sigma 3.07e+03 (0.0015 % of full scale)", for any type but 8 bits."""
+    pixels = np.random.default_rng(0).normal(2000, 100, (64, 64)).astype("u2")
+    pixels[0, 0], pixels[0, 1] = 12, 4012
+    heights = np.full((64, 64), -9999, "f4")
+    heights[8:] = np.random.default_rng(0).normal(700, 20, (56, 64))
+    heights[9, 9], heights[9, 10] = 600, 820
+    (tmp_path / "a.tif").write_bytes(files.tiff(pixels))
+    (tmp_path / "b.tif").write_bytes(files.tiff(heights, extratags=[(42113, 2, None, "-9999", True)]))
+    assert (
+        "sigma 1200 (values from 12 to 4012);" in Ran("estimate", tmp_path / "a.tif", "--sigma", "1200").out
+    )
+    assert "sigma 20 (values from 600 to 820);" in Ran("estimate", tmp_path / "b.tif", "--sigma", "20").out
+    assert "sigma 3070," in Ran("denoise", tmp_path / "a.tif", "--sigma", "3071").err
+
+
+@pytest.mark.parametrize(("volume", "lines"), [((), 4), (("--volume",), 1)])
+def test_what_was_chosen_is_told_once_for_a_volume(
+    volume: tuple[str, ...], lines: int, tmp_path: Path
+) -> None:
+    pages = [files.samples("u1", 1, (24, 24), seed) // (1 + seed) for seed in range(4)]
+    (tmp_path / "a.tif").write_bytes(files.tiff(pages))
+    ran = Ran("denoise", tmp_path / "a.tif", "-v", *RADII, *volume)
+    assert ran.code == 0, ran.err
+    assert ran.err.count('"patch_radius"') == lines
 
 
 # --- endurance ----------------------------------------------------------------------------------

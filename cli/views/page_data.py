@@ -20,10 +20,12 @@ from .words import words
 
 LARGEST = (1600, 1200)  # pixels of the picture on the page; of larger ones the middle is shown
 GRID = 12  # marked pixels along the longer side
-STRIP = 200  # pixels of the pieces that show other strengths, each way
+STRIP = 384  # pixels of the pieces that show other strengths, each way
 FACTORS = (0.5, 0.7, 1.0, 1.4, 2.0)
 _WIDEST = 30  # radius of the surroundings that are shown of a pixel
 _BINS = 80
+_SQUARE, _SQUARES = 8, 40  # pixels a side; as few are no tenth and no half
+_SEEN = 0.25  # differences of strength below are hardly seen
 _PIECE = 64  # pixels a side of the pieces whose spectra are averaged
 
 
@@ -69,8 +71,11 @@ def collected(job: Job, picture: Picture, name: str, number: int, progress: Prog
             "removed": png(seen[window]),
             "spectrum": png(spectrum),
         },
-        "removed": {"caption": f"Mid-grey is zero, {gain:.3g} grey levels are one unit"},
-        "histogram": histogram(difference, sigma, whole=layout.kind != "f"),
+        "removed": {
+            "caption": f"Mid-grey is zero, {gain:.3g} grey levels are one unit",
+            "verdict": verdict(colour, difference, layout),
+        },
+        "histogram": histogram(difference, sigma, whole=layout.kind != "f", clipped=clipped(split.colour)),
         "radial": radial,
         "weights": marked,
         "marked": min(
@@ -78,6 +83,7 @@ def collected(job: Job, picture: Picture, name: str, number: int, progress: Prog
             key=lambda n: abs(marked[n]["x"] - width / 2) + abs(marked[n]["y"] - height / 2),
         ),
         "strip": strip(job, samples, layout, chosen, limits),
+        "piece": piece_within((top, left, height, width)),
         "table": table(chosen, layout, picture),
         "command": command(name, chosen),
     }
@@ -112,7 +118,52 @@ def single_sigma(sigma: Any, difference: Array) -> float:
     return float(sigma) or 1.0
 
 
-def histogram(difference: Array, sigma: float, *, whole: bool) -> dict[str, Any]:
+def clipped(colour: Array) -> float:
+    """The share of the samples that are the smallest or largest of their type."""
+    import numpy as np
+
+    if colour.dtype.kind not in "iu" or not colour.size:
+        return 0.0
+    limits = np.iinfo(colour.dtype)
+    return float(((colour == limits.min) | (colour == limits.max)).mean())
+
+
+def verdict(clean: Array, difference: Array, layout: Layout) -> str:
+    """Whether more was removed where the picture has edges than where it is even, in words.
+
+    By squares of 8 x 8 pixels: the tenth with the steepest slopes against the half with the least.
+    """
+    import numpy as np
+
+    plane, noise = (
+        np.nan_to_num(each.astype(np.float64), posinf=0.0, neginf=0.0).mean(axis=-1 if each.ndim == 3 else ())
+        for each in (clean, difference)
+    )
+    rows, columns = (n // _SQUARE * _SQUARE for n in plane.shape)
+    if rows * columns < _SQUARES * _SQUARE**2:
+        return ""
+    down, right = np.gradient(plane)
+    slope, power = (
+        each[:rows, :columns].reshape(rows // _SQUARE, _SQUARE, columns // _SQUARE, _SQUARE).mean(axis=(1, 3))
+        for each in (down**2 + right**2, noise**2)
+    )
+    used = power > 0  # not where all is clipped, or without a value
+    if np.count_nonzero(used) < _SQUARES:
+        return "Next to nothing was removed."
+    slope, power = slope[used], power[used]
+    edges, even = slope >= np.quantile(slope, 0.9), slope <= np.quantile(slope, 0.5)
+    ratio = math.sqrt(float(power[edges].mean() / power[even].mean()))
+    if ratio > 1 + _SEEN:
+        return (
+            f"At edges {ratio:.2f} times as much was removed as in even areas: detail went with the noise; a "
+            "smaller strength keeps it."
+        )
+    if ratio < 1 - _SEEN:
+        return f"At edges {ratio:.2f} times as much was removed as in even areas: noise has stayed there."
+    return f"What was removed looks like noise: at edges it is {ratio:.2f} times as strong as in even areas."
+
+
+def histogram(difference: Array, sigma: float, *, whole: bool, clipped: float = 0.0) -> dict[str, Any]:
     """How often each removed amount occurs, beside the bell of noise of this sigma."""
     import numpy as np
 
@@ -130,7 +181,8 @@ def histogram(difference: Array, sigma: float, *, whole: bool) -> dict[str, Any]
         "bars": {"start": -count * step / 2, "step": step, "heights": [round(float(v), 4) for v in density]},
         "bell": [[round(float(a), 2), round(float(b), 4)] for a, b in zip(at, bell, strict=True)],
         "caption": f"In units of the noise level {sigma:.3g}: mean {mean:+.2g}, deviation {deviation:.2f}; "
-        "dashed: noise of that level",
+        "dashed: noise of that level"
+        + (f"; {100 * clipped:.2g} % of the values are clipped, which cuts their noise" * (clipped > 0.01)),
     }
 
 
@@ -197,11 +249,19 @@ def marked_weights(
                 "width": part.shape[1],
                 "height": part.shape[0],
                 "weights": base64.b64encode(scaled.tobytes()).decode(),
+                "largest": round(float(part.max()), 5),
                 "words": f"{most} of {np.count_nonzero(weights)} pixels have 90 % of the weight",
             }
         )
         progress(0.6 + 0.3 * (n + 1) / len(places))
     return found
+
+
+def piece_within(shown: tuple[int, int, int, int]) -> dict[str, int]:
+    """Where the pieces of `strip` lie in what is shown: both are the middle of the picture."""
+    _, _, height, width = shown
+    top, left, down, across = middle((height, width), (STRIP, STRIP))
+    return {"left": left, "top": top, "width": across, "height": down}
 
 
 def strip(
@@ -254,10 +314,6 @@ def command(name: str, chosen: Any) -> str:
     for option, value in chosen.to_dict().items():
         if value == defaults[option]:
             continue
-        text = (
-            ",".join(f"{v:.6g}" if isinstance(v, float) else str(v) for v in value)
-            if isinstance(value, tuple)
-            else (f"{value:.6g}" if isinstance(value, float) else str(value))
-        )
+        text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
         parts += ["--" + option.replace("_", "-"), text]
     return shlex.join(parts)

@@ -13,12 +13,14 @@ import re
 import shlex
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import imagecodecs
 import numpy as np
 import pytest
+from nlmeans.cli.formats.picture import Layout
 from nlmeans.cli.views import page_data
 
 from ..faults import files
@@ -193,7 +195,7 @@ def test_the_page_works_in_a_browser(page: Path, tmp_path: Path) -> None:
             drawn: ['histogram', 'radial', 'places', 'weights'].map(drawn),
             width: document.getElementById('noisy').getBoundingClientRect().width,
             strip: document.querySelectorAll('#strip img').length,
-            broken: [...document.images].filter((i) => !i.naturalWidth).length,
+            broken: [...document.images].filter((i) => !i.hidden && !i.naturalWidth).length,
             bold: document.querySelectorAll('b').length,
         };
     })()"""
@@ -206,7 +208,7 @@ def test_the_page_works_in_a_browser(page: Path, tmp_path: Path) -> None:
     assert told["heading"].endswith(NAME)
     assert told["drawn"] == [True] * 4
     assert told["width"] == 2 * SHAPE[1]
-    assert told["strip"] == len(page_data.FACTORS)
+    assert told["strip"] == len(page_data.FACTORS) + 1  # and what was removed
     assert told["broken"] == 0
     assert told["bold"] == 0
 
@@ -266,7 +268,7 @@ def test_the_thumb_stands_under_the_line_and_each_side_shows_what_its_badge_says
     edge = round(across * at / 100)
     expected = np.where(np.arange(across)[:, None] < edge, noisy, clean)
     seen = shot[top : top + down, left : left + across]
-    away = np.abs(np.arange(across) - edge) > 5  # the line and its shadow
+    away = np.abs(np.arange(across) - edge) > 20  # the line and its handle
     assert np.abs(seen - expected)[below_the_badges][:, away].max() <= 2
     for badge, visible in zip(told["badges"], (at > 0, at < 100), strict=True):
         x, y, wide, high = (round(v) for v in badge)
@@ -275,6 +277,134 @@ def test_the_thumb_stands_under_the_line_and_each_side_shows_what_its_badge_says
         assert changed > 20 if visible else changed <= 2
     assert told["overflow"] <= 0, "the page is wider than the window"
     assert told["says"] == f"noisy {at} %, denoised {100 - at} %"
+
+
+HANDS = """(() => {
+    const $ = (id) => document.getElementById(id), pair = $('pair'), stage = $('stage');
+    const size = () => $('noisy').getBoundingClientRect().width;
+    const at = () => pair.style.getPropertyValue('--at');
+    const key = (key, target) => target.dispatchEvent(
+        new KeyboardEvent('keydown', { key, bubbles: true, cancelable: true }));
+    const wheel = (more) => stage.dispatchEvent(new WheelEvent('wheel', { cancelable: true, ...more }));
+    const pointer = (type, x, y, buttons) => pair.dispatchEvent(
+        new PointerEvent(type, { clientX: x, clientY: y, buttons, pointerId: 1 }));
+    pair.setPointerCapture = () => {};
+    const told = { fit: [size(), innerWidth, innerHeight, data.width] };
+    told.scrolls = [wheel({ deltaY: -100 }), size() === told.fit[0]];
+    key('f', document.body);
+    told.flipped = [at()];
+    key('F', document.body);
+    told.flipped.push(at());
+    pair.focus();
+    const box = stage.getBoundingClientRect(), before = size();
+    const first = (box.left + 30 - pair.getBoundingClientRect().left) / before;
+    wheel({ deltaY: -400, clientX: box.left + 30, clientY: box.top + 20 });
+    const still = pair.getBoundingClientRect();
+    told.about = [(box.left + 30 - still.left) / still.width, first, size() / before];
+    $('zoom').value = '4'; $('zoom').dispatchEvent(new Event('change'));
+    stage.style.width = '200px'; stage.style.maxHeight = '150px';
+    key('+', pair);
+    told.key = size() / data.width;
+    $('slider').value = 0; $('slider').dispatchEvent(new Event('input'));
+    stage.scrollLeft = stage.scrollTop = 20;
+    pointer('pointerdown', box.left + 150, box.top + 90, 1);
+    pointer('pointermove', box.left + 110, box.top + 70, 1);
+    told.panned = [stage.scrollLeft, stage.scrollTop, at()];
+    $('zoom').value = '1'; $('zoom').dispatchEvent(new Event('change'));
+    stage.style.width = stage.style.maxHeight = '';
+    const small = pair.getBoundingClientRect();
+    pointer('pointerdown', small.left + small.width / 4, small.top + 9, 1);
+    told.dragged = at();
+    const buttons = [...document.querySelectorAll('#strip button')];
+    told.shown = buttons.map((button) => {
+        button.click();
+        return [$('right').textContent, $('piece').hidden, button.getAttribute('aria-pressed'),
+            $('clean').src === data.images.removed, $('piece').getBoundingClientRect().width / size()];
+    });
+    told.overflow = document.documentElement.scrollWidth - innerWidth;
+    return told;
+})()"""
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [520, 1400])
+def test_the_picture_is_taken_in_hand(page: Path, tmp_path: Path, width: int) -> None:
+    """It fills its room; F flips; wheel and keys zoom once it is clicked; dragging moves it or the line."""
+    told = told_by(page, tmp_path, HANDS, f"--window-size={width},900", "--hide-scrollbars")
+    size, across, down, pixels = told["fit"]
+    assert size == pytest.approx(min(across - 32, 0.75 * down * SHAPE[1] / SHAPE[0], 8 * pixels), abs=1)
+    assert told["scrolls"] == [True, True], "the wheel belongs to the page until the picture is clicked"
+    assert told["flipped"] == ["0%", "100%"]
+    kept, expected, factor = told["about"]
+    assert factor == pytest.approx(2.718, rel=0.01)
+    assert kept == pytest.approx(expected, abs=0.02), "the point under the wheel has moved"
+    assert told["key"] == pytest.approx(5)
+    assert told["panned"] == [60, 40, "0%"]
+    assert told["dragged"].startswith("25")
+    names = [caption for caption, *_ in told["shown"]]
+    assert names[2] == "denoised"
+    assert [name[-7:] for name in names[:2]] == ["(0.5 x)", "(0.7 x)"]
+    assert names[-1] == "what was removed"
+    assert [hidden for _, hidden, *_ in told["shown"]] == [False, False, True, False, False, True]
+    assert all(pressed == "true" for _, _, pressed, *_ in told["shown"])
+    assert [removed for *_, removed, _ in told["shown"]] == [False] * 5 + [True]
+    assert told["shown"][0][-1] == pytest.approx(1)
+    assert told["overflow"] <= 0
+
+
+def test_a_piece_stands_where_it_was_cut_from(tmp_path: Path) -> None:
+    """Of a picture larger than the pieces; odd sizes too."""
+    pixels = files.samples("u1", 1, (431, 505))
+    path = tmp_path / "a.png"
+    path.write_bytes(files.png(pixels))
+    ran = Ran(
+        "report",
+        path,
+        "-o",
+        tmp_path / "a.html",
+        "--sigma",
+        "20",
+        "--patch-radius",
+        "1",
+        "--search-radius",
+        "1",
+    )
+    assert ran.code == 0, ran.err
+    data = data_of(tmp_path / "a.html")
+    place, clean = data["piece"], picture(data["images"]["clean"])
+    rows = slice(place["top"], place["top"] + place["height"])
+    columns = slice(place["left"], place["left"] + place["width"])
+    (chosen,) = (piece for piece in data["strip"] if piece["chosen"])
+    assert picture(chosen["image"]).shape == (page_data.STRIP, page_data.STRIP)
+    assert np.abs(picture(chosen["image"]).astype(int) - clean[rows, columns]).max() <= 1
+
+
+def test_the_verdict_tells_noise_from_detail() -> None:
+    rng = np.random.default_rng(0)
+    clean = np.where(np.arange(256)[None, :] // 32 % 2 == 1, 200.0, 50.0) + np.zeros((256, 1))
+    slope = np.abs(np.arange(256)[None, :] % 32 - 15.5) > 8  # squares beside an edge
+    noise = rng.normal(0, 10, clean.shape)
+    layout = Layout(clean.shape, "|u1")
+    for removed, words in (
+        (noise, "looks like noise"),
+        (noise + 60 * slope * rng.choice((-1, 1), clean.shape), "detail went with the noise"),
+        (noise * np.where(slope, 0.3, 1), "noise has stayed there"),
+        (noise * 0, "Next to nothing was removed"),
+    ):
+        assert words in page_data.verdict(clean, removed, layout)
+        colours = np.dstack([clean] * 3), np.dstack([removed] * 3)
+        assert words in page_data.verdict(*colours, replace(layout, shape=(256, 256, 3), colours=3))
+    assert page_data.verdict(clean[:20, :20], noise[:20, :20], layout) == ""
+
+
+def test_clipped_values_are_told() -> None:
+    assert page_data.clipped(np.array([0, 1, 255, 9], "u1")) == 0.5
+    assert page_data.clipped(np.array([0.0, 1.0])) == 0
+    noise = np.random.default_rng(0).normal(0, 9, (64, 64))
+    assert (
+        "12 % of the values are clipped" in page_data.histogram(noise, 9, whole=True, clipped=0.12)["caption"]
+    )
+    assert "clipped" not in page_data.histogram(noise, 9, whole=True)["caption"]
 
 
 @needs_browser

@@ -22,7 +22,7 @@ from .outcome import Outcome, Report
 from .progress import Progress
 from .slow import tell_if_slow
 from .status import ExistsError, ExitStatus, UsageError, status_of
-from .views.words import number
+from .views.words import number, one_sigma
 
 
 @dataclass
@@ -216,8 +216,8 @@ def facts_of(result: Result) -> dict[str, Any]:
 
 def _summary(facts: list[dict[str, Any]]) -> str:
     """The chosen noise level of one page, or the range of several."""
-    levels = [f["parameters"].get("sigma") for f in facts]
-    plain = [s for s in levels if isinstance(s, float)]
+    levels = [one_sigma(f["parameters"].get("sigma")) for f in facts]
+    plain = [s for s in levels if s is not None]
     if not plain:
         return f"{len(facts)} pages" if len(facts) > 1 else "done"
     if len(facts) == 1:

@@ -21,6 +21,7 @@ from .outcome import in_options
 from .progress import Part, Progress
 from .status import UnreadableError, UsageError
 
+_OF_AN_IMAGE = ("nan", "color", "passes")  # settings that are right or wrong for an image only
 _NO_NOISE = 1e-3  # sigma of integers: rounding to them alone makes 0.29
 _LARGE_PATCH = 10  # radius; twice the largest of the table in nlmeans/choosing.py
 _FEW_STEPS = 16  # of integers between the smallest and the largest value
@@ -33,13 +34,13 @@ class Split:
     colour: Array  # (..., H, W) or (..., H, W, channels), or a bare array
     mask: Array | None  # False where a pixel is fully transparent, or declared to have no value
     channel_axis: int | None
-    color: str | None = None  # how channels are filtered, where they are more than grey or RGB
+    color: str | None = None  # how channels are filtered, unless the file says that they are grey or RGB
 
     @classmethod
     def of(cls, samples: Array, layout: Layout, channel_axis: int | None) -> Split:
         """Take a page, or a stack of them, apart."""
         if layout.colours == 0:
-            return cls(samples, None, channel_axis)
+            return cls(samples, None, channel_axis, None if channel_axis is None else "joint")
         colour = data(samples, layout)
         mask = None
         if layout.apart:
@@ -51,7 +52,7 @@ class Split:
         if mask is not None and mask.all():
             mask = None
         channels = len(layout.data)
-        color = "separate" if channels > layout.colours else None
+        color = "separate" if channels > layout.colours else None  # RGB: as the library chooses
         return cls(colour, mask, -1 if channels > 1 else None, color)
 
 
@@ -182,7 +183,7 @@ class Job:
         """The normalised weights of one pixel, and the parameters used; of channels apart, the first's."""
         import nlmeans
 
-        chosen = chosen or self.suggested(split, layout)
+        chosen = self.first_pass(chosen or self.suggested(split, layout))
         settings = {**self.settings_for(split, layout), **chosen.to_dict()}
         component = None
         if chosen.color == "separate" and split.channel_axis is not None:
@@ -192,6 +193,13 @@ class Job:
             )
         with self.collecting_warnings():
             return nlmeans.weights(split.colour, at, component=component, **settings), chosen
+
+    def first_pass(self, chosen: Any) -> Any:
+        """The parameters without a second pass, which compares no picture that could be shown."""
+        if chosen.passes == 1:
+            return chosen
+        self.warnings.append("the weights are those of the first of two passes")
+        return replace(chosen, passes=1, second=None)
 
     def denoised(self, split: Split, layout: Layout, progress: Progress | Part) -> tuple[Array, Any]:
         """The colours without noise, and the parameters used."""
@@ -209,9 +217,11 @@ class Job:
     def _settled(self, chosen: Any, layout: Layout) -> Any:
         """The parameters, with no noise where what was estimated is the rounding of the estimate."""
         given = self.options.sigma is not None or self.sigma_map is not None
-        if given or layout.kind == "f" or not isinstance(chosen.sigma, float) or chosen.sigma > _NO_NOISE:
+        if given or layout.kind == "f" or chosen.sigma is None:
             return chosen
-        return replace(chosen, sigma=0.0)
+        each = chosen.sigma if isinstance(chosen.sigma, tuple) else (chosen.sigma,)
+        kept = tuple(s if s > _NO_NOISE else 0.0 for s in each)
+        return chosen if kept == each else replace(chosen, sigma=kept if any(kept) else 0.0)
 
     def settings_for(self, split: Split, layout: Layout) -> Settings:
         """The library's keywords for one picture: levels in its units, its channels, its mask."""
@@ -284,9 +294,11 @@ def _check(options: FilterOptions) -> None:
 
     if options.sigma_map and (options.sigma is not None or "h" in options.settings):
         raise UsageError("--sigma-map takes the place of --sigma, and h is then k times it: give --k alone")
+    if options.guide and options.settings.get("passes") == 2:
+        raise UsageError("--guide takes the place of a first pass: leave out --passes 2, or the guide")
     if options.guide_sigma is not None and not options.guide:
         raise UsageError("--guide-sigma is the noise of a guide; give --guide too")
-    given = {name: value for name, value in options.settings.items() if name != "nan"}
+    given = {name: value for name, value in options.settings.items() if name not in _OF_AN_IMAGE}
     stand_in: dict[str, Any] = {"patch_radius": 1, "search_radius": 1, "sigma": 1.0}
     if options.sigma is not None and len(options.sigma) > 1:
         stand_in["sigma"] = (1.0,) * len(options.sigma)

@@ -161,8 +161,8 @@ parameter_options = _stacked(
         "--sigma",
         type=Level(),
         metavar="LEVEL",
-        help="Noise level, in the file's units (12.5) or of full scale (4%); one per channel as 10,12,9. "
-        "Default: estimated.",
+        help="Noise level, in the file's units (12.5) or of full scale (4%); one per channel as 10,12,9; "
+        "with --color luminance one for brightness and each colour difference. Default: estimated.",
     ),
     option(
         FILTER,
@@ -216,8 +216,16 @@ parameter_options = _stacked(
     option(
         FILTER,
         "--color",
-        type=click.Choice(["joint", "separate"]),
-        help="Compare channels together, or denoise each by itself. Default: together.",
+        type=click.Choice(["auto", "luminance", "joint", "separate"]),
+        help="Filter brightness and colour differences apart (RGB only), compare channels together, or "
+        "denoise each by itself. Default: auto for RGB, joint for other channels, separate for bands.",
+    ),
+    option(
+        FILTER,
+        "--passes",
+        type=click.Choice(["1", "2"]),
+        callback=lambda _context, _option, value: None if value is None else int(value),
+        help="2 filters once more, guided by the first result: better, in about twice the time. Default: 1.",
     ),
     option(
         FILTER,

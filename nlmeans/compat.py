@@ -99,6 +99,8 @@ def denoise_nl_means(
         patch="box" if fast_mode else "gaussian",
         center="one",
         aggregate="pixel",
+        color="joint",
+        passes=1,
     )
 
 

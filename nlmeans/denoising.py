@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 from nlmeans.arrays import Array, on_device_of
 from nlmeans.choosing import Chosen, choose
 from nlmeans.inputs import Inputs, check
-from nlmeans.methods.nlmeans import NLMeans
-from nlmeans.parameters import settings_among
+from nlmeans.methods.composition import method_for
+from nlmeans.parameters import Parameters, settings_among
 from nlmeans.running import Progress, Running, in_tiles
 
 
@@ -25,7 +25,10 @@ def denoise(
     patch: str = "box",
     center: str = "max",
     aggregate: str = "patch",
-    color: str = "joint",
+    color: str | None = None,
+    passes: int | None = None,
+    differences: Parameters | Mapping[str, Any] | None = None,
+    second: Parameters | Mapping[str, Any] | None = None,
     guide: Array | None = None,
     guide_sigma: float | None = None,
     mask: Array | None = None,
@@ -53,6 +56,7 @@ def denoise(
         0 switches the noise correction of the distances off (then `h` is needed).
     h : float, optional
         Filtering strength in the units of the image, >= 0; 0 returns the image.  Default: ``k sigma``.
+        `h`, `k` and radii are those of the first pass, of all channels or of the luminance.
     k : float, optional
         Filtering strength in units of sigma.  Default: from the table, about 0.4 to 0.6.
     patch_radius, search_radius : int or tuple of int, optional
@@ -67,10 +71,22 @@ def denoise(
         A pixel's weight for itself: the largest of the others, 1, or 0, but at least 2^-20.
     aggregate : {"patch", "pixel"}
         Every patch estimates all of its pixels (better, 2.5 times the time), or only its centre.
-    color : {"joint", "separate"}
-        Compare all channels at once, so that one weight serves them all (photographs, whose channels share
-        their edges), or denoise each channel by itself (bands or stains that show different things).
-        With "separate" a sigma that is not given is estimated for each channel, and there is no guide.
+    color : {"auto", "luminance", "joint", "separate"}, optional
+        How channels are compared.  "luminance" is for the three channels of a colour picture: their sum
+        (R + G + B) / sqrt 3 is filtered by its own patches, the differences (R - B) / sqrt 2 and
+        (R - 2 G + B) / sqrt 6 together by theirs.  "joint" compares all channels at once, so that one
+        weight serves them all; "separate" denoises each by itself (bands or stains that show different
+        things).  "auto" is "luminance" for three channels unless the differences hold as much as the
+        channels do, and then, as for other numbers of channels, "joint" or, where channels vary at
+        different places, "separate".  Default: "auto"; with a guide "joint", and nothing else is possible.
+        A sigma that is not given is estimated for each component or channel that is compared apart; with
+        "luminance" a sequence as `sigma` has the three components in that order.
+    passes : {1, 2}, optional
+        2 filters once more, with the weights of patches of the first result mixed with some of the image:
+        better, in about twice the time.  Default: 1; a guide allows no other.
+    differences, second : Parameters or dict, optional
+        The filter of the differences of colours, and of the second pass, as `suggest` gives them.
+        Default: from tables; a strength that is given is scaled there as the tables' are.
     guide : array, optional
         What is compared instead of the image; same grid, any number of channels.  Distances,
         `sigma` and `h` then refer to it.
@@ -156,9 +172,9 @@ def apply(
 
     Others (the next frame, a chunk) have the same type and channels.  A sigma map fits its own grid only.
     """
-    method = NLMeans.of(chosen, inputs, backend)
     running = Running.checked(workers, progress, memory_limit)
-    if chosen.noise.changes_nothing or inputs.value_ends is None:
+    method = method_for(chosen, inputs, backend)
+    if method.changes_nothing or inputs.value_ends is None:
         result = inputs.value.copy()
         running.finish()
     else:

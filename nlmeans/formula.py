@@ -9,6 +9,8 @@
     B_s(x)   = sum_o a(o) p(x - o, s)                                    over patch centres x - o
     y(x)     = sum_s B_s(x) v(x + s) / sum_s B_s(x)                      aggregate="patch"
 
+    Y, D, E  = (r + g + b)/sqrt 3, (r - b)/sqrt 2, (r - 2g + b)/sqrt 6   color="luminance"
+
 The window kernels in C and CUDA restate `log_weight`, `weight` and `patch_sum` for their lanes.
 
 References
@@ -111,3 +113,26 @@ def log_center(rule: str, largest: Array, xp: Any) -> Array | float:
     if rule == "max":
         return xp.clip(largest, math.log(CENTER_FLOOR), None)
     return math.log(1.0 if rule == "one" else CENTER_FLOOR)
+
+
+# --- colour ----------------------------------------------------------------------------------
+
+_THIRD, _HALF, _SIXTH = math.sqrt(1 / 3), math.sqrt(1 / 2), math.sqrt(1 / 6)
+#: Luminance and two differences from red, green and blue: orthonormal, so that white noise keeps its sigma.
+OPPONENT = ((_THIRD, _THIRD, _THIRD), (_HALF, 0.0, -_HALF), (_SIXTH, -2 * _SIXTH, _SIXTH))
+
+
+def opponent(channels: Array, xp: Any) -> Array:
+    """Luminance and differences (3, ...) of three channels; equal channels have differences of exactly 0."""
+    red, green, blue = channels
+    ends = red + blue
+    return xp.stack(
+        [(ends + green) * _THIRD, (red - blue) * _HALF, ((red - green) + (blue - green)) * _SIXTH]
+    )
+
+
+def from_opponent(components: Array, xp: Any) -> Array:
+    """The three channels (3, ...) of luminance and differences; exactly 0 where those are."""
+    light, ends, middle = (c * f for c, f in zip(components, (_THIRD, _HALF, _SIXTH), strict=True))
+    outer = light + middle
+    return xp.stack([outer + ends, light - 2 * middle, outer - ends])

@@ -50,6 +50,10 @@ class Levels:
         """Those of one channel, in the same unit; its data range is at most that of all."""
         return Levels((self.offset[channel],), self.unit, self.data_range)
 
+    def of_differences(self, channels: int) -> Levels:
+        """Those of sums and differences of channels whose offset is taken off."""
+        return Levels((0.0,) * channels, self.unit, self.data_range)
+
     def down(self, channels: Array, dtype: str) -> Array:
         """Values near [-1, 1], in the type the kernels work in."""
         xp = namespace(channels)

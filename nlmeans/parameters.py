@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, Literal, TypedDict, cast
 
 from nlmeans.errors import InvalidTypeError, InvalidValueError, Parameter, shown
@@ -13,12 +13,13 @@ from nlmeans.errors import InvalidTypeError, InvalidValueError, Parameter, shown
 Patch = Literal["box", "gaussian"]
 Center = Literal["max", "one", "zero"]
 Aggregate = Literal["patch", "pixel"]
-Color = Literal["joint", "separate"]
+Color = Literal["joint", "luminance", "separate"]
 
 PATCHES = ("box", "gaussian")
 CENTERS = ("max", "one", "zero")
 AGGREGATES = ("patch", "pixel")
-COLORS = ("joint", "separate")
+COLORS = ("joint", "luminance", "separate")
+COLOR_WORDS = ("auto", *COLORS)  # what may be asked for: "auto" is chosen for an image
 MAX_PATCH_RADIUS = 255  # patches are padded by reflection: larger ones would cost memory, not help
 MAX_SEARCH_RADIUS = 2**31 - 1  # cut at the picture's edge anyway
 
@@ -35,7 +36,10 @@ class Settings(TypedDict, total=False):
     patch: str
     center: str
     aggregate: str
-    color: str
+    color: str | None
+    passes: int | None
+    differences: Parameters | Mapping[str, Any] | None
+    second: Parameters | Mapping[str, Any] | None
     guide: Any
     guide_sigma: float | None
     mask: Any
@@ -67,7 +71,8 @@ class Parameters:
         Radius R of the search window, likewise; "image" is the whole picture.
     sigma : float or tuple of float, optional
         Standard deviation of the noise in the units of the image, >= 0; a tuple has one value per
-        channel.  None: it is a map, given with the image.
+        channel, or with ``color="luminance"`` one for the luminance and for each difference.  None: it is
+        a map, given with the image, or that of the parameters that these are a part of.
     h : float, optional
         Filtering strength in the units of the image, >= 0.  Give either `h` or `k`.
     k : float, optional
@@ -78,8 +83,19 @@ class Parameters:
         A pixel's weight for itself: the largest of the others, 1, or 0, but at least 2^-20.
     aggregate : {"patch", "pixel"}
         Every patch estimates all of its pixels, or only its centre.
-    color : {"joint", "separate"}
-        One weight for all channels, from their joint distance, or each channel by itself.
+    color : {"joint", "luminance", "separate"}
+        One weight for all channels, from their joint distance; or the luminance of three colours by itself,
+        which the other parameters describe, and their differences by `differences`; or each channel by
+        itself.
+    passes : {1, 2}
+        Whether a second pass, described by `second`, is guided by the result of the first.
+    differences : Parameters or dict, optional
+        The filter of the differences of colours, where there is one.
+    second : Parameters or dict, optional
+        The filter of the second pass, where there is one; its `h` is in the units of the image, its `k` in
+        units of the noise that its guide holds, ``(1 - mixing) sigma``.
+    mixing : float, optional
+        Of a second pass, and of nothing else: its guide is ``mixing pilot + (1 - mixing) image``, in [0, 1].
 
     Raises
     ------
@@ -104,6 +120,10 @@ class Parameters:
     center: Center = "max"
     aggregate: Aggregate = "patch"
     color: Color = "joint"
+    passes: int = 1
+    differences: Parameters | None = None
+    second: Parameters | None = None
+    mixing: float | None = None
 
     def __post_init__(self) -> None:
         checked: dict[str, object] = {
@@ -112,6 +132,10 @@ class Parameters:
             "sigma": _sigma(self.sigma),
             "h": None if self.h is None else number("h", self.h),
             "k": None if self.k is None else number("k", self.k),
+            "passes": integer("passes", self.passes, 1, 2),
+            "differences": nested("differences", self.differences),
+            "second": nested("second", self.second),
+            "mixing": None if self.mixing is None else number("mixing", self.mixing),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
@@ -122,6 +146,7 @@ class Parameters:
             raise InvalidValueError(
                 "give either ", Parameter("h"), " or ", Parameter("k"), f", got h={self.h!r} and k={self.k!r}"
             )
+        self._check_parts()
         if self.sigma is None and self.h is not None:
             raise InvalidValueError(
                 Parameter("h"),
@@ -136,6 +161,27 @@ class Parameters:
                 Parameter("k"),
                 " instead",
             )
+
+    def _check_parts(self) -> None:
+        """Parts are there where they are needed, and have no parts of their own."""
+        needs = {"differences": self.color == "luminance", "second": self.passes == 2}
+        for name, needed in needs.items():
+            part = getattr(self, name)
+            if (part is not None) != needed:
+                whole = 'color="luminance"' if name == "differences" else "passes=2"
+                raise InvalidValueError(
+                    Parameter(name), " goes with ", Parameter(whole), ": give both or neither"
+                )
+            if part is not None and (part.color != "joint" or part.passes != 1):
+                raise InvalidValueError(
+                    Parameter(name), " is one filter: its color must be joint, its passes 1"
+                )
+        if self.second is not None and self.second.mixing is None:
+            raise InvalidValueError(
+                Parameter("second"), " must have mixing, the part of the pilot in what it compares"
+            )
+        if self.mixing is not None and self.mixing > 1:
+            raise InvalidValueError(f"mixing must be in [0, 1], got {self.mixing}")
 
     @property
     def strength(self) -> float | None:
@@ -157,11 +203,34 @@ class Parameters:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields that are set, by the names `denoise` takes: ``denoise(image, **p.to_dict())``."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {
+            name: value.to_dict() if isinstance(value, Parameters) else value
+            for name, value in values.items()
+            if value is not None
+        }
 
     def to_json(self) -> str:
         """The same as one line of JSON."""
         return json.dumps(self.to_dict())
+
+    @classmethod
+    def from_dict(cls, read: Mapping[str, Any]) -> Parameters:
+        """What :meth:`to_dict` made; lists, as JSON has them, are taken as tuples.
+
+        Raises
+        ------
+        InvalidValueError
+            For unknown or missing names.
+        """
+        names = [f.name for f in fields(cls)]
+        if not set(read) <= set(names):
+            raise InvalidValueError(f"parameters must be a JSON object with some of {', '.join(names)}")
+        missing = {"patch_radius", "search_radius"} - set(read)
+        if missing:
+            raise InvalidValueError(f"parameters lack {', '.join(sorted(missing))}")
+        values: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in read.items()}
+        return cls(**values)
 
     @classmethod
     def from_json(cls, text: str) -> Parameters:
@@ -176,14 +245,16 @@ class Parameters:
             read = json.loads(text)
         except ValueError as error:
             raise InvalidValueError(f"parameters must be a JSON object: {error}") from None
-        names = [f.name for f in fields(cls)]
-        if not isinstance(read, dict) or not set(read) <= set(names):
-            raise InvalidValueError(f"parameters must be a JSON object with some of {', '.join(names)}")
-        missing = {"patch_radius", "search_radius"} - set(read)
-        if missing:
-            raise InvalidValueError(f"parameters lack {', '.join(sorted(missing))}")
-        values: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in read.items()}
-        return cls(**values)
+        return cls.from_dict(read if isinstance(read, dict) else {"": read})
+
+
+def nested(name: str, value: object) -> Parameters | None:
+    """Parameters of a part: as such, or as the dictionary that `Parameters.to_dict` makes of them."""
+    if value is None or isinstance(value, Parameters):
+        return value
+    if not isinstance(value, Mapping):
+        raise InvalidTypeError(Parameter(name), f" must be Parameters or a dictionary, got {shown(value)}")
+    return Parameters.from_dict(value)
 
 
 def number(name: str, value: object) -> float:

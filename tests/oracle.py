@@ -9,6 +9,7 @@ the package, knows no plane, tile, running sum or fast exponential, and is as sl
     pixel:  y(i) = sum_j w(i, j) v(j) / sum_j w(i, j)
     patch:  p(i, s) = w(i, i + s) / sum_j w(i, j),   B_s(x) = sum_o a(o) p(x - o, s)
             y(x) = sum_s B_s(x) v(x + s) / sum_s B_s(x)               x + s real and valid
+    colour: luminance and differences are the rows of `OPPONENT` times the channels, each filtered apart
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import numpy as np
 
 Index = tuple[int, ...]
 FLOOR = 2.0**-20
+OPPONENT = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]]) / np.sqrt([[3], [2], [6]])
 
 
 def oracle(
@@ -39,9 +41,19 @@ def oracle(
     guide: Any = None,
     guide_sigma: float | None = None,
     mask: Any = None,
+    color: str = "joint",
+    differences: Any = None,
 ) -> np.ndarray:
     """The denoised image in float64; non-finite pixels are treated as ``nan="keep"`` says."""
     value = _channels_last(image, channel_axis)
+    if color != "joint":
+        rest = {"patch": patch, "center": center, "mask": np.isfinite(value).all(-1)}
+        rest["mask"] &= True if mask is None else mask
+        own = {"h": h, "k": k, "patch_radius": patch_radius, "search_radius": search_radius}
+        own["aggregate"] = aggregate
+        others = {"mask": rest["mask"], **(differences or {})}
+        each = _apart(value, sigma, color, {**rest, **own}, others)
+        return np.moveaxis(each, -1, channel_axis)
     scene = _scene(value, sigma, h, k, patch_radius, search_radius, channel_axis, guide, guide_sigma, mask)
     scene.taps_of_axis = [_taps(r, patch) for r in scene.patch_radius]
     if np.ndim(scene.h) == 0 and scene.h == 0:
@@ -53,6 +65,22 @@ def oracle(
         if scene.valid[x]:
             result[x] = average(scene, weight, x)
     return result[..., 0] if channel_axis is None else np.moveaxis(result, -1, channel_axis)
+
+
+def _apart(value: np.ndarray, sigma: Any, color: str, first: Any, others: Any) -> np.ndarray:
+    """Channels or components one by one, but for the two differences; channels last."""
+    known = np.where(first["mask"][..., None], value, 0.0)
+    count = value.shape[-1]
+    sigmas = [sigma] * count if np.ndim(sigma) != 1 or len(sigma) != count else list(sigma)
+    if color == "separate":
+        each = [oracle(known[..., c], sigma=sigmas[c], **first) for c in range(count)]
+        return np.where(first["mask"][..., None], np.stack(each, -1), value)
+    parts = known @ OPPONENT.T
+    pair = sigmas[1] if np.ndim(sigma) != 1 else sigmas[1:]
+    result = parts.copy()
+    result[..., 0] = oracle(parts[..., 0], sigma=sigmas[0], **first)
+    result[..., 1:] = oracle(parts[..., 1:], sigma=pair, channel_axis=-1, **others)
+    return np.where(first["mask"][..., None], result @ OPPONENT, value)
 
 
 def oracle_weights(

@@ -114,8 +114,8 @@ def _checks() -> Iterator[Check]:
     for patch in (0, 1, 4, 8):
         yield Check((40, 130), {"patch_radius": patch})
     yield Check((40, 130), {"patch": "gaussian"})
-    yield Check((48, 70, 3), {"channel_axis": -1}, "uint8")
-    yield Check((48, 70, 6), {"channel_axis": -1, "aggregate": "pixel"})
+    yield Check((48, 70, 3), {"channel_axis": -1, "color": "luminance", "passes": 2}, "uint8")
+    yield Check((48, 70, 6), {"channel_axis": -1, "color": "joint", "aggregate": "pixel"})
 
 
 CHECKS = tuple(_checks())
@@ -126,7 +126,7 @@ FEW = (
     Check((20, 150), {"search_radius": (0, 63)}),
     Check((24, 40), {"patch_radius": 5, "search_radius": 2}),
     Check((24, 40), {"search_radius": 2}, extra="sigma"),
-    Check((24, 40, 3), {"channel_axis": -1, "search_radius": 2}),
+    Check((24, 40, 3), {"channel_axis": -1, "color": "joint", "search_radius": 2}),
 )
 
 

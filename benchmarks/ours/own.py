@@ -63,6 +63,7 @@ class Setting:
             "center": "max" if self.corrected else "one",
             "aggregate": self.aggregate,
             "channel_axis": -1 if self.problem.channels > 1 else None,
+            "color": "joint" if self.problem.channels > 1 else None,
         }
         return found if self.corrected else found | {"h": self.problem.h * unit}
 
@@ -255,7 +256,7 @@ def _overhead(setting: Setting, engine: Backend) -> float:
 
 def _choosing(options: dict[str, Any]) -> dict[str, Any]:
     """What `suggest` is told of a call."""
-    names = ("sigma", "patch_radius", "search_radius", "patch", "aggregate", "channel_axis")
+    names = ("sigma", "patch_radius", "search_radius", "patch", "aggregate", "channel_axis", "color")
     return {name: options[name] for name in names}
 
 

@@ -140,6 +140,7 @@ def ours(image: Image, setting: Setting, threads: int) -> Job:
         "center": "max",
         "aggregate": "pixel",
         "channel_axis": -1 if image.ndim == 3 else None,
+        "color": "joint" if image.ndim == 3 else None,  # as the others
         "backend": backend,
     } | asked
     options |= {n: options[n] * unit for n in ("sigma", "h") if options.get(n) is not None}

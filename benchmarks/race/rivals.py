@@ -93,6 +93,7 @@ def ours(image: Image, setting: Setting, threads: int) -> Job:
         "center": "one",
         "aggregate": "pixel",
         "channel_axis": -1 if image.ndim == 3 else None,
+        "color": "joint" if image.ndim == 3 else None,  # as the others
         "backend": "cpu",
     } | setting.get("options", {})
     if image.dtype == np.uint8:

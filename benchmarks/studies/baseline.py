@@ -181,7 +181,7 @@ def baseline(folders: dict[str, Path], log: Log, *, quick: bool = False) -> dict
             "default": "denoise(noisy, sigma=sigma)",
             "estimated": "denoise(noisy)",
             "pixel": 'denoise(noisy, sigma=sigma, aggregate="pixel")',
-            "kodak12": "channel_axis=-1 in all, which compares the colours jointly",
+            "kodak12": "channel_axis=-1 in all",
         },
         "command": "python -m nlmeans.benchmarks baseline --set12 DIR --kodak DIR --train DIR"
         + " --quick" * quick,

@@ -73,9 +73,10 @@ def of_filter(job: Any, split: Any, layout: Layout, at: list[tuple[int, int]], c
     from nlmeans.errors import InvalidValueError
     from nlmeans.methods.pixel_weights import PixelWeights
 
-    chosen = job.suggested(split, layout)
-    # maps are of the pixel as a whole: channels are compared together here, each in units of its noise
-    settings = {**job.settings_for(split, layout), **chosen.to_dict(), "color": "joint"}
+    chosen = job.first_pass(job.suggested(split, layout))
+    settings = {**job.settings_for(split, layout), **chosen.to_dict()}
+    if chosen.color == "separate":  # one map for a pixel: channels together, each in units of its noise
+        settings["color"] = "joint"
     weights = PixelWeights(split.colour, **settings)
     maps = np.zeros((len(at), *weights.grid))
     for whole, query in zip(maps, at, strict=True):

@@ -16,7 +16,7 @@ from ..formats.picture import Array, Layout, Picture
 from ..job import Job, Split, merged
 from ..progress import Progress
 from . import pictures as views
-from .words import words
+from .words import one_sigma, words
 
 LARGEST = (1600, 1200)  # pixels of the picture on the page; of larger ones the middle is shown
 GRID = 12  # marked pixels along the longer side
@@ -110,8 +110,7 @@ def single_sigma(sigma: Any, difference: Array) -> float:
     """One sigma for all channels together, that the removed noise is compared with."""
     import numpy as np
 
-    if isinstance(sigma, tuple):
-        sigma = math.sqrt(sum(s * s for s in sigma) / len(sigma))
+    sigma = one_sigma(sigma)
     if not sigma:
         finite = difference[np.isfinite(difference)]
         sigma = float(finite.std()) if finite.size else 0.0
@@ -286,7 +285,7 @@ def strip(
     )
     found = []
     for factor in FACTORS:
-        scaled = {n: factor * v if n in ("h", "k") else v for n, v in settings.items()}
+        scaled = _stronger(settings, factor)
         with job.collecting_warnings():
             clean = merged(wider, nlmeans.denoise(split.colour, **scaled, **job.options.running), layout)
         name, value = ("h", scaled["h"]) if "h" in scaled else ("k", scaled["k"])
@@ -296,6 +295,18 @@ def strip(
         image = png(views.shown(clean, layout, limits)[inner])
         found.append({"image": image, "caption": caption, "chosen": factor == 1})
     return found
+
+
+def _stronger(settings: dict[str, Any], factor: float) -> dict[str, Any]:
+    """With a strength so many times as large, in every part."""
+    return {
+        name: _stronger(value, factor)
+        if isinstance(value, dict)
+        else factor * value
+        if name in ("h", "k")
+        else value
+        for name, value in settings.items()
+    }
 
 
 def table(chosen: Any, layout: Layout, picture: Picture) -> list[list[str]]:
@@ -312,7 +323,7 @@ def command(name: str, chosen: Any) -> str:
     parts = ["nlmeans", "denoise", printable(name)]
     defaults = {field.name: field.default for field in fields(chosen)}
     for option, value in chosen.to_dict().items():
-        if value == defaults[option]:
+        if value == defaults[option] or isinstance(value, dict):  # parts follow from the others
             continue
         text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
         parts += ["--" + option.replace("_", "-"), text]

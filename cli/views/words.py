@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ..formats.picture import Array, Layout, valued
@@ -16,17 +17,23 @@ def number(value: float) -> str:
 
 def words(layout: Layout, chosen: Any, colour: Array) -> str:
     """A page and its parameters for people; `colour` is what is denoised of it."""
-    noise = noise_words(chosen.sigma)
-    if isinstance(chosen.sigma, float):
+    noise, sigma = noise_words(chosen.sigma), one_sigma(chosen.sigma)
+    if sigma is not None:
         if layout.dtype == "|u1":
             full = in_units(((100.0, True),), layout.dtype, layout.full_scale)
-            noise += f" ({100 * chosen.sigma / full:.2g} % of full scale)"  # type: ignore[operator]
+            noise += f" ({100 * sigma / full:.2g} % of full scale)"  # type: ignore[operator]
         else:  # whose full scale is seldom used
             noise += _range(colour, layout)
     single = isinstance(chosen.strength, float) and not isinstance(chosen.sigma, tuple)
     strength = f"h {number(chosen.strength)}" if single else f"k {chosen.k:.3g}"
     radii = f"patch radius {chosen.patch_radius}, search radius {chosen.search_radius}"
-    return f"{layout.words}; {noise}; {radii}, {strength}"
+    how = [chosen.color] * (len(layout.data) > 1) + ["two passes"] * (chosen.passes == 2)
+    return "; ".join([layout.words, noise, f"{radii}, {strength}", *([", ".join(how)] if how else [])])
+
+
+def one_sigma(sigma: float | tuple[float, ...] | None) -> float | None:
+    """The root mean square over channels or components; None where it is a map."""
+    return math.hypot(*sigma) / math.sqrt(len(sigma)) if isinstance(sigma, tuple) else sigma
 
 
 def _range(colour: Array, layout: Layout) -> str:

@@ -64,6 +64,8 @@ class NLMeans(nn.Module):  # type: ignore[misc]
             raise InvalidValueError(
                 f'the layer compares channels jointly: give color="joint", got {parameters.color!r}'
             )
+        if parameters.passes != 1:
+            raise InvalidValueError(f"the layer is one pass: give passes=1, got {parameters.passes}")
         self.parameters_ = parameters
         start = parameters.k if parameters.sigma is None else parameters.strength
         if not start:

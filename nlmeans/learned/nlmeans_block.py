@@ -30,6 +30,11 @@ def classical(block_class: Any, parameters: Parameters, channels: int) -> Any:
         raise InvalidValueError(
             'a block averages pixels: give aggregate="pixel", or use nlmeans.learned.NLMeans for patches'
         )
+    if p.color != "joint" or p.passes != 1:
+        raise InvalidValueError(
+            f'a block compares channels jointly, once: give color="joint" and passes=1, got color='
+            f'"{p.color}" and passes={p.passes}'
+        )
     if p.sigma is None or not p.strength:
         raise InvalidValueError(
             f"a block needs one sigma, or one per channel, and h > 0, got sigma={p.sigma} and h={p.strength}"

@@ -7,7 +7,7 @@ Tiles, memory, threads, progress, transfers, levels, masks and types use a metho
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -32,6 +32,7 @@ class Method:
     dtype: str = "float32"  # floating type of its tiles, or "float64"
     library: Any = np  # of its tiles: ``numpy`` or ``cupy``
     memory: DeviceMemory | None = None  # None: the processor's
+    changes_nothing: bool = False  # the result is the image, whatever it holds
 
     def run(
         self, tile: Tile, origin: tuple[int, ...], whole_shape: tuple[int, ...], planes: range, run: Run
@@ -44,3 +45,35 @@ class Method:
         ``run.tick`` is called with the fraction done since the last call, 1.0 in sum.
         """
         raise NotImplementedError
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Parts(Method):
+    """A method made of others, which run on the same backend."""
+
+    parts: tuple[Method, ...]
+
+    @classmethod
+    def made_of(
+        cls, parts: tuple[Method, ...], *, levels: tuple[Levels, Levels], arrays: int, **more: Any
+    ) -> Self:
+        """With the widest halo and the highest cost of its parts, and so many planes of a tile besides."""
+        one = parts[0]
+        size = np.dtype(one.dtype).itemsize
+        tile, plane = (max(getattr(p.cost, name) for p in parts) for name in ("tile", "plane"))
+        fields: dict[str, Any] = {
+            "halo": _most([p.halo for p in parts]),
+            "cost": Cost(tile + size * arrays, plane),
+            "patch_radius": _most([p.patch_radius for p in parts]),
+            "sigma_map": one.sigma_map,
+            "dtype": one.dtype,
+            "library": one.library,
+            "memory": one.memory,
+            "changes_nothing": all(p.changes_nothing for p in parts),
+        }
+        return cls(parts=parts, levels=levels, **{**fields, **more})
+
+
+def _most(each: list[tuple[int, int, int]]) -> tuple[int, int, int]:
+    z, y, x = (max(along) for along in zip(*each, strict=True))
+    return z, y, x

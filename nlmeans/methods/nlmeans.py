@@ -94,7 +94,6 @@ class NLMeans(Method):
     noise: Noise
     geometry: Geometry
     backend: Backend
-    separate: bool = False  # each channel by itself
 
     @classmethod
     def of(cls, chosen: Chosen, inputs: Inputs, backend: str, dtype: str | None = None) -> NLMeans:
@@ -103,7 +102,7 @@ class NLMeans(Method):
         engine = backends.choose(backend, inputs.request)
         dtype = dtype or engine.works_in(inputs.request.dtype)
         size = np.dtype(dtype).itemsize
-        values, features = inputs.value.shape[0], inputs.feature.shape[0]
+        values, features = (len(levels.offset) for levels in chosen.levels)
         return cls(
             levels=chosen.levels,
             halo=geometry.halo,
@@ -114,10 +113,10 @@ class NLMeans(Method):
             dtype=dtype,
             library=engine.namespace(),
             memory=engine.memory(),
+            changes_nothing=chosen.noise.changes_nothing,
             noise=chosen.noise,
             geometry=geometry,
             backend=engine,
-            separate=chosen.parameters.color == "separate" and values > 1,
         )
 
     def run(
@@ -125,34 +124,13 @@ class NLMeans(Method):
     ) -> Array:
         """The change; a pixel's depends on its window alone, wherever the tile begins."""
         xp = namespace(tile.value)
-        if self.separate:
-            count = tile.value.shape[0]
-            part = run.part(1 / count)
-            each = [self._channel(c, tile, origin, whole_shape, planes, part) for c in range(count)]
-            return xp.concatenate(each)
+        if self.changes_nothing:
+            return xp.zeros_like(tile.value[:, planes.start : planes.stop])
         exponents = self.exponents(tile)
         plane = _plane_of_patches if self.geometry.aggregate == "patch" else _plane
         part = run.part(1 / (len(planes) * self.geometry.calls))
         results = [plane(exponents, z, self.geometry, self.backend, part, xp) for z in planes]
         return results[0][:, None] if len(results) == 1 else xp.stack(results, axis=1)
-
-    def _channel(
-        self,
-        c: int,
-        tile: Tile,
-        origin: tuple[int, ...],
-        whole_shape: tuple[int, ...],
-        planes: range,
-        run: Run,
-    ) -> Array:
-        """One channel by itself; no change where its strength is 0."""
-        levels = (self.levels[0].of_channel(c), self.levels[1].of_channel(c))
-        one = replace(self, levels=levels, noise=self.noise.of_channel(c), separate=False)
-        value = tile.value[c : c + 1]
-        if one.noise.changes_nothing:
-            return namespace(value).zeros_like(value[:, planes.start : planes.stop])
-        feature = value if tile.feature is tile.value else tile.feature[c : c + 1]
-        return one.run(replace(tile, value=value, feature=feature), origin, whole_shape, planes, run)
 
     def exponents(self, tile: Tile) -> Exponents:
         """The tile with features, scale and bias from h and sigma: see :mod:`nlmeans.formula`."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Unpack
 
@@ -15,8 +14,10 @@ from nlmeans.arrays import Array, in_library_of
 from nlmeans.choosing import Chosen, choose
 from nlmeans.errors import InvalidTypeError, InvalidValueError, Parameter, shown
 from nlmeans.inputs import Inputs, check
+from nlmeans.methods.color import channel, luminance_and_differences
 from nlmeans.methods.nlmeans import Exponents, Geometry, NLMeans
 from nlmeans.parameters import Settings, integer
+from nlmeans.tiling import Tile
 
 
 def weights(
@@ -31,7 +32,9 @@ def weights(
     at : sequence of int
         The pixel, one index per grid axis.
     component : int, optional
-        With ``color="separate"``: the channel whose weights are asked for, from 0.
+        With ``color="separate"`` the channel whose weights are asked for, from 0.  With
+        ``color="luminance"`` the component: 0, the default, is the luminance, and 1 or 2 a difference of
+        colours.  Both differences have the same weights.
     **settings
         Any of `denoise`'s parameters from `sigma` to `nan`.
 
@@ -39,12 +42,13 @@ def weights(
     -------
     array of float64, shape of the grid
         Zero outside of the search window; the sum is 1.  ``sum(weights * image)`` is what
-        ``denoise(image, aggregate="pixel")`` gives at that pixel.
+        ``denoise(image, aggregate="pixel")`` gives at that pixel, or in that component of it.
 
     Raises
     ------
     InvalidValueError, InvalidTypeError
-        As `denoise`, and for a pixel outside of the image.
+        As `denoise`, for a pixel outside of the image, and for two passes, whose second compares what the
+        first made of the image.
 
     Notes
     -----
@@ -68,27 +72,15 @@ class PixelWeights:
     """The weights of any number of pixels of one image, which is prepared once."""
 
     def __init__(self, image: Array, component: int | None = None, **settings: Unpack[Settings]) -> None:
-        checked = check(image, settings)
-        self._chosen = choose(checked, settings)
-        self.parameters = self._chosen.parameters
-        channels = checked.value.shape[0]
-        if self.parameters.color == "separate" and channels > 1:
-            if component is None:
-                raise InvalidValueError(
-                    "with ",
-                    Parameter('color="separate"'),
-                    f" each channel has weights of its own: give component, 0 to {channels - 1}",
-                )
-            checked, self._chosen = _one_channel(
-                checked, self._chosen, integer("component", component, 0, channels - 1)
-            )
-        elif component is not None:
-            raise InvalidValueError(
-                "one weight serves all channels: component is for ", Parameter('color="separate"')
-            )
-        self._inputs = checked
-        self.grid = tuple(checked.grid)
-        self._method = NLMeans.of(self._chosen, checked, "reference", "float64")
+        self._inputs = check(image, settings)
+        whole = choose(self._inputs, settings)
+        self.parameters = whole.parameters
+        if self.parameters.passes != 1:
+            raise InvalidValueError("weights are those of one pass: give ", Parameter("passes=1"))
+        self.grid = tuple(self._inputs.grid)
+        self._levels, self._sigma_map = whole.levels, whole.noise.sigma if whole.noise.is_map else None
+        self._part, chosen = _part(whole, component)
+        self._method = NLMeans.of(chosen, self._inputs, "reference", "float64")
 
     @property
     def search_radius(self) -> tuple[int, ...]:
@@ -99,14 +91,35 @@ class PixelWeights:
         """A pixel's search window, cut at the edges, and the normalised weights in it."""
         pixel = self._pixel(at)
         mask = self._inputs.mask
-        if self._chosen.noise.changes_nothing or (mask is not None and not bool(mask[pixel])):
+        if self._method.changes_nothing or (mask is not None and not bool(mask[pixel])):
             return tuple(slice(i, i + 1) for i in pixel[-len(self.grid) :]), np.ones((1,) * len(self.grid))
-        window, p, _ = _window(self._filled, self._method, pixel)
+        window, p, _ = self._window(pixel)
         return window[-len(self.grid) :], p.reshape(p.shape[-len(self.grid) :])
 
     def patches(self, at: Sequence[int]) -> np.ndarray:
         """The patch of every pixel in the search window as a vector: (pixels, samples)."""
-        return _window(self._filled, self._method, self._pixel(at))[2]
+        return self._window(self._pixel(at))[2]
+
+    def _window(self, pixel: tuple[int, ...]) -> tuple[tuple[slice, ...], np.ndarray, np.ndarray]:
+        """The search window of a pixel, cut at the edges, the normalised weights in it, and its patches."""
+        geometry, shape = self._method.geometry, self._filled.value.shape[1:]
+        each = list(zip(pixel, geometry.search_radius, shape, strict=True))
+        window = tuple(slice(max(0, i - big), min(n, i + big + 1)) for i, big, n in each)
+        margin = list(zip(window, geometry.patch_radius, shape, strict=True))
+        seen = tuple(slice(max(0, w.start - r), min(n, w.stop + r)) for w, r, n in margin)
+        whole = self._filled.tile(seen, self._levels, "float64", np, self._sigma_map)
+        tile = self._method.exponents(self._part(whole))
+        inside = tuple(slice(w.start - s.start, w.stop - s.start) for w, s in zip(window, seen, strict=True))
+        patches = _patches(tile, geometry)[inside]
+        counts = patches.shape[:3]
+        patches = patches.reshape(math.prod(counts), -1)
+        itself = np.ravel_multi_index(tuple(i - w.start for i, w in zip(pixel, window, strict=True)), counts)
+        scale, bias = tile.at(tuple(i - s.start for i, s in zip(pixel, seen, strict=True)))
+        distance = ((patches - patches[itself]) ** 2).sum(axis=1)
+        w = formula.weight(distance, scale, bias, np) * tile.vote[inside].reshape(-1)
+        w[itself] = 0.0
+        w[itself] = formula.center(geometry.center, w.max(), np)
+        return window, (w / w.sum()).reshape(counts), patches
 
     @cached_property
     def _filled(self) -> Inputs:
@@ -116,13 +129,30 @@ class PixelWeights:
         return (0,) * (3 - len(self.grid)) + _checked(at, self.grid)
 
 
-def _one_channel(inputs: Inputs, chosen: Chosen, c: int) -> tuple[Inputs, Chosen]:
-    """A channel that is compared by itself, and what was chosen for it."""
-    value, found = inputs.value[c : c + 1], inputs.value_ends
-    here = None if found is None else ([found[0][c]], [found[1][c]])
-    one = replace(inputs, value=value, feature=value, value_ends=here, feature_ends=here)
-    levels = (chosen.levels[0].of_channel(c), chosen.levels[1].of_channel(c))
-    return one, replace(chosen, noise=chosen.noise.of_channel(c), levels=levels)
+def _part(whole: Chosen, component: int | None) -> tuple[Callable[[Tile], Tile], Chosen]:
+    """The part of a tile whose channels are compared together, and what was chosen for it."""
+    color, channels = whole.parameters.color, len(whole.levels[0].offset)
+    if channels == 1 or color == "joint":
+        if component is not None:
+            raise InvalidValueError(
+                "one weight serves all channels: component is for ",
+                Parameter('color="separate"'),
+                " and ",
+                Parameter('color="luminance"'),
+            )
+        return lambda tile: tile, whole
+    if component is None and color == "separate":
+        raise InvalidValueError(
+            "with ",
+            Parameter('color="separate"'),
+            f" each channel has weights of its own: give component, 0 to {channels - 1}",
+        )
+    c = integer("component", component or 0, 0, channels - 1)
+    if color == "separate":
+        return lambda tile: channel(tile, c), whole.of_channel(c)
+    if c == 0:
+        return lambda tile: luminance_and_differences(tile)[0], whole.of_luminance()
+    return lambda tile: luminance_and_differences(tile)[1], whole.of_differences()
 
 
 def _checked(at: Sequence[int], grid: tuple[int, ...]) -> tuple[int, ...]:
@@ -132,29 +162,6 @@ def _checked(at: Sequence[int], grid: tuple[int, ...]) -> tuple[int, ...]:
     if len(at) != len(grid):
         raise InvalidValueError(f"at must have {len(grid)} indices, one per grid axis, got {shown(at)}")
     return tuple(integer("at", i, 0, n - 1) for i, n in zip(at, grid, strict=True))
-
-
-def _window(
-    inputs: Inputs, method: NLMeans, pixel: tuple[int, ...]
-) -> tuple[tuple[slice, ...], np.ndarray, np.ndarray]:
-    """The search window of a pixel, cut at the edges, the normalised weights in it, and its patches."""
-    geometry, shape = method.geometry, inputs.value.shape[1:]
-    each = list(zip(pixel, geometry.search_radius, shape, strict=True))
-    window = tuple(slice(max(0, i - big), min(n, i + big + 1)) for i, big, n in each)
-    margin = list(zip(window, geometry.patch_radius, shape, strict=True))
-    seen = tuple(slice(max(0, w.start - r), min(n, w.stop + r)) for w, r, n in margin)
-    tile = method.exponents(inputs.tile(seen, method.levels, "float64", np, method.sigma_map))
-    inside = tuple(slice(w.start - s.start, w.stop - s.start) for w, s in zip(window, seen, strict=True))
-    patches = _patches(tile, geometry)[inside]
-    counts = patches.shape[:3]
-    patches = patches.reshape(math.prod(counts), -1)
-    itself = np.ravel_multi_index(tuple(i - w.start for i, w in zip(pixel, window, strict=True)), counts)
-    scale, bias = tile.at(tuple(i - s.start for i, s in zip(pixel, seen, strict=True)))
-    distance = ((patches - patches[itself]) ** 2).sum(axis=1)
-    w = formula.weight(distance, scale, bias, np) * tile.vote[inside].reshape(-1)
-    w[itself] = 0.0
-    w[itself] = formula.center(geometry.center, w.max(), np)
-    return window, (w / w.sum()).reshape(counts), patches
 
 
 def _patches(tile: Exponents, geometry: Geometry) -> np.ndarray:

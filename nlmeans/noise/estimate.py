@@ -122,8 +122,17 @@ def estimate_sigma(
 
 def estimates(channels: Array, mask: Array | None) -> list[float]:
     """Sigma of each channel of (C, Z, Y, X), from its valid pixels; warns where two estimates disagree."""
+    return chosen_of(both_estimates(channels, mask))
+
+
+def both_estimates(channels: Array, mask: Array | None) -> list[tuple[float, float]]:
+    """For each channel sigma if the noise is white, and sigma to use; nothing is said."""
     valid = None if mask is None else to_numpy(mask)
-    both = [_of_channel(channel, valid) for channel in to_numpy(channels)]
+    return [_of_channel(channel, valid) for channel in to_numpy(channels)]
+
+
+def chosen_of(both: list[tuple[float, float]]) -> list[float]:
+    """The sigmas to use; warns where they are not those of white noise."""
     white, used = ([pair[i] for pair in both] for i in (0, 1))
     if used != white:
         fine, broad = root_mean_square(white), root_mean_square(used)

@@ -21,11 +21,15 @@ class Noise:
     k: float
     correction: float | None = None  # sigma of the 2 sigma^2 term, where it is another: a guide's
 
-    def of_channel(self, channel: int) -> Noise:
-        """That of one channel, which is compared by itself."""
+    def of_channels(self, channels: slice) -> Noise:
+        """That of some channels, which are compared by themselves."""
         if self.is_map or len(self.sigma) == 1:
             return self
-        return replace(self, sigma=(self.sigma[channel],))
+        return replace(self, sigma=_one_if_equal(self.sigma[channels]))
+
+    def scaled(self, factor: float) -> Any:
+        """Sigma times a factor."""
+        return self.sigma * factor if self.is_map else tuple(factor * s for s in self.sigma)
 
     @property
     def is_map(self) -> bool:
@@ -63,6 +67,13 @@ class Noise:
     def changes_nothing(self) -> bool:
         """Whether the strength is 0, which returns the image."""
         return self.h == 0 or (self.h is None and (self.k == 0 or self.largest == 0))
+
+
+def _one_if_equal(sigma: tuple[float, ...]) -> tuple[float, ...]:
+    """One sigma in place of equal ones; channels of which some have none are taken together."""
+    if any(sigma) and not all(sigma):
+        return (root_mean_square(sigma),)
+    return sigma[:1] if len(set(sigma)) == 1 else sigma
 
 
 def root_mean_square(values: Sequence[float]) -> float:

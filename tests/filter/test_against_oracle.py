@@ -16,7 +16,7 @@ from ..oracle import oracle, oracle_weights
 
 Case = dict[str, Any]
 
-OPTIONS: Case = {"sigma": 0.1, "k": 0.7, "patch_radius": 1, "search_radius": 2}
+OPTIONS: Case = {"sigma": 0.1, "k": 0.7, "patch_radius": 1, "search_radius": 2, "color": "joint"}
 
 
 def noisy(shape: tuple[int, ...], seed: int = 0, sigma: float = 0.1) -> np.ndarray:
@@ -45,6 +45,10 @@ def strong_map(shape: tuple[int, ...]) -> np.ndarray:
 
 
 GREY = (8, 9)
+LUMINANCE: Case = {
+    "color": "luminance",
+    "differences": {"patch_radius": 2, "search_radius": 1, "k": 0.9, "aggregate": "pixel"},
+}
 FEATURES: dict[str, tuple[tuple[int, ...], Case]] = {
     "a signal": ((17,), {"search_radius": 4}),
     "an image": (GREY, {}),
@@ -62,6 +66,18 @@ FEATURES: dict[str, tuple[tuple[int, ...], Case]] = {
     "colour": ((7, 6, 3), {"channel_axis": -1}),
     "colour with channels in the middle": ((7, 3, 6), {"channel_axis": 1}),
     "one channel": ((7, 6, 1), {"channel_axis": 2}),
+    "luminance and differences": ((7, 6, 3), {"channel_axis": -1, **LUMINANCE}),
+    "luminance with a sigma map": ((7, 6, 3), {"channel_axis": 2, "sigma": strong_map((7, 6)), **LUMINANCE}),
+    "luminance with a sigma of each component": (
+        (6, 3, 6),
+        {"channel_axis": 1, "sigma": (0.1, 0.05, 0.3), **LUMINANCE},
+    ),
+    "luminance of a masked volume": (
+        (3, 5, 4, 3),
+        {"channel_axis": -1, "mask": holes((3, 5, 4)), **LUMINANCE, "search_radius": 1, "patch_radius": 2},
+    ),
+    "luminance of a signal": ((3, 15), {"channel_axis": 0, **LUMINANCE}),
+    "separate channels": ((7, 6, 3), {"channel_axis": 2, "color": "separate", "sigma": (0.05, 0.1, 0.3)}),
     "four channels": ((7, 6, 4), {"channel_axis": 2}),
     "six channels": ((5, 5, 6), {"channel_axis": 2}),
     "Gaussian patches": (GREY, {"patch": "gaussian", "patch_radius": 2}),
@@ -251,6 +267,7 @@ def drawn(number: int, channels: int | None, dtype: str) -> tuple[np.ndarray, Ca
         "aggregate": str(rng.choice(["pixel", "patch"])),
         "sigma": sigma,
         "k": float(rng.uniform(0.4, 1.2)),
+        "color": "joint",
     }
     kind = rng.choice(["plain", "plain", "map", "per channel", "guide", "mask"])
     if kind == "map":

@@ -96,14 +96,14 @@ def test_what_does_not_go_with_it_is_refused() -> None:
     image = bands()
     with pytest.raises(nlmeans.InvalidValueError, match='give color="joint" or no guide'):
         denoise(image, channel_axis=-1, color="separate", guide=image)
-    with pytest.raises(nlmeans.InvalidValueError, match="color must be one of joint, separate"):
+    with pytest.raises(nlmeans.InvalidValueError, match="one of auto, joint, luminance, separate"):
         denoise(image, channel_axis=-1, color="apart")
     with pytest.raises(nlmeans.InvalidValueError, match="weights of its own"):
         nlmeans.weights(image, (3, 3), channel_axis=-1, color="separate")
     with pytest.raises(nlmeans.InvalidValueError, match=r"component must be an integer in \[0, 2\]"):
         nlmeans.weights(image, (3, 3), channel_axis=-1, color="separate", component=3)
     with pytest.raises(nlmeans.InvalidValueError, match="component is for"):
-        nlmeans.weights(image, (3, 3), channel_axis=-1, component=1)
+        nlmeans.weights(image, (3, 3), channel_axis=-1, color="joint", component=1)
 
 
 def test_the_weights_of_one_channel_are_those_it_is_averaged_with() -> None:

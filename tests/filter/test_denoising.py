@@ -459,7 +459,7 @@ def test_the_weight_map_is_that_of_the_pixel_average(
     shape: tuple[int, ...], channel_axis: int | None, at: tuple[int, ...], center: str, backend: str
 ) -> None:
     image = noisy(shape)
-    options = {**FIXED, "channel_axis": channel_axis, "center": center}
+    options = {**FIXED, "channel_axis": channel_axis, "center": center, "color": "joint"}
     picture = weights(image, at, **options)
     channels_last = image[..., None] if channel_axis is None else np.moveaxis(image, channel_axis, -1)
     assert picture.shape == channels_last.shape[:-1]

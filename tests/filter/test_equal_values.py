@@ -62,6 +62,8 @@ def assert_kept(
     settings = {**SETTINGS, **settings}
     result = denoise(image, backend=backend, **({} if valid is None else {"mask": valid}), **settings)
     kept = window_of_one_value(image, settings["search_radius"], axes or image.ndim, valid)
+    if settings.get("color") == "luminance":
+        kept &= kept.all(axis=-1, keepdims=True)
     assert kept.sum() >= 20
     bits = f"u{image.dtype.itemsize}"
     mine, theirs = (np.ascontiguousarray(x).view(bits)[kept] for x in (result, image))
@@ -89,15 +91,24 @@ def test_every_type(dtype: str, kind: str, aggregate: str, backend: str) -> None
 @pytest.mark.parametrize("center", ["max", "one", "zero"])
 @pytest.mark.parametrize("patch", ["box", "gaussian"])
 @pytest.mark.parametrize("aggregate", ["patch", "pixel"])
-@pytest.mark.parametrize("color", ["grey", "joint", "separate"])
-def test_every_rule(color: str, aggregate: str, patch: str, center: str, backend: str) -> None:
+@pytest.mark.parametrize("passes", [1, 2])
+@pytest.mark.parametrize("color", ["grey", "joint", "luminance", "separate"])
+def test_every_rule(color: str, passes: int, aggregate: str, patch: str, center: str, backend: str) -> None:
     settings: dict[str, Any] = {"aggregate": aggregate, "patch": patch, "center": center, "sigma": 10.0}
+    rest = {**SETTINGS, "patch": patch, "center": center, "aggregate": aggregate}
+    if passes == 2:
+        settings |= {"passes": 2, "second": {**rest, "mixing": 0.8}}
+    if color == "luminance":
+        settings |= {"differences": rest}
     image = picture((36, 41), "f4", "tenth")
     image *= np.float32(50)
     if color == "grey":
         assert_kept(image, backend, **settings)
         return
-    image = np.stack([image, image[::-1] + np.float32(0.3), image[:, ::-1] - np.float32(7.7)], axis=-1)
+    if color == "luminance":  # all three channels change where one does
+        image = np.stack([image, image + np.float32(0.3), image[::-1, ::-1] - np.float32(7.7)], axis=-1)
+    else:
+        image = np.stack([image, image[::-1] + np.float32(0.3), image[:, ::-1] - np.float32(7.7)], axis=-1)
     assert_kept(image, backend, axes=2, channel_axis=-1, color=color, **settings)
 
 

@@ -166,15 +166,16 @@ def test_9_permuting_channels_permutes_the_result(data: st.DataObject, backend: 
     image = data.draw(images((1, 2), channels=3))
     parameters = data.draw(options(image.ndim - 1))
     order = data.draw(st.permutations(range(3)))
-    expected = run(image, backend, parameters, channel_axis=-1)[..., order]
-    near(run(image[..., order], backend, parameters, channel_axis=-1), expected)
+    joint = {"channel_axis": -1, "color": "joint"}
+    expected = run(image, backend, parameters, **joint)[..., order]
+    near(run(image[..., order], backend, parameters, **joint), expected)
 
 
 @given(data=st.data(), axis=st.integers(0, 2))
 def test_10_one_channel_repeated_three_times_is_grey(data: st.DataObject, axis: int, backend: str) -> None:
     image = data.draw(images((2,)))
     parameters = data.draw(options(2))
-    colour = run(np.stack([image] * 3, axis), backend, parameters, channel_axis=axis)
+    colour = run(np.stack([image] * 3, axis), backend, parameters, channel_axis=axis, color="joint")
     for channel in np.moveaxis(colour, axis, 0):
         near(channel, run(image, backend, parameters))
 

@@ -1,0 +1,162 @@
+"""From sigma to the other settings: what `denoise` uses for whatever the caller leaves out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any, Unpack
+
+from nlmeans.arrays import Array
+from nlmeans.choosing import table
+from nlmeans.choosing.channels import color_and_sigma
+from nlmeans.choosing.given import Given
+from nlmeans.choosing.table import Choice
+from nlmeans.inputs import Inputs, check
+from nlmeans.levels import Levels
+from nlmeans.noise.strength import Noise, root_mean_square
+from nlmeans.parameters import Parameters, Settings
+
+
+def suggest(image: Array, **settings: Unpack[Settings]) -> Parameters:
+    """What `denoise` would use: the settings given, and its choices for those left out.
+
+    Parameters
+    ----------
+    image : array
+        As for `denoise`.
+    **settings
+        Any of `denoise`'s parameters from `sigma` to `nan`.
+
+    Returns
+    -------
+    Parameters
+        ``denoise(image, **suggest(image).to_dict())`` is ``denoise(image)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> suggest(np.zeros((8, 8)), sigma=1.0, patch_radius=1, search_radius=3).patch_radius
+    1
+    """
+    return choose(check(image, settings), settings).parameters
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """All that is chosen once for an image, apart from its data.
+
+    What was chosen for one frame or for a whole serves others of the same kind: the next frame, a chunk.
+    """
+
+    parameters: Parameters
+    noise: Noise
+    levels: tuple[Levels, Levels]  # of the image, and of what is compared
+
+    def of_channel(self, c: int) -> Chosen:
+        """That of one channel by itself."""
+        own, compared = (levels.of_channel(c) for levels in self.levels)
+        return self._part(slice(c, c + 1), (own, compared), self.parameters)
+
+    def of_luminance(self) -> Chosen:
+        """That of the luminance of three colours."""
+        return self._part(slice(0, 1), self._levels_of_components(1), self.parameters)
+
+    def of_differences(self) -> Chosen:
+        """That of the two differences of colours, which are filtered together."""
+        parameters = self.parameters.differences or self.parameters
+        return self._part(slice(1, 3), self._levels_of_components(2), parameters)
+
+    def of_second(self) -> Chosen:
+        """That of a second pass; the noise of what it compares is what the pilot leaves of it."""
+        parameters = self.parameters.second or self.parameters
+        rest = 1 - (parameters.mixing or 0.0)
+        return replace(
+            self,
+            parameters=parameters,
+            noise=Noise(self.noise.scaled(rest), parameters.h, parameters.k or 0.0),
+        )
+
+    def _levels_of_components(self, channels: int) -> tuple[Levels, Levels]:
+        own, compared = (levels.of_differences(channels) for levels in self.levels)
+        return own, compared
+
+    def _part(self, channels: slice, levels: tuple[Levels, Levels], parameters: Parameters) -> Chosen:
+        noise = replace(self.noise.of_channels(channels), h=parameters.h, k=parameters.k or 0.0)
+        return Chosen(parameters, noise, levels)
+
+
+def choose(inputs: Inputs, settings: Settings) -> Chosen:
+    """The settings given, and a choice for those left out."""
+    given, levels = Given.of(inputs, settings), _levels(inputs)
+    color, sigma = color_and_sigma(inputs, given, levels)
+    noise = Noise(sigma, given.h, given.k or 0.0, given.correction)
+    first = _first(inputs, given, color, noise, levels[1])
+    if given.k is None and given.h is None:
+        noise = replace(noise, k=first.k)
+    rules = {f.name: settings[f.name] for f in fields(Parameters) if f.name in settings}  # type: ignore[literal-required]
+    chosen: dict[str, Any] = {
+        "patch_radius": first.patch_radius,
+        "search_radius": first.search_radius,
+        "sigma": None if noise.is_map else noise.sigma[0] if len(noise.sigma) == 1 else noise.sigma,
+        "h": given.h,
+        "k": noise.k if given.h is None or given.k is not None else None,
+        "color": color,
+        "passes": given.passes,
+    }
+    if color == "luminance":
+        relative = noise.of_channels(slice(1, 3)).rms_sigma / (levels[1].data_range or 1.0)
+        choice = Choice.of(table.DIFFERENCES[given.aggregate], relative, inputs.grid)
+        chosen["differences"] = given.differences or _part(choice, first, given, noise)
+    if given.passes == 2:
+        choice = Choice.of(table.SECOND, first.relative, inputs.grid)
+        chosen["second"] = given.second or _part(choice, first, given, noise)
+    return Chosen(Parameters(**{**rules, **chosen}), noise, levels)
+
+
+def _levels(inputs: Inputs) -> tuple[Levels, Levels]:
+    """Those of the image and of what is compared: one object for both without a guide."""
+    value, feature = inputs.value, inputs.feature
+    own = Levels.of(inputs.value_ends, value.dtype, value.shape[0])
+    return own, own if feature is value else Levels.of(inputs.feature_ends, feature.dtype, feature.shape[0])
+
+
+def _first(inputs: Inputs, given: Given, color: str, noise: Noise, levels: Levels) -> Choice:
+    """Radii as given or chosen of the first pass, joint or of the luminance, and the k that suits them."""
+    if color == "luminance":
+        noise = noise.of_channels(slice(0, 1))
+    sigma = noise.rms_sigma or (noise.h or 0.0) / table.USUAL_K  # from h alone, at the usual k
+    relative = sigma / (levels.data_range or 1.0)
+    if color == "luminance":
+        relative /= table.LIGHT
+    elif color == "separate" and not noise.is_map:
+        relative = _relative_of_channels(inputs, noise.sigma, relative)
+    rows = table.FIRST[given.aggregate]
+    return Choice.of(rows, relative, inputs.grid, given.patch_radius, given.search_radius)
+
+
+def _relative_of_channels(inputs: Inputs, sigma: tuple[float, ...], otherwise: float) -> float:
+    """The root mean square of sigma / data range over channels, which may be in different units."""
+    if inputs.value_ends is None:
+        return otherwise
+    ranges = [high - low for low, high in zip(*inputs.value_ends, strict=True)]
+    every = sigma if len(sigma) == len(ranges) else sigma * len(ranges)
+    found = [s / r for s, r in zip(every, ranges, strict=True) if r > 0]
+    return root_mean_square(found) if found and any(found) else otherwise
+
+
+def _part(choice: Choice, first: Choice, given: Given, noise: Noise) -> Parameters:
+    """Another part than the first: a strength that was given is scaled as the tables' are."""
+    row, part = choice.row, 1 - (choice.row.mixing or 0.0)
+    strength: dict[str, Any] = {"k": choice.k}
+    if given.h is not None:  # in the units of the image; k is in those of the noise that is left
+        sigma = None if noise.is_map else part * noise.sigma[0]
+        strength = {"h": given.h * part * choice.k / first.k, "sigma": sigma}
+    elif given.k is not None:
+        strength = {"k": choice.k * (given.k / first.k)}
+    return Parameters(
+        patch_radius=choice.patch_radius,
+        search_radius=choice.search_radius,
+        aggregate=row.aggregate,  # type: ignore[arg-type]
+        mixing=row.mixing,
+        **strength,
+        **given.rules,
+    )

@@ -1,0 +1,126 @@
+"""How channels are compared, and the noise of what is compared: given, or measured once."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from nlmeans import formula
+from nlmeans.arrays import Array, as_numpy_or_cupy, check_image, dtype_name, library, namespace, to_numpy
+from nlmeans.choosing.given import Given
+from nlmeans.errors import InvalidValueError, Parameter
+from nlmeans.inputs import Inputs
+from nlmeans.levels import Levels
+from nlmeans.noise.estimate import both_estimates, chosen_of, estimates
+from nlmeans.noise.strength import root_mean_square
+from nlmeans.parameters import number
+
+_GREATEST = 1e100  # in units of the image: far beyond any use, and its square is finite
+
+Sigma = tuple[float, ...] | Array  # one, one for each of what is compared, or a map (Z, Y, X)
+
+
+def color_and_sigma(inputs: Inputs, given: Given, levels: tuple[Levels, Levels]) -> tuple[str, Sigma]:
+    """ "joint", "luminance" or "separate", and sigma of the channels or components that are compared."""
+    sigma = _given_sigma(inputs, given)
+    color, found = given.color, sigma
+    if color == "auto":
+        color, found = _automatic(inputs, sigma, levels[0])
+    elif sigma is None:
+        both = _both_of_components(inputs, levels[0]) if color == "luminance" else None
+        found = tuple(chosen_of(both) if both else estimates(inputs.feature, inputs.mask))
+    assert found is not None
+    if not isinstance(found, tuple):
+        return color, found
+    if color == "joint" and sigma is None and len(found) > 1:
+        return color, (root_mean_square(found),)
+    if sigma is None and given.h is not None:
+        return color, (root_mean_square(found),)
+    if color == "joint" and any(found) and not all(found):
+        raise InvalidValueError(f"sigma per channel must be > 0 in every channel, or 0 in all, got {found}")
+    return color, found if any(found) else (0.0,)
+
+
+def _given_sigma(inputs: Inputs, given: Given) -> Sigma | None:
+    """As it was given: one, one per channel, or a map; None where it is to be estimated."""
+    sigma = given.sigma
+    if sigma is None and given.correction is not None:
+        if given.correction == 0 and given.h is None:
+            raise InvalidValueError(
+                Parameter("guide_sigma=0"), " does not set the strength: give h, or sigma too"
+            )
+        return (given.correction,)
+    if sigma is None:
+        return None
+    if isinstance(sigma, tuple | list) or (library(sigma) and getattr(sigma, "ndim", None)):
+        return _many_sigmas(inputs, sigma)
+    return (number("sigma", sigma),)
+
+
+def _many_sigmas(inputs: Inputs, sigma: Array) -> Sigma:
+    """A sequence of one value per channel, or an array of the grid's shape."""
+    channels = inputs.feature.shape[0]
+    is_map = library(sigma) is not None and tuple(sigma.shape) == inputs.grid
+    if is_map:
+        check_image(sigma, "sigma")
+        sigma = as_numpy_or_cupy(sigma)
+        if not bool(np.isfinite(sigma).all()) or bool((sigma < 0).any()):
+            raise InvalidValueError("a sigma map must be finite and >= 0 everywhere")
+        return sigma.reshape((1,) * (3 - sigma.ndim) + sigma.shape)
+    if getattr(sigma, "ndim", 1) != 1 or len(sigma) != channels:
+        got = tuple(sigma.shape) if library(sigma) else f"{len(sigma)} values"
+        raise InvalidValueError(
+            f"sigma must be a number, one per channel ({channels}) or a map of the grid {inputs.grid}, "
+            f"got {got}"
+        )
+    return tuple(number("sigma", s) for s in sigma)
+
+
+# --- by what the channels hold ---------------------------------------------------------------
+
+
+def _automatic(inputs: Inputs, sigma: Sigma | None, levels: Levels) -> tuple[str, Sigma]:
+    """Luminance for three colours that share most; else joint, or separate where they share nothing."""
+    from nlmeans.choosing.kinship import channels_share, contrasts, differences_are_less
+
+    count, mask = inputs.value.shape[0], inputs.mask
+    unit = levels.unit
+    blocks, part = contrasts(inputs.value, mask, unit)
+    if count == 3:
+        both = [] if sigma is not None else _both_of_components(inputs, levels)
+        found = tuple(used for _, used in both) if sigma is None else _of_components(sigma)
+        if differences_are_less(formula.opponent(blocks, np), _variances(found, count, part, unit)):
+            return "luminance", tuple(chosen_of(both)) if both else found
+    each = tuple(estimates(inputs.value, mask)) if sigma is None else sigma
+    share = channels_share(blocks, _variances(each, count, part, unit))
+    return "joint" if share else "separate", each
+
+
+def _both_of_components(inputs: Inputs, levels: Levels) -> list[tuple[float, float]]:
+    """Both estimates of sigma, of the luminance and of each difference."""
+    each = both_estimates(_components(inputs.value, levels), inputs.mask)
+    return [(levels.unit * white, levels.unit * used) for white, used in each]
+
+
+def _components(value: Array, levels: Levels) -> Array:
+    """Luminance and differences of colours, in the unit of the levels."""
+    xp = namespace(value)
+    wide = "float64" if dtype_name(value) == "float64" else "float32"
+    with np.errstate(invalid="ignore", over="ignore"):  # of invalid pixels
+        return formula.opponent([xp.ascontiguousarray(c) for c in levels.down(value, wide)], xp)
+
+
+def _of_components(sigma: Sigma) -> Sigma:
+    """Of luminance and differences, from that of independent channels."""
+    if not isinstance(sigma, tuple) or len(sigma) == 1:
+        return sigma
+    return tuple(math.hypot(*(s * w for s, w in zip(sigma, row, strict=True))) for row in formula.OPPONENT)
+
+
+def _variances(sigma: Sigma, count: int, part: float, unit: float) -> list[float]:
+    """A part of the variance of the noise of each of so many channels, in multiples of a unit."""
+    if not isinstance(sigma, tuple):
+        sigma = (float(to_numpy((sigma.astype(np.float64) ** 2).mean())) ** 0.5,)
+    each = [part * min(s / unit, _GREATEST) ** 2 for s in sigma]
+    return each if len(each) == count else each * count

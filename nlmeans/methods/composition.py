@@ -1,0 +1,33 @@
+"""What was chosen for an image as one method: filters, put together by colour and passes."""
+
+from __future__ import annotations
+
+from nlmeans.choosing import Chosen
+from nlmeans.inputs import Inputs
+from nlmeans.methods import Method
+from nlmeans.methods.nlmeans import NLMeans
+
+
+def method_for(chosen: Chosen, inputs: Inputs, backend: str) -> Method:
+    """The method that does what was chosen, on a backend."""
+    color, channels = chosen.parameters.color, len(chosen.levels[0].offset)
+    if color == "joint" or channels == 1:
+        return _of_part(chosen, inputs, backend)
+    from nlmeans.methods.color import Luminance, Separate  # not for grey images
+
+    if color == "separate":
+        each = (_of_part(chosen.of_channel(c), inputs, backend) for c in range(channels))
+        return Separate.of(chosen.levels, tuple(each))
+    parts = (_of_part(part, inputs, backend) for part in (chosen.of_luminance(), chosen.of_differences()))
+    return Luminance.of(chosen.levels, *parts)
+
+
+def _of_part(chosen: Chosen, inputs: Inputs, backend: str) -> Method:
+    """Of channels that are compared together: one pass or two."""
+    first = NLMeans.of(chosen, inputs, backend)
+    if chosen.parameters.second is None:
+        return first
+    from nlmeans.methods.passes import TwoPasses
+
+    second = chosen.of_second()
+    return TwoPasses.of(first, NLMeans.of(second, inputs, backend), second.parameters.mixing or 0.0)

@@ -116,7 +116,7 @@ def test_the_torch_implementation_computes_the_bare_filter(channels: int, dtype:
     found = gpu_rivals.torch_filter(torch.from_numpy(image.copy()), 2, 4, 0.1 * unit).numpy()
     axis = -1 if channels > 1 else None
     options = {"sigma": 0, "h": 0.1 * unit, "patch_radius": 2, "search_radius": 4, "aggregate": "pixel"}
-    exact = nlmeans.denoise(image, **options, channel_axis=axis, backend="reference")
+    exact = nlmeans.denoise(image, **options, channel_axis=axis, color="joint", backend="reference")
     assert found.dtype == image.dtype
     np.testing.assert_allclose(found, exact, atol=1e-5 if dtype == "float32" else 1)
 

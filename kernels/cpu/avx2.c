@@ -11,6 +11,8 @@
 #define ISA(name) name##_avx2
 #include "accumulate.h"
 #include "aggregate.h"
+#include "combine.h"
+#include "nearest.h"
 #if defined(__clang__)
 #pragma clang attribute pop
 #endif

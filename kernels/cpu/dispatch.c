@@ -1,4 +1,4 @@
-/* accumulate and aggregate on the instruction set that is asked for. */
+/* accumulate, aggregate, nearest and combine on the instruction set that is asked for. */
 #include "contract.h"
 #include "isa.h"
 
@@ -60,9 +60,14 @@ static const struct {
     void (*accumulate)(const struct pair *, const struct sums *, const struct band *, char *);
     void (*aggregate)(const struct pair *, const struct normalised *, const struct sums *, const struct band *,
                       char *);
+    size_t (*nearest_scratch)(const struct search *);
+    size_t (*combine_scratch)(const struct group *);
+    void (*nearest)(const struct search *, char *, const volatile unsigned char *);
+    void (*combine)(const struct group *, char *, const volatile unsigned char *);
 } entries[] = {
 #define ENTRIES(isa)                                                                                                   \
-    {#isa, runs_##isa, accumulate_scratch_##isa, aggregate_scratch_##isa, accumulate_##isa, aggregate_##isa},
+    {#isa,                   runs_##isa,            accumulate_scratch_##isa, aggregate_scratch_##isa, accumulate_##isa, \
+     aggregate_##isa,        nearest_scratch_##isa, combine_scratch_##isa,    nearest_##isa,           combine_##isa},
     EACH_ISA(ENTRIES)};
 
 const int isa_count = count;
@@ -104,5 +109,20 @@ void aggregate(int isa, const struct pair *p, const struct normalised *normalise
 {
     const unsigned before = without_denormals();
     entries[served_by(isa, p)].aggregate(p, normalised, sums, band, scratch);
+    restore(before);
+}
+
+size_t nearest_scratch(int isa, const struct search *search) { return entries[isa].nearest_scratch(search); }
+size_t combine_scratch(int isa, const struct group *group) { return entries[isa].combine_scratch(group); }
+
+void nearest(int isa, const struct search *search, char *scratch, const volatile unsigned char *stop)
+{
+    entries[isa].nearest(search, scratch, stop); /* denormal distances are as good as any */
+}
+
+void combine(int isa, const struct group *group, char *scratch, const volatile unsigned char *stop)
+{
+    const unsigned before = without_denormals();
+    entries[isa].combine(group, scratch, stop);
     restore(before);
 }

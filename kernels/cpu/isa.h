@@ -1,9 +1,9 @@
 /* The instruction sets that this build has, best first, and the entries that each of them provides: the text of
- * accumulate.h and aggregate.h is compiled once for each. */
+ * accumulate.h, aggregate.h, nearest.h and combine.h is compiled once for each. */
 #ifndef NLM_ISA_H
 #define NLM_ISA_H
 
-#include "contract.h"
+#include "groups_contract.h"
 
 #if defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__))
 #define NLM_X86 1
@@ -18,7 +18,11 @@
     size_t aggregate_scratch_##isa(const struct pair *, const struct sums *, const struct band *);                     \
     void accumulate_##isa(const struct pair *, const struct sums *, const struct band *, char *);                      \
     void aggregate_##isa(const struct pair *, const struct normalised *, const struct sums *, const struct band *,     \
-                         char *);
+                         char *);                                                                                      \
+    size_t nearest_scratch_##isa(const struct search *);                                                               \
+    size_t combine_scratch_##isa(const struct group *);                                                                \
+    void nearest_##isa(const struct search *, char *, const volatile unsigned char *);                                 \
+    void combine_##isa(const struct group *, char *, const volatile unsigned char *);
 EACH_ISA(DECLARE_ENTRIES)
 #undef DECLARE_ENTRIES
 

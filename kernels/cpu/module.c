@@ -6,7 +6,7 @@
 #define Py_LIMITED_API 0x030B0000
 #include <Python.h>
 
-#include "contract.h"
+#include "groups_contract.h"
 
 #include <string.h>
 
@@ -342,9 +342,13 @@ static PyObject *isas(PyObject *module, PyObject *unused)
     return names;
 }
 
+#include "groups_module.h"
+
 static PyMethodDef methods[] = {
     {"accumulate", py_accumulate, METH_VARARGS, accumulate_doc},
     {"aggregate", py_aggregate, METH_VARARGS, aggregate_doc},
+    {"nearest", py_nearest, METH_VARARGS, nearest_doc},
+    {"combine", py_combine, METH_VARARGS, combine_doc},
     {"isas", isas, METH_NOARGS, isas_doc},
     {NULL, NULL, 0, NULL},
 };

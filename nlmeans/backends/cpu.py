@@ -67,6 +67,11 @@ def memory() -> None:
     """None of its own."""
 
 
+def kernel() -> Any:
+    """The compiled module; `can_run` says where there is none."""
+    return _kernel
+
+
 def isa() -> str:
     """The instruction set in use: the best, or the one that NLMEANS_ISA names."""
     runs = _kernel.isas()

@@ -30,7 +30,7 @@ enum { B = 4 };
 enum { B = 3 };
 #endif
 
-static const float first_ridge = 1e-4f; /* of the variance: below what float32 resolves, the pivots would vanish */
+static const float resolution = 1e-6f; /* of a sum in Q: a pivot below is what rounding leaves */
 static const float least_risk = 0.02f;  /* of a patch, in its variance: bounds the weights */
 
 /* What one thread works on: LANES groups. */
@@ -155,7 +155,8 @@ static void load_variances(struct batch *b)
         UNROLL for (int a = 0; a < B; a++) UNROLL for (int b_ = 0; b_ < B; b_++) sum[a][b_] sign p[a] * q[b_];         \
     }
 
-/* Q = L L': the block of columns J, from the diagonal down.  A pivot is at least what D_j alone adds to it. */
+/* Q = L L': the block of columns J, from the diagonal down.  A pivot is at least what D_j alone adds to it, and what
+ * is left of a sum of float32. */
 static void factor_columns(const struct batch *b, index_t J)
 {
     const index_t K = b->K;
@@ -166,6 +167,9 @@ static void factor_columns(const struct batch *b, index_t J)
             for (int c = 0; c < B; c++)
                 sum[a][c] = splat(b->ridge) * b->variance0 * b->some[I + a] * b->some[J + c];
         BLOCK(+=, b->n, b->patches + I, K, b->patches + J, K)
+        vec diagonal[B];
+        for (int c = 0; c < B; c++)
+            diagonal[c] = sum[c][c];
         BLOCK(-=, J, L + I, K, L + J, K)
         if (I == J) {
             for (int c = 0; c < B; c++) {
@@ -173,7 +177,7 @@ static void factor_columns(const struct batch *b, index_t J)
                 vec pivot = sum[c][c] + least;
                 for (int e = 0; e < c; e++)
                     pivot -= L[(J + e) * K + J + c] * L[(J + e) * K + J + c];
-                pivot = at_least(pivot, least);
+                pivot = at_least(at_least(pivot, splat(resolution) * diagonal[c]), least);
                 const vec inverse = splat(1) / root(pivot);
                 L[(J + c) * K + J + c] = inverse;
                 for (int a = c + 1; a < B; a++) {
@@ -351,14 +355,15 @@ static void work_on_batch(struct batch *b)
         factor_columns(b, J);
     for (index_t J = 0; J < b->K; J += B)
         invert_columns(b, J);
-    if (group->basis == group->noisy) {
+    if (group->weighted) {
+        weigh_patches(b);
+    } else {
         b->weight0 = splat(1);
         for (index_t j = 0; j < b->K; j++)
             b->weight[j] = splat(1);
-    } else {
-        weigh_patches(b);
-        load_patches(b, group->noisy);
     }
+    if (group->basis != group->noisy)
+        load_patches(b, group->noisy);
     for (index_t s = 0; s < b->n; s += B)
         combine_samples(b, b->patches + s * b->K);
     add_patches(b);
@@ -372,7 +377,7 @@ static void set_sizes(struct batch *b, const struct group *group)
     b->samples = group->V * group->grid.py * group->grid.px;
     b->n = in_blocks(b->samples);
     b->K = in_blocks(group->grid.k - 1);
-    b->ridge = group->basis == group->noisy ? first_ridge : 1;
+    b->ridge = group->ridge;
 }
 
 size_t ISA(combine_scratch)(const struct group *group)

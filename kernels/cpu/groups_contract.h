@@ -40,6 +40,8 @@ struct group {
     const float *noisy;         /* (V, H, stride) */
     const float *basis;         /* (V, H, stride) what the combinations are made for, == noisy in the first step */
     struct per_query variance;  /* of a patch's samples, summed: (H, stride) at its first pixel, or one for all */
+    float ridge;                /* .. times this in Q */
+    int weighted;               /* patches by their risk; else equally */
     const int32_t *partners;    /* (ny, nx, k) */
     index_t above, rows;        /* the first row of the sums and how many there are */
     float *numerator;           /* (V, rows, stride) sum over patches of weight times change, on top of what is there */

@@ -19,10 +19,10 @@ static const int32_t *starts(struct buffers *b, PyObject *owner, const char *nam
 }
 
 /* The patches and the references; planes and partners come from elsewhere. */
-static int read_grid(struct buffers *b, PyObject *object, struct grid *g)
+static int read_grid(struct buffers *b, PyObject *object, PyObject *band, struct grid *g)
 {
     if (!two_integers(object, "shape", &g->H, &g->W) || !two_integers(object, "patch", &g->py, &g->px) ||
-        !two_integers(object, "at_hand", &g->first, &g->last))
+        !two_integers(band, "at_hand", &g->first, &g->last))
         return 0;
     if (g->py < 1 || g->px < 1 || g->py > g->H || g->px > g->W || g->W > INT32_MAX / g->H) {
         PyErr_SetString(PyExc_ValueError, "patches must have samples and fit the picture.");
@@ -68,9 +68,9 @@ static int32_t *read_partners(struct buffers *b, PyObject *object, struct grid *
     return NULL;
 }
 
-static int read_search(struct buffers *b, PyObject *object, struct search *s)
+static int read_search(struct buffers *b, PyObject *object, PyObject *band, struct search *s)
 {
-    if (!read_grid(b, object, &s->grid) || !two_integers(object, "radius", &s->Ry, &s->Rx))
+    if (!read_grid(b, object, band, &s->grid) || !two_integers(object, "radius", &s->Ry, &s->Rx))
         return 0;
     if (s->Ry < 0 || s->Rx < 0) {
         PyErr_SetString(PyExc_ValueError, "the search radius must be >= 0.");
@@ -101,19 +101,28 @@ static int check_partners(const struct group *group)
     return good;
 }
 
-static int read_group(struct buffers *b, PyObject *object, struct group *g)
+static int number(PyObject *owner, const char *name, float *to)
+{
+    PyObject *object = PyObject_GetAttrString(owner, name);
+    *to = object ? (float)PyFloat_AsDouble(object) : 0;
+    Py_XDECREF(object);
+    return !PyErr_Occurred();
+}
+
+static int read_group(struct buffers *b, PyObject *object, PyObject *band, struct group *g)
 {
     struct grid *grid = &g->grid;
     index_t last;
-    if (!read_grid(b, object, grid) || !(g->noisy = grid_planes(b, object, "noisy", grid, grid->H, &g->V, 0)) ||
+    if (!read_grid(b, object, band, grid) || !(g->noisy = grid_planes(b, object, "noisy", grid, grid->H, &g->V, 0)) ||
         !(g->basis = grid_planes(b, object, "basis", grid, grid->H, &g->V, 0)) ||
         !read_per_query(b, object, "variance", grid->H * grid->stride, &g->variance) ||
-        !(g->partners = read_partners(b, object, grid, 0)) || !two_integers(object, "sums", &g->above, &last))
+        !number(object, "ridge", &g->ridge) || !truth(object, "weighted", &g->weighted) ||
+        !(g->partners = read_partners(b, object, grid, 0)) || !two_integers(band, "sums", &g->above, &last))
         return 0;
     g->rows = last - g->above;
     index_t one = 1;
-    return check_partners(g) && (g->numerator = grid_planes(b, object, "numerator", grid, g->rows, &g->V, 1)) &&
-           (g->votes = grid_planes(b, object, "votes", grid, g->rows, &one, 1));
+    return check_partners(g) && (g->numerator = grid_planes(b, band, "numerator", grid, g->rows, &g->V, 1)) &&
+           (g->votes = grid_planes(b, band, "votes", grid, g->rows, &one, 1));
 }
 
 /* --- the entries --------------------------------------------------------------------------------------------- */
@@ -133,7 +142,7 @@ static PyObject *py_nearest(PyObject *module, PyObject *args)
     if (!PyArg_ParseTuple(args, "sOO:nearest", &name, &search, &band))
         return NULL;
     const int isa = read_isa(name);
-    if (isa >= 0 && read_search(&b, search, &s) && (stop = take_from(&b, band, "stop", 'B', 1, 0)))
+    if (isa >= 0 && read_search(&b, search, band, &s) && (stop = take_from(&b, band, "stop", 'B', 1, 0)))
         scratch = read_scratch(&b, band, nearest_scratch(isa, &s));
     if (scratch) {
         Py_BEGIN_ALLOW_THREADS
@@ -159,7 +168,7 @@ static PyObject *py_combine(PyObject *module, PyObject *args)
     if (!PyArg_ParseTuple(args, "sOO:combine", &name, &group, &band))
         return NULL;
     const int isa = read_isa(name);
-    if (isa >= 0 && read_group(&b, group, &g) && (stop = take_from(&b, band, "stop", 'B', 1, 0)))
+    if (isa >= 0 && read_group(&b, group, band, &g) && (stop = take_from(&b, band, "stop", 'B', 1, 0)))
         scratch = read_scratch(&b, band, combine_scratch(isa, &g));
     if (scratch) {
         Py_BEGIN_ALLOW_THREADS

@@ -147,3 +147,4 @@ class Request:
     dtype: str
     pixels: int
     channels: int
+    method: str = "nlmeans"

@@ -13,12 +13,13 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from itertools import pairwise
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -30,6 +31,8 @@ _BAND = 64  # rows: measured flat from 32 to 128; fewer waste work at the seams,
 _TICK = 0.1  # seconds between two signs of life to the caller
 _WORTH_THREADS = 2**20  # pairs, 0.3 ms on one thread: below, starting threads takes longer than they save
 _REMEDY = "install a C compiler, then nlmeans again"
+
+T = TypeVar("T")  # what becomes of a band
 
 _kernel: Any
 _missing: str | None = None
@@ -202,13 +205,8 @@ class _Call:
         """All bands; whatever `run.tick` raises stops the threads first."""
         if self.pairs < _WORTH_THREADS:
             return self.add_spills(map(self.work, self.bands()), run)
-        with ThreadPoolExecutor(run.workers, thread_name_prefix="nlmeans") as pool:
-            try:
-                return self.add_spills(_in_order(pool, self.work, self.bands(), run), run)
-            except BaseException:
-                self.stop[0] = 1
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        with in_order(self.work, self.bands(), run, self.stop) as finished:
+            return self.add_spills(finished, run)
 
     def bands(self) -> list[tuple[int, int]]:
         """Their rows; half as high in the end, so that threads end about together."""
@@ -261,17 +259,28 @@ class _Call:
             combine(plane[top:bottom], part, out=plane[top:bottom])
 
 
+@contextmanager
+def in_order(
+    work: Callable[[tuple[int, int]], T], bands: list[tuple[int, int]], run: Run, stop: bytearray
+) -> Iterator[Iterator[T]]:
+    """The results of bands on every core, from the top down; an error sets `stop` and ends all threads."""
+    with ThreadPoolExecutor(run.workers, thread_name_prefix="nlmeans") as pool:
+        try:
+            yield _in_order(pool, work, bands, run)
+        except BaseException:
+            stop[0] = 1
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
 def _in_order(
-    pool: ThreadPoolExecutor,
-    work: Callable[[tuple[int, int]], _Finished],
-    bands: list[tuple[int, int]],
-    run: Run,
-) -> Iterator[_Finished]:
+    pool: ThreadPoolExecutor, work: Callable[[tuple[int, int]], T], bands: list[tuple[int, int]], run: Run
+) -> Iterator[T]:
     """Bands from the top down; only a few more than there are workers at a time, so memory stays small.
 
     They come through a queue: an interrupt while waiting for a future can leave its lock held for ever.
     """
-    results: SimpleQueue[tuple[int, _Finished | BaseException]] = SimpleQueue()
+    results: SimpleQueue[tuple[int, T | BaseException]] = SimpleQueue()
 
     def work_and_tell(rows: tuple[int, int]) -> None:
         try:
@@ -280,7 +289,7 @@ def _in_order(
             results.put((rows[0], error))
 
     begun = 0
-    done: dict[int, _Finished | BaseException] = {}  # by first row
+    done: dict[int, T | BaseException] = {}  # by first row
     for number, (first, _) in enumerate(bands):
         for rows in bands[begun : number + 2 * run.workers]:
             pool.submit(work_and_tell, rows)

@@ -25,9 +25,10 @@ methods for image denoising: the NL-Ridge approach", ICIP 2022, doi:10.1109/ICIP
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from importlib import import_module
+from typing import Protocol, cast
 
-from nlmeans.backends.contract import Array, Run
+from nlmeans.backends.contract import Array, Backend, Run
 
 FIRST_RIDGE = 1e-4  # of the variance, in the first step: a millionth of what X'X has of noise alone
 LEAST_RISK = 0.02  # of a patch, in its variance: bounds the weights at 2500
@@ -58,12 +59,27 @@ class Groups(Protocol):
         """
 
     def combine(
-        self, grid: Grid, noisy: Array, basis: Array, variance: Array, partners: Array, run: Run
+        self,
+        grid: Grid,
+        noisy: Array,
+        basis: Array,
+        variance: Array,
+        ridge: float,
+        weighted: bool,
+        partners: Array,
+        run: Run,
     ) -> tuple[Array, Array]:
         """Sums over the patches that cover a pixel: (V, H, W) of weight times change, (H, W) of weights.
 
         `noisy` and `basis` (the same object in the first step) are (V, H, W): the samples of all planes make
-        one patch.  `variance` is D: (H, W) at the first pixel of a patch, or (1,) for all.
+        one patch.  `variance` is D: (H, W) at the first pixel of a patch, or (1,) for all.  `ridge` is r; where
+        patches are not `weighted`, each weight is 1.
         """
+
+
+def of(backend: Backend) -> Groups:
+    """The groups of a backend that was chosen for them."""
+    name = backend.__name__.rpartition(".")[2]  # type: ignore[attr-defined]
+    return cast(Groups, import_module(f"nlmeans.backends.groups.{name}"))
 
 

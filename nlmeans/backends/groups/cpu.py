@@ -6,11 +6,9 @@ back for any number of workers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -20,37 +18,9 @@ from nlmeans.backends.groups import Grid
 
 _BAND = 8  # rows of references
 _MARGIN = 32  # columns that the kernel may read beyond a row: PATCH_MARGIN of groups_contract.h
+_WORTH_THREADS = 500  # references, 1 ms on one thread: starting threads would take longer than they save
 
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class _Band:
-    """Some rows of references, and what its thread works with."""
-
-    at_hand: tuple[int, int]
-    stop: bytearray
-    scratch: bytearray = field(default_factory=bytearray)
-    shape: tuple[int, int]
-    patch: tuple[int, int]
-    rows: Array
-    cols: Array
-    partners: Array
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class _Search(_Band):
-    feature: Array
-    barred: Array | None
-    radius: tuple[int, int]
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class _Group(_Band):
-    noisy: Array
-    basis: Array
-    variance: Array
-    sums: tuple[int, int]  # their first row, and their last + 1
-    numerator: Array
-    votes: Array
+T = TypeVar("T")
 
 
 def nearest(
@@ -58,61 +28,147 @@ def nearest(
 ) -> Array:
     """The k nearest patches of each reference; see the contract."""
     partners = np.empty((len(grid.rows), len(grid.cols), k), np.int32)
-    stop = bytearray(1)
-    known: dict[str, Any] = {
-        "shape": grid.shape, "patch": grid.patch, "rows": grid.rows, "cols": grid.cols, "stop": stop,
-        "partners": partners, "feature": widened(feature), "radius": radius,
-        "barred": None if barred is None else widened(barred),
-    }  # fmt: skip
-    entry = partial(cpu.kernel().nearest, cpu.isa())
+    search = _Search(
+        **_of(grid),
+        partners=partners,
+        feature=_widened(feature),
+        barred=None if barred is None else _widened(barred),
+        radius=radius,
+    )
+    isa = cpu.isa()
 
-    def work(rows: tuple[int, int]) -> None:
-        entry(s := _Search(at_hand=rows, **known), s)
+    def work(rows: tuple[int, int], stop: bytearray) -> None:
+        cpu.kernel().nearest(isa, search, _Band(rows, stop))
 
-    for _ in _each(work, grid, run, stop):
-        pass
+    _each(work, lambda _: None, grid, run)
     return partners
 
 
 def combine(
-    grid: Grid, noisy: Array, basis: Array, variance: Array, partners: Array, run: Run
+    grid: Grid,
+    noisy: Array,
+    basis: Array,
+    variance: Array,
+    ridge: float,
+    weighted: bool,
+    partners: Array,
+    run: Run,
 ) -> tuple[Array, Array]:
     """The best combinations of each group, summed where its patches are; see the contract."""
     height, width = grid.shape
-    wide = widened(noisy)
-    stop = bytearray(1)
-    known: dict[str, Any] = {
-        "shape": grid.shape, "patch": grid.patch, "rows": grid.rows, "cols": grid.cols, "stop": stop,
-        "partners": partners, "noisy": wide, "basis": wide if basis is noisy else widened(basis),
-        "variance": widened(variance) if variance.size > 1 else variance.astype(np.float32),
-    }  # fmt: skip
-    entry = partial(cpu.kernel().combine, cpu.isa())
-    numerator = np.zeros((len(noisy), height, width + _MARGIN), np.float32)
-    votes = np.zeros((height, width + _MARGIN), np.float32)
+    wide = _widened(noisy)
+    group = _Group(
+        **_of(grid),
+        partners=partners,
+        noisy=wide,
+        basis=wide if basis is noisy else _widened(basis),
+        variance=variance.astype(np.float32) if variance.ndim == 1 else _widened(variance),
+        ridge=ridge,
+        weighted=weighted,
+    )
+    isa = cpu.isa()
+    numerator = np.zeros(wide.shape, np.float32)
+    votes = np.zeros(wide.shape[1:], np.float32)
 
-    def work(rows: tuple[int, int]) -> _Group:
+    def work(rows: tuple[int, int], stop: bytearray) -> _Sums:
         some = partners[rows[0] : rows[1]]
-        first = int(some[some >= 0].min()) // width
-        last = int(some.max()) // width + grid.patch[0]
-        here = (last - first, width + _MARGIN)
-        band = _Group(
-            at_hand=rows,
-            sums=(first, last),
-            numerator=np.zeros((len(noisy), *here), np.float32),
-            votes=np.zeros(here, np.float32),
-            **known,
-        )
-        entry(band, band)
-        return band
+        first, last = int(some[some >= 0].min()) // width, int(some.max()) // width + grid.patch[0]
+        shape = (len(wide), last - first, wide.shape[2])
+        sums = _Sums(rows, stop, sums=(first, last), numerator=np.zeros(shape, np.float32))
+        cpu.kernel().combine(isa, group, sums)
+        return sums
 
-    for band in _each(work, grid, run, stop):
+    def add(band: _Sums) -> None:
         first, last = band.sums
         numerator[:, first:last] += band.numerator
         votes[first:last] += band.votes
-    return numerator[:, :, :width], spread(votes[:, :width], grid.patch)
+
+    _each(work, add, grid, run)
+    return numerator[:, :, :width], _spread(votes[:, :width], grid.patch)
 
 
-def spread(votes: Array, patch: tuple[int, int]) -> Array:
+# --- what the kernel is given: the structs of kernels/cpu/groups_contract.h -------------------
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Search:
+    """The patches, the references, and how partners are sought."""
+
+    shape: tuple[int, int]
+    patch: tuple[int, int]
+    rows: Array
+    cols: Array
+    partners: Array
+    feature: Array
+    barred: Array | None
+    radius: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Group:
+    """The same, and how they are combined."""
+
+    shape: tuple[int, int]
+    patch: tuple[int, int]
+    rows: Array
+    cols: Array
+    partners: Array
+    noisy: Array
+    basis: Array
+    variance: Array
+    ridge: float
+    weighted: bool
+
+
+@dataclass(frozen=True, eq=False)
+class _Band:
+    """Some rows of references, and what its thread works with."""
+
+    at_hand: tuple[int, int]  # first, last + 1
+    stop: bytearray  # one byte, other than 0 where the thread shall end
+    scratch: bytearray = field(default_factory=bytearray, kw_only=True)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Sums(_Band):
+    """The rows that the patches of a band reach."""
+
+    sums: tuple[int, int]  # first, last + 1
+    numerator: Array  # (V, rows, stride)
+    votes: Array = field(init=False)  # (rows, stride)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "votes", np.zeros(self.numerator.shape[1:], np.float32))
+
+
+def _of(grid: Grid) -> dict[str, Any]:
+    return {"shape": grid.shape, "patch": grid.patch, "rows": grid.rows, "cols": grid.cols}
+
+
+def _widened(planes: Array) -> Array:
+    """With the columns that the kernel may read beyond each row."""
+    *more, width = planes.shape
+    result = np.zeros((*more, width + _MARGIN), np.float32)
+    result[..., :width] = planes
+    return result
+
+
+def _each(
+    work: Callable[[tuple[int, int], bytearray], T], then: Callable[[T], None], grid: Grid, run: Run
+) -> None:
+    """Work on bands; what becomes of each goes on from the topmost down."""
+    count = len(grid.rows)
+    bands = [(a, min(a + _BAND, count)) for a in range(0, count, _BAND)]
+    stop = bytearray(1)
+    few = count * len(grid.cols) < _WORTH_THREADS
+    with cpu.in_order(lambda rows: work(rows, stop), bands, run if not few else Run(1, run.tick), stop) as done:
+        for rows, result in zip(bands, done, strict=True):
+            then(result)
+            if run.tick is not None:
+                run.tick((rows[1] - rows[0]) / count)
+
+
+def _spread(votes: Array, patch: tuple[int, int]) -> Array:
     """Weights at the first pixels of patches, over their pixels."""
     rows = np.zeros_like(votes)
     for o in range(patch[0]):
@@ -121,18 +177,3 @@ def spread(votes: Array, patch: tuple[int, int]) -> Array:
     for o in range(patch[1]):
         result[:, o:] += rows[:, : votes.shape[1] - o]
     return result
-
-
-def widened(planes: Array) -> Array:
-    """With the columns that the kernel may read beyond each row."""
-    *more, width = planes.shape
-    result = np.zeros((*more, width + _MARGIN), np.float32)
-    result[..., :width] = planes
-    return result
-
-
-def _each(work: Any, grid: Grid, run: Run, stop: bytearray) -> Iterator[Any]:
-    """The results of all bands, from the top down."""
-    count = len(grid.rows)
-    bands = [(a, min(a + _BAND, count)) for a in range(0, count, _BAND)]
-    yield from map(work, bands)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from nlmeans.backends.contract import Array, Run
-from nlmeans.backends.groups import FIRST_RIDGE, LEAST_RISK, Grid
+from nlmeans.backends.groups import LEAST_RISK, Grid
 
 
 def nearest(
@@ -37,7 +37,14 @@ def nearest(
 
 
 def combine(
-    grid: Grid, noisy: Array, basis: Array, variance: Array, partners: Array, run: Run
+    grid: Grid,
+    noisy: Array,
+    basis: Array,
+    variance: Array,
+    ridge: float,
+    weighted: bool,
+    partners: Array,
+    run: Run,
 ) -> tuple[Array, Array]:
     """The best combinations of each group, summed where its patches are; see the contract."""
     own = _patches(grid, noisy)
@@ -46,22 +53,24 @@ def combine(
     for row in partners:
         for group in row:
             at = np.divmod(group[group >= 0], grid.shape[1])
-            d = np.broadcast_to(variance, grid.shape)[at].astype(float) if variance.size > 1 else np.full(len(at[0]), float(variance[0]))
-            change, weight = combinations(own[at], better[at], d, first=basis is noisy)
+            d = np.broadcast_to(variance, grid.shape)[at].astype(np.float64)
+            change, weight = combinations(own[at], better[at], d, ridge, weighted)
             _put_back(grid, sums, at, change * weight[:, None], weight)
         if run.tick is not None:
             run.tick(1 / len(partners))
     return sums
 
 
-def combinations(noisy: Array, basis: Array, d: Array, *, first: bool) -> tuple[Array, Array]:
+def combinations(
+    noisy: Array, basis: Array, d: Array, ridge: float, weighted: bool
+) -> tuple[Array, Array]:
     """The changes (k, n) and weights (k,) of one group's patches."""
     e, x = noisy[1:] - noisy[0], basis[1:] - basis[0]
-    q = x @ x.T + (FIRST_RIDGE if first else 1) * (np.diag(d[1:]) + d[0])
+    q = x @ x.T + ridge * (np.diag(d[1:]) + d[0])
     inverse = np.linalg.inv(q)
     g = inverse @ e
     change = np.concatenate([d[0] * g.sum(axis=0)[None], -d[1:, None] * g])
-    if first:
+    if not weighted:
         return change, np.ones(len(d))
     p = np.concatenate([[inverse.sum()], np.diag(inverse)])
     return change, np.maximum(1 - d * p, LEAST_RISK) ** -2

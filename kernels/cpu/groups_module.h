@@ -1,6 +1,9 @@
-/* The binding of the entries of groups_contract.h: a part of module.c, whose buffers and attributes it uses. */
+/* The binding of the entries of groups_contract.h: a part of module.c. */
 #ifndef NLM_GROUPS_MODULE_H
 #define NLM_GROUPS_MODULE_H
+
+#include "binding.h"
+#include "groups_contract.h"
 
 /* First pixels of patches along an axis: ascending, each patch within the picture. */
 static const int32_t *starts(struct buffers *b, PyObject *owner, const char *name, index_t most, index_t *count)
@@ -82,6 +85,7 @@ static int read_search(struct buffers *b, PyObject *object, PyObject *band, stru
     Py_XDECREF(barred);
     return barred && (s->feature = grid_planes(b, object, "feature", &s->grid, s->grid.H, &s->C, 0)) &&
            (none || (s->barred = grid_planes(b, object, "barred", &s->grid, s->grid.H, &one, 0))) &&
+           read_per_query(b, object, "farthest", s->grid.H * s->grid.stride, &s->farthest) &&
            (s->partners = read_partners(b, object, &s->grid, 1));
 }
 

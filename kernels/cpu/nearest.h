@@ -2,7 +2,7 @@
  *
  *     d(i, j) = sum_c sum_o (feature_c(i + o) - feature_c(j + o))^2      |jy - iy| <= Ry, |jx - ix| <= Rx
  *
- * The reference itself comes first, the others by position; of equally far ones those that come first are taken.
+ * Those farther than farthest_i are no partners.  The reference itself comes first, the others by position; of equally far ones those that come first are taken.
  * Differences are summed directly, so that no digits are lost whatever the picture's offset: 4 rows of candidates
  * in 2 vectors at a time, which share the reference's samples.  The k-th distance is found by halving the interval
  * of float bits (ordered as the distances are) until k patches lie below it.
@@ -133,14 +133,13 @@ INLINE index_t count_up_to(const ints *bits, index_t vectors, int32_t most)
 #endif
 }
 
-/* The bits up to which at most `wanted` patches lie, all of them if *equal is 0; else *equal more of those just above
- * are wanted.  `hint`: where to look first. */
-static int32_t threshold(const ints *bits, index_t vectors, index_t wanted, int32_t hint, index_t *equal)
+/* The bits, below `end`, up to which at most `wanted` patches lie, all of them if *equal is 0; else *equal more of
+ * those just above are wanted.  `hint`: where to look first. */
+static int32_t threshold(const ints *bits, index_t vectors, index_t wanted, int32_t end, int32_t hint, index_t *equal)
 {
-    const int32_t infinite = 0x7f800000;
-    int32_t low = -1, high = infinite; /* count(low) <= wanted; count(high - 1) < wanted is not yet known */
+    int32_t low = -1, high = end; /* below `wanted` lie up to low; more than it up to high, if bounded */
     index_t below = 0;
-    int32_t middle = hint > 0 && hint < infinite ? hint : infinite / 2, step = 1 << 18;
+    int32_t middle = hint > 0 && hint < end ? hint : end / 2, step = 1 << 18;
     int bounded = 0;
     *equal = 0;
     while (high - low > 1) {
@@ -155,7 +154,7 @@ static int32_t threshold(const ints *bits, index_t vectors, index_t wanted, int3
             bounded = 1;
         }
         /* out from the hint in growing steps, until there is a bound on either side; then halves */
-        if (n < wanted && !bounded && low < infinite - 1 - step) {
+        if (n < wanted && !bounded && low < end - 1 - step) {
             middle = low + step;
             step *= 4;
             if (step > (1 << 26))
@@ -214,7 +213,7 @@ void ISA(nearest)(const struct search *s, char *scratch, const volatile unsigned
 {
     const struct grid *g = &s->grid;
     vec *distance = (vec *)(scratch + (64 - (size_t)scratch % 64) % 64);
-    int32_t hint = 0;
+    int32_t hint = 0, end;
     for (index_t a = g->first; a < g->last && !*stop; a++)
         for (index_t b = 0; b < g->nx; b++) {
             const index_t y = g->rows[a], x = g->cols[b];
@@ -223,9 +222,11 @@ void ISA(nearest)(const struct search *s, char *scratch, const volatile unsigned
             distances_of_window(s, &w, y, x, distance);
             index_t n = 1, equal;
             to[0] = (int32_t)(y * g->W + x);
+            memcpy(&end, s->farthest.data + (s->farthest.is_plane ? y * g->stride + x : 0), sizeof end);
+            end++; /* the bits of the next float */
             if (g->k > 1) {
                 const ints *bits = (const ints *)distance;
-                hint = threshold(bits, w.high * w.vectors, g->k - 1, hint, &equal);
+                hint = threshold(bits, w.high * w.vectors, g->k - 1, end, hint, &equal);
                 n += collect(&w, bits, hint, equal, g->W, g->k - 1, to + 1);
             }
             for (; n < g->k; n++)

@@ -127,7 +127,7 @@ class NLMeans(Method):
         if self.changes_nothing:
             return xp.zeros_like(tile.value[:, planes.start : planes.stop])
         exponents = self.exponents(tile)
-        plane = _plane_of_patches if self.geometry.aggregate == "patch" else _plane
+        plane = plane_of_patches if self.geometry.aggregate == "patch" else _plane
         part = run.part(1 / (len(planes) * self.geometry.calls))
         results = [plane(exponents, z, self.geometry, self.backend, part, xp) for z in planes]
         return results[0][:, None] if len(results) == 1 else xp.stack(results, axis=1)
@@ -177,7 +177,7 @@ def _plane(tile: Exponents, z: int, geometry: Geometry, backend: Backend, run: R
     return result
 
 
-def _plane_of_patches(
+def plane_of_patches(
     tile: Exponents, z: int, geometry: Geometry, backend: Backend, run: Run, xp: Any
 ) -> Array:
     """The same where patches estimate all of their pixels: sums of their weights, then of differences."""

@@ -417,7 +417,19 @@ def test_a_header_can_be_opened_alone(isa, header):
         "-Werror",
         "-Wno-unused-function",
     ]  # what a header defines is used elsewhere
-    command = ["gcc", "-fsyntax-only", "-x", "c", "-std=c11", *warnings, *INSTRUCTION_SETS[isa], header]
+    include = sysconfig.get_path("include")
+    command = [
+        "gcc",
+        "-fsyntax-only",
+        "-x",
+        "c",
+        "-std=c11",
+        *warnings,
+        *INSTRUCTION_SETS[isa],
+        "-I",
+        include,
+        header,
+    ]
     done = subprocess.run(command, cwd=SOURCES, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
 

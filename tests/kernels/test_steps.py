@@ -18,9 +18,15 @@ COLUMNS = {
 }
 
 
-def rows():
+GROUPS = {
+    "NumPy": [ROOT / "nlmeans" / "backends" / "groups" / name for name in ("reference.py", "cpu.py")],
+    "C": [*COLUMNS["C"], ROOT / "nlmeans" / "backends" / "groups" / "cpu.py"],
+}
+
+
+def rows(first="step"):
     text = (ROOT / "kernels" / "README.md").read_text(encoding="utf-8")
-    lines = text[text.index("| step |") :].partition("\n\n")[0].splitlines()
+    lines = text[text.index(f"| {first} |") :].partition("\n\n")[0].splitlines()
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 
@@ -29,11 +35,15 @@ def test_the_table_has_a_cell_for_every_implementation():
     assert {len(row) for row in rows()} == {1 + len(COLUMNS)}
 
 
+@pytest.mark.parametrize(("first", "columns"), [("step", COLUMNS), ("stage", GROUPS)])
 @pytest.mark.parametrize("column", COLUMNS)
-def test_every_function_of_the_table_is_there(column):
-    files = {path.name: path.read_text(encoding="utf-8") for path in COLUMNS[column]}
-    number = 1 + list(COLUMNS).index(column)
-    for step, cell in ((row[0], row[number]) for row in rows()):
+def test_every_function_of_the_table_is_there(column, first, columns):
+    if column not in columns:
+        return
+    files = {path.name: path.read_text(encoding="utf-8") for path in columns[column]}
+    files |= {f"{path.parent.name}/{path.name}": "" for path in columns[column]}
+    number = 1 + list(columns).index(column)
+    for step, cell in ((row[0], row[number]) for row in rows(first)):
         for name in re.findall(r"`([^`]+)`", cell):
             there = name in files or any(re.search(rf"\b{name}\b", text) for text in files.values())
             assert there, f"{step}: no {name} in {', '.join(files)}"

@@ -1,7 +1,7 @@
-"""The groups of NL-Ridge in C (``kernels/cpu/nearest.h``, ``combine.h``): bands of references, one thread each.
+"""The groups of NL-Ridge in C (``kernels/cpu/nearest.h``, ``combine.h``): a thread for a band of references.
 
-Bands do not depend on the number of workers, and their sums are added from the topmost down: the same bits come
-back for any number of workers.
+Bands do not depend on the number of workers, and their sums are added from the topmost down: the same bits
+come back for any number of workers.
 """
 
 from __future__ import annotations
@@ -18,13 +18,18 @@ from nlmeans.backends.groups import Grid
 
 _BAND = 8  # rows of references
 _MARGIN = 32  # columns that the kernel may read beyond a row: PATCH_MARGIN of groups_contract.h
-_WORTH_THREADS = 500  # references, 1 ms on one thread: starting threads would take longer than they save
 
 T = TypeVar("T")
 
 
 def nearest(
-    grid: Grid, feature: Array, barred: Array | None, radius: tuple[int, int], k: int, run: Run
+    grid: Grid,
+    feature: Array,
+    barred: Array | None,
+    radius: tuple[int, int],
+    farthest: Array,
+    k: int,
+    run: Run,
 ) -> Array:
     """The k nearest patches of each reference; see the contract."""
     partners = np.empty((len(grid.rows), len(grid.cols), k), np.int32)
@@ -34,6 +39,7 @@ def nearest(
         feature=_widened(feature),
         barred=None if barred is None else _widened(barred),
         radius=radius,
+        farthest=_number_or_plane(farthest),
     )
     isa = cpu.isa()
 
@@ -55,14 +61,14 @@ def combine(
     run: Run,
 ) -> tuple[Array, Array]:
     """The best combinations of each group, summed where its patches are; see the contract."""
-    height, width = grid.shape
+    width = grid.shape[1]
     wide = _widened(noisy)
     group = _Group(
         **_of(grid),
         partners=partners,
         noisy=wide,
         basis=wide if basis is noisy else _widened(basis),
-        variance=variance.astype(np.float32) if variance.ndim == 1 else _widened(variance),
+        variance=_number_or_plane(variance),
         ridge=ridge,
         weighted=weighted,
     )
@@ -102,6 +108,7 @@ class _Search:
     feature: Array
     barred: Array | None
     radius: tuple[int, int]
+    farthest: Array
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -153,6 +160,11 @@ def _widened(planes: Array) -> Array:
     return result
 
 
+def _number_or_plane(array: Array) -> Array:
+    """(1,) or (H, stride)."""
+    return array.astype(np.float32) if array.ndim == 1 else _widened(array)
+
+
 def _each(
     work: Callable[[tuple[int, int], bytearray], T], then: Callable[[T], None], grid: Grid, run: Run
 ) -> None:
@@ -160,8 +172,7 @@ def _each(
     count = len(grid.rows)
     bands = [(a, min(a + _BAND, count)) for a in range(0, count, _BAND)]
     stop = bytearray(1)
-    few = count * len(grid.cols) < _WORTH_THREADS
-    with cpu.in_order(lambda rows: work(rows, stop), bands, run if not few else Run(1, run.tick), stop) as done:
+    with cpu.in_order(lambda rows: work(rows, stop), bands, run, stop) as done:
         for rows, result in zip(bands, done, strict=True):
             then(result)
             if run.tick is not None:

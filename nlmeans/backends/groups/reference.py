@@ -13,10 +13,17 @@ from nlmeans.backends.groups import LEAST_RISK, Grid
 
 
 def nearest(
-    grid: Grid, feature: Array, barred: Array | None, radius: tuple[int, int], k: int, run: Run
+    grid: Grid,
+    feature: Array,
+    barred: Array | None,
+    radius: tuple[int, int],
+    farthest: Array,
+    k: int,
+    run: Run,
 ) -> Array:
     """The k nearest patches of each reference, itself first; see the contract."""
     patches = _patches(grid, feature)
+    bounds = np.broadcast_to(farthest, grid.shape)
     height, width = patches.shape[:2]
     partners = np.full((len(grid.rows), len(grid.cols), k), -1, np.int32)
     for a, y in enumerate(grid.rows):
@@ -28,9 +35,10 @@ def nearest(
                 d += barred[window]
             d[y - y0, x - x0] = np.inf
             near = np.argsort(d, axis=None, kind="stable")[: k - 1]
-            near = np.sort(near[np.isfinite(d.flat[near])])
+            near = np.sort(near[d.reshape(-1)[near] <= bounds[y, x]])
             partners[a, b, 0] = y * grid.shape[1] + x
-            partners[a, b, 1 : len(near) + 1] = (near // d.shape[1] + y0) * grid.shape[1] + near % d.shape[1] + x0
+            v, u = np.divmod(near, d.shape[1])
+            partners[a, b, 1 : len(near) + 1] = (v + y0) * grid.shape[1] + u + x0
         if run.tick is not None:
             run.tick(1 / len(grid.rows))
     return partners
@@ -61,9 +69,7 @@ def combine(
     return sums
 
 
-def combinations(
-    noisy: Array, basis: Array, d: Array, ridge: float, weighted: bool
-) -> tuple[Array, Array]:
+def combinations(noisy: Array, basis: Array, d: Array, ridge: float, weighted: bool) -> tuple[Array, Array]:
     """The changes (k, n) and weights (k,) of one group's patches."""
     e, x = noisy[1:] - noisy[0], basis[1:] - basis[0]
     q = x @ x.T + ridge * (np.diag(d[1:]) + d[0])
@@ -82,7 +88,9 @@ def _patches(grid: Grid, planes: Array) -> Array:
     return np.moveaxis(views, 0, 2).reshape(*views.shape[1:3], -1)
 
 
-def _put_back(grid: Grid, sums: tuple[Array, Array], at: tuple[Array, Array], change: Array, weight: Array) -> None:
+def _put_back(
+    grid: Grid, sums: tuple[Array, Array], at: tuple[Array, Array], change: Array, weight: Array
+) -> None:
     py, px = grid.patch
     for y, x, one, w in zip(*at, change.reshape(-1, len(sums[0]), py, px), weight, strict=True):
         sums[0][:, y : y + py, x : x + px] += one

@@ -1,0 +1,89 @@
+"""What NL-Ridge works on: channels of a plane in units of their noise, and where its references lie."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from nlmeans.arrays import Array
+from nlmeans.backends.groups import Grid
+
+_LEAST_VARIANCE = 1e-5  # of the largest in a map: no matrix is singular where there is no noise
+_FILLED = 8.0  # variance of a pixel that was filled in, in that of the noise: patches with many count less
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a tile lies."""
+
+    origin: tuple[int, ...]  # its first pixel
+    whole: tuple[int, ...]  # the shape of the image
+
+
+@dataclass(frozen=True)
+class Stride:
+    """Patches of so many samples along an axis, and pixels from one reference to the next."""
+
+    patch: int
+    step: int
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Some channels of one plane of a tile, in units of their noise."""
+
+    values: Array  # (V, Y, X), holes filled
+    variance: Array | None  # (Y, X) of the noise; None: 1 everywhere
+    vote: Array  # (Y, X) 1 where a pixel is valid, else 0
+    place: Place
+
+    @classmethod
+    def of(cls, values: Array, variance: Array | None, vote: Array, place: Place) -> Part:
+        """With a floor for the variance, and that of holes."""
+        if variance is not None:
+            variance = np.maximum(variance, _LEAST_VARIANCE)
+        if not bool(vote.all()):
+            variance = np.where(vote > 0, 1.0 if variance is None else variance, _FILLED)
+        return cls(values, None if variance is None else variance.astype(values.dtype), vote, place)
+
+    def variances(self, patch: tuple[int, int], channels: int) -> Array:
+        """The variance of a patch's samples, summed: at the first pixel of each, or one number for all."""
+        if self.variance is None:
+            return np.array([channels * math.prod(patch)], self.values.dtype)
+        return (channels * sums(self.variance, patch)).astype(self.values.dtype)
+
+    def barred(self, patch: tuple[int, int]) -> Array | None:
+        """Infinite where more than half of a patch was filled in, which is no partner then, else 0."""
+        if bool(self.vote.all()):
+            return None
+        return np.where(2 * sums(self.vote, patch) < math.prod(patch), np.inf, 0).astype(self.values.dtype)
+
+
+def sums(plane: Array, patch: tuple[int, int]) -> Array:
+    """Sums over patches, at their first pixels; of what of them lies in the plane."""
+    result = plane.astype(np.float64)
+    for axis, size in enumerate(patch):
+        along = np.moveaxis(result, axis, 0)
+        total = along.copy()
+        for o in range(1, size):
+            total[: len(along) - o] += along[o:]
+        result = np.moveaxis(total, 0, axis)
+    return result
+
+
+def grid_of(stride: Stride, shape: tuple[int, ...], place: Place) -> Grid:
+    """The references in a tile: at multiples of the step in the whole image, and where it ends."""
+    rows, cols = (
+        _starts(length, min(stride.patch, whole), stride.step, origin, whole)
+        for length, origin, whole in zip(shape, place.origin, place.whole, strict=True)
+    )
+    patch = min(stride.patch, place.whole[0]), min(stride.patch, place.whole[1])
+    return Grid((int(shape[0]), int(shape[1])), patch, rows, cols)
+
+
+def _starts(length: int, patch: int, step: int, origin: int, whole: int) -> Array:
+    """First pixels of references along an axis of a tile; the last patch of the image ends with it."""
+    absolute = np.append(np.arange(0, whole - patch, step), whole - patch)
+    return (absolute[(absolute >= origin) & (absolute <= origin + length - patch)] - origin).astype(np.int32)

@@ -23,6 +23,12 @@ def library(array: object) -> str | None:
     return None
 
 
+def is_chunked(array: object) -> bool:
+    """Whether it is a Dask array; Dask is not loaded for this."""
+    module = sys.modules.get("dask.array")
+    return module is not None and isinstance(array, module.Array)
+
+
 def namespace(*arrays: Array) -> Any:
     """The array API namespace that the arrays share."""
     libraries = {library(a) for a in arrays}

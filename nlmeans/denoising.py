@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from nlmeans.arrays import Array, on_device_of
+from nlmeans.arrays import Array, is_chunked, on_device_of
 from nlmeans.choosing import Chosen, choose
 from nlmeans.inputs import Inputs, check
 from nlmeans.methods.composition import method_for
@@ -154,6 +154,10 @@ def denoise(
     True
     """
     settings = settings_among(locals())  # by their names, so that each is spelled once
+    if is_chunked(image):
+        from nlmeans.chunked import denoise_chunked
+
+        return denoise_chunked(image, settings, backend, workers, memory_limit)
     with on_device_of(image):
         inputs = check(image, settings)
         chosen = choose(inputs, settings)

@@ -40,6 +40,8 @@ class Inputs:
     value_ends: Ends | None  # smallest and largest valid values
     feature_ends: Ends | None
     request: Request  # what a backend must be able to do
+    origin: tuple[int, int, int] = (0, 0, 0)  # of a chunk in the whole
+    whole: tuple[int, int, int] | None = None  # shape of that; None: it is the whole
 
     def with_holes_filled(self, patch_radius: tuple[int, ...]) -> Inputs:
         """The same with invalid pixels of the feature replaced, so that patches can be compared there."""
@@ -102,7 +104,16 @@ class Inputs:
         return in_library_of(result, self.image)
 
 
-def check(image: Array, settings: Settings) -> Inputs:
+@dataclass(frozen=True)
+class Part:
+    """Of what an image is a part, where it is a chunk of a whole."""
+
+    origin: tuple[int, ...]  # its first pixel in the grid
+    grid: tuple[int, ...]
+    ends: tuple[Ends | None, Ends | None]  # of image and guide, as far as the whole was seen
+
+
+def check(image: Array, settings: Settings, part: Part | None = None) -> Inputs:
     """Refuse what cannot be worked on, with its reason; find which pixels are valid, and their range."""
     check_names(settings)
     channel_axis, nan = settings.get("channel_axis"), settings.get("nan", "raise")
@@ -123,40 +134,54 @@ def check(image: Array, settings: Settings) -> Inputs:
     feature = value if guide is None else _guide(guide, image, channel_axis, grid)
     given = None if mask is None else _mask(mask, image, grid)
     arrays = [value] if guide is None else [value, feature]
-    valid, found = _valid_pixels(arrays, given)
+    valid, found = _valid_pixels(arrays, given, None if part is None else part.ends)
     if nan == "raise" and valid is not None:
         for name, channels in zip(("image", "guide"), arrays, strict=False):
             _refuse_not_finite(channels, name, len(grid), channel_axis, given)
     pixels = value.size // value.shape[0]
     request = Request(library(value) or "", dtype_name(value), pixels, feature.shape[0])
-    return Inputs(image, channel_axis, value, feature, valid, grid, found[0], found[-1], request)
+    place = () if part is None else (_along_zyx(part.origin, 0), _along_zyx(part.grid, 1))
+    return Inputs(image, channel_axis, value, feature, valid, grid, found[0], found[-1], request, *place)
 
 
-def _valid_pixels(arrays: Sequence[Array], mask: Array | None) -> tuple[Array | None, list[Ends | None]]:
-    """(Z, Y, X) True where the mask and all channels of all arrays allow, None: everywhere; and the ends."""
+def _along_zyx(each: tuple[int, ...], missing: int) -> tuple[int, int, int]:
+    z, y, x = (missing,) * (3 - len(each)) + each
+    return z, y, x
+
+
+def _valid_pixels(
+    arrays: Sequence[Array], mask: Array | None, known: Sequence[Ends | None] | None
+) -> tuple[Array | None, list[Ends | None]]:
+    """(Z, Y, X) True where the mask and all channels of all arrays allow, None: everywhere; and the ends.
+
+    With the ends of the whole, as far as they are `known`, those of a part decide nothing.
+    """
     if mask is not None and bool(mask.all()):
         mask = None
     if mask is None:
         found = [ends(channels, None) for channels in arrays]
         if all(math.isfinite(end) for both in found if both for each in both for end in each):
-            return _near_pixels(arrays, None, found)
+            return _near_pixels(arrays, None, found, known)
     for channels in arrays:
         if channels.dtype.kind == "f":
             finite = namespace(channels).isfinite(channels).all(axis=0)
             mask = finite if mask is None else mask & finite
-    return _near_pixels(arrays, mask, [ends(channels, mask) for channels in arrays])
+    return _near_pixels(arrays, mask, [ends(channels, mask) for channels in arrays], known)
 
 
 def _near_pixels(
-    arrays: Sequence[Array], mask: Array | None, found: list[Ends | None]
+    arrays: Sequence[Array],
+    mask: Array | None,
+    found: list[Ends | None],
+    known: Sequence[Ends | None] | None,
 ) -> tuple[Array | None, list[Ends | None]]:
     """The mask and the ends without outliers; values beyond any use (1e30 among 700) are invalid too."""
     result: list[Ends | None] = []
     valid = mask
-    for channels, both in zip(arrays, found, strict=True):
+    for n, (channels, both) in enumerate(zip(arrays, found, strict=True)):
         if both is None:
             return mask, found
-        near = ends_without_outliers(channels, mask, both)
+        near = (known and known[n]) or ends_without_outliers(channels, mask, both)
         result.append(near)
         room = FAR * max(high - low for low, high in zip(*near, strict=True))
         if max(both[1]) > max(near[1]) + room or min(both[0]) < min(near[0]) - room:

@@ -102,6 +102,7 @@ def _limit(inputs: Inputs, method: Method, running: Running) -> int:
 def _tile_by_tile(inputs: Inputs, method: Method, running: Running, limit: int) -> Array:
     """One tile where it fits at once; images that are not on the device go there and back on the way."""
     shape, own = inputs.value.shape[1:], method.memory
+    whole = inputs.whole or shape
     result = namespace(inputs.value).empty_like(inputs.value)
     moving = own.transfers() if own is not None and library(inputs.value) == "numpy" else None
     cuts = tiling.plan(shape, method.halo, method.cost, limit)
@@ -113,10 +114,10 @@ def _tile_by_tile(inputs: Inputs, method: Method, running: Running, limit: int) 
     with moving or nullcontext():
         for cut in cuts:
             tile = inputs.tile(cut.seen, method.levels, method.dtype, method.library, method.sigma_map, bring)
-            origin = tuple(s.start for s in cut.seen)
+            origin = tuple(s.start + first for s, first in zip(cut.seen, inputs.origin, strict=True))
             planes = range(cut.inner[0].start, cut.inner[0].stop)
             part = running.part(rest * math.prod(s.stop - s.start for s in cut.core) / voxels)
-            change = method.run(tile, origin, shape, planes, part)
+            change = method.run(tile, origin, whole, planes, part)
             kept = change[(slice(None), slice(None), *cut.inner[1:])]
             clean = method.levels[0].changed(tile.pixels[(slice(None), *cut.inner)], kept)
             inputs.put(clean, result, cut.core, moving)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any, Unpack
 
-from nlmeans.arrays import Array
+from nlmeans.arrays import Array, is_chunked
 from nlmeans.choosing import table
 from nlmeans.choosing.channels import color_and_sigma
 from nlmeans.choosing.given import Given
@@ -14,6 +14,7 @@ from nlmeans.inputs import Inputs, check
 from nlmeans.levels import Levels
 from nlmeans.noise.strength import Noise, root_mean_square
 from nlmeans.parameters import Parameters, Settings
+from nlmeans.sampling import sample
 
 
 def suggest(image: Array, **settings: Unpack[Settings]) -> Parameters:
@@ -37,6 +38,8 @@ def suggest(image: Array, **settings: Unpack[Settings]) -> Parameters:
     >>> suggest(np.zeros((8, 8)), sigma=1.0, patch_radius=1, search_radius=3).patch_radius
     1
     """
+    if is_chunked(image):
+        image, settings = sample(image, settings)  # type: ignore[assignment]
     return choose(check(image, settings), settings).parameters
 
 
@@ -86,7 +89,7 @@ class Chosen:
 
 def choose(inputs: Inputs, settings: Settings) -> Chosen:
     """The settings given, and a choice for those left out."""
-    given, levels = Given.of(inputs, settings), _levels(inputs)
+    given, levels = Given.of(inputs, settings), levels_of(inputs)
     color, sigma = color_and_sigma(inputs, given, levels)
     noise = Noise(sigma, given.h, given.k or 0.0, given.correction)
     first = _first(inputs, given, color, noise, levels[1])
@@ -112,7 +115,7 @@ def choose(inputs: Inputs, settings: Settings) -> Chosen:
     return Chosen(Parameters(**{**rules, **chosen}), noise, levels)
 
 
-def _levels(inputs: Inputs) -> tuple[Levels, Levels]:
+def levels_of(inputs: Inputs) -> tuple[Levels, Levels]:
     """Those of the image and of what is compared: one object for both without a guide."""
     value, feature = inputs.value, inputs.feature
     own = Levels.of(inputs.value_ends, value.dtype, value.shape[0])

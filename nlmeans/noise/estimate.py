@@ -13,12 +13,13 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from nlmeans.arrays import Array, to_numpy
+from nlmeans.arrays import Array, is_chunked, to_numpy
 from nlmeans.errors import InvalidTypeError, Parameter, warn
 from nlmeans.inputs import check
 from nlmeans.noise.patches import Bools, Patches, clipping_levels, shared_variance, white_variance
 from nlmeans.noise.strength import root_mean_square
 from nlmeans.parameters import Settings
+from nlmeans.sampling import sample
 
 _PATCHES, _WINDOWS = 16_000, 1_000  # sampled at most
 _FEWEST = 8  # differences; of fewer nothing can be said
@@ -115,6 +116,8 @@ def estimate_sigma(
     if not isinstance(per_channel, bool | np.bool_):
         raise InvalidTypeError(f"per_channel must be True or False, got {per_channel!r}")
     settings: Settings = {"channel_axis": channel_axis, "mask": mask, "nan": "keep"}
+    if is_chunked(image):
+        image, settings = sample(image, settings)
     inputs = check(image, settings)
     found = estimates(inputs.value, inputs.mask)
     return tuple(found) if per_channel else root_mean_square(found)

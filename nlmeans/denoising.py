@@ -48,7 +48,7 @@ def denoise(
     ----------
     image : array
         A signal, image or volume: one to three grid axes and at most one channel axis, in that
-        order of the user.  NumPy, CuPy or torch; int8, uint8, int16, uint16, float16, float32 or
+        order of the user.  NumPy, CuPy, torch or Dask; int8, uint8, int16, uint16, float16, float32 or
         float64; any range, nothing is rescaled.  It is not written to.
     sigma : float, sequence of float, or array, optional
         Standard deviation of the noise in the units of the image, >= 0: one number, one per
@@ -100,9 +100,10 @@ def denoise(
     backend : {"auto", "reference", "cpu", "cuda"}
         "auto" is the fastest that can run.
     workers : int, optional
-        Threads.  Default: the processors this process may use.  The result does not depend on it.
+        Threads.  Default: the processors this process may use, 1 for each chunk of a Dask array.  The
+        result does not depend on it.
     progress : callable, optional
-        Called with the fraction done, from 0 to 1, in the calling thread.
+        Called with the fraction done, from 0 to 1, in the calling thread; not with Dask arrays.
     memory_limit : int, optional
         Bytes for intermediate arrays; larger images are done in tiles.  Default: 192 MiB, on a GPU
         60 % of its free memory; there tiles become smaller by themselves when it is full.
@@ -138,6 +139,14 @@ def denoise(
     library's current stream.  NumPy arrays go up and come down in their own type, large ones in tiles
     through pinned memory while others are worked on; ``with cupy.cuda.Device(1):`` chooses the GPU.
 
+    The result of a Dask array is one with the same chunks, of any size, and is computed when it is asked
+    for: one task for each chunk, which takes the chunks that its halo touches.  `mask`, `guide` and a map
+    `sigma` may be Dask arrays too.  Nothing is computed at the call where `sigma`, both radii and `k` or `h`
+    are given, with ``color="luminance"`` also `differences`, with ``passes=2`` also `second`: all that
+    `suggest` gives.  Otherwise regions of the image are, about 16 of 256 x 256 pixels, and what is left out
+    is chosen from these, once for all chunks; sigma is then within 3 % of that of the whole where the noise
+    is equally strong everywhere.  ``search_radius="image"`` is not possible.
+
     References
     ----------
     A. Buades, B. Coll, J.-M. Morel, "Non-local means denoising", Image Processing On Line 1
@@ -155,9 +164,9 @@ def denoise(
     """
     settings = settings_among(locals())  # by their names, so that each is spelled once
     if is_chunked(image):
-        from nlmeans.chunked import denoise_chunked
+        from nlmeans.chunked.graph import denoise_chunked
 
-        return denoise_chunked(image, settings, backend, workers, memory_limit)
+        return denoise_chunked(image, settings, backend, workers, progress, memory_limit)
     with on_device_of(image):
         inputs = check(image, settings)
         chosen = choose(inputs, settings)

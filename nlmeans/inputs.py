@@ -120,14 +120,8 @@ def check(image: Array, settings: Settings, part: Part | None = None) -> Inputs:
     guide, mask = settings.get("guide"), settings.get("mask")
     check_image(image)
     axes = grid_axes(image, channel_axis)
-    if channel_axis is None and len(axes) == 3 and image.shape[-1] <= 4:
-        warn(
-            f"an image of shape {tuple(image.shape)} without ",
-            Parameter("channel_axis"),
-            " is a volume; give ",
-            Parameter("channel_axis=-1"),
-            " if its last axis is colour",
-        )
+    if part is None:
+        warn_of_volume(image, settings)
     one_of("nan", nan, ("raise", "keep"))
     grid = tuple(image.shape[a] for a in axes)
     value = as_channels(as_numpy_or_cupy(image), channel_axis)
@@ -137,11 +131,25 @@ def check(image: Array, settings: Settings, part: Part | None = None) -> Inputs:
     valid, found = _valid_pixels(arrays, given, None if part is None else part.ends)
     if nan == "raise" and valid is not None:
         for name, channels in zip(("image", "guide"), arrays, strict=False):
-            _refuse_not_finite(channels, name, len(grid), channel_axis, given)
+            _refuse_not_finite(
+                channels, name, (0,) * len(grid) if part is None else part.origin, channel_axis, given
+            )
     pixels = value.size // value.shape[0]
     request = Request(library(value) or "", dtype_name(value), pixels, feature.shape[0])
     place = () if part is None else (_along_zyx(part.origin, 0), _along_zyx(part.grid, 1))
     return Inputs(image, channel_axis, value, feature, valid, grid, found[0], found[-1], request, *place)
+
+
+def warn_of_volume(image: Any, settings: Settings) -> None:
+    """Say that what looks like a colour picture is taken for a volume."""
+    if settings.get("channel_axis") is None and len(image.shape) == 3 and image.shape[-1] <= 4:
+        warn(
+            f"an image of shape {tuple(image.shape)} without ",
+            Parameter("channel_axis"),
+            " is a volume; give ",
+            Parameter("channel_axis=-1"),
+            " if its last axis is colour",
+        )
 
 
 def _along_zyx(each: tuple[int, ...], missing: int) -> tuple[int, int, int]:
@@ -248,7 +256,7 @@ def _same_library(array: Array, image: Array, name: str) -> None:
 
 
 def _refuse_not_finite(
-    channels: Array, name: str, axes: int, channel_axis: int | None, mask: Array | None
+    channels: Array, name: str, origin: tuple[int, ...], channel_axis: int | None, mask: Array | None
 ) -> None:
     """Raise with the count of values that are not finite among the unmasked, and the first position."""
     if channels.dtype.kind != "f":
@@ -259,7 +267,7 @@ def _refuse_not_finite(
     count = int(bad.sum())
     if count:
         c, *at = (int(i) for i in np.unravel_index(int(bad.argmax()), bad.shape))
-        position = tuple(at[3 - axes :])
+        position = tuple(a + first for a, first in zip(at[3 - len(origin) :], origin, strict=True))
         channel = "" if channel_axis is None else f" in channel {c}"
         raise InvalidValueError(
             f"{name} must be finite, got {count} values that are not, the first at {position}{channel}; "

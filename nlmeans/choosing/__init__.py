@@ -23,7 +23,7 @@ def suggest(image: Array, **settings: Unpack[Settings]) -> Parameters:
     Parameters
     ----------
     image : array
-        As for `denoise`.
+        As for `denoise`.  Of a Dask array regions are computed, about 16 of 256 x 256 pixels.
     **settings
         Any of `denoise`'s parameters from `sigma` to `nan`.
 
@@ -39,7 +39,7 @@ def suggest(image: Array, **settings: Unpack[Settings]) -> Parameters:
     1
     """
     if is_chunked(image):
-        image, settings = sample(image, settings)  # type: ignore[assignment]
+        image, settings = sample(image, settings)
     return choose(check(image, settings), settings).parameters
 
 

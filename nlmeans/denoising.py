@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from nlmeans.arrays import Array, is_chunked, on_device_of
+from nlmeans.arrays import Array, is_chunked, library, on_device_of
+from nlmeans.carriers import carried
 from nlmeans.choosing import Chosen, choose
 from nlmeans.inputs import Inputs, check
 from nlmeans.methods.composition import method_for
@@ -49,7 +50,9 @@ def denoise(
     image : array
         A signal, image or volume: one to three grid axes and at most one channel axis, in that
         order of the user.  NumPy, CuPy, torch or Dask; int8, uint8, int16, uint16, float16, float32 or
-        float64; any range, nothing is rescaled.  It is not written to.
+        float64; any range, nothing is rescaled.  It is not written to.  Images of Pillow, arrays
+        of xarray and other objects with ``__array__`` are taken where nothing is lost; `channel_axis`
+        may then be the name of an axis of xarray.
     sigma : float, sequence of float, or array, optional
         Standard deviation of the noise in the units of the image, >= 0: one number, one per
         channel, or a map of the shape of the grid.  Default: estimated, see `estimate_sigma`.
@@ -163,6 +166,10 @@ def denoise(
     True
     """
     settings = settings_among(locals())  # by their names, so that each is spelled once
+    if library(image) is None and (found := carried(image, settings)):
+        array, known, dressed = found
+        running: Any = {"backend": backend, "workers": workers, "progress": progress}
+        return dressed(denoise(array, **known, **running, memory_limit=memory_limit))
     if is_chunked(image):
         from nlmeans.chunked.graph import denoise_chunked
 

@@ -98,7 +98,7 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
     "nlmeans": (
         {"checkout", "errors", "formula"},
         {"arrays", "parameters"},
-        {"levels", "tiling"},
+        {"levels", "tiling", "carriers"},
         {"backends"},
         {"operation", "inputs", "sampling"},
         {"noise"},

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any, Unpack
 
-from nlmeans.arrays import Array, is_chunked
+from nlmeans.arrays import Array, is_chunked, library
+from nlmeans.carriers import carried
 from nlmeans.choosing import table
 from nlmeans.choosing.channels import color_and_sigma
 from nlmeans.choosing.given import Given
@@ -38,6 +39,8 @@ def suggest(image: Array, **settings: Unpack[Settings]) -> Parameters:
     >>> suggest(np.zeros((8, 8)), sigma=1.0, patch_radius=1, search_radius=3).patch_radius
     1
     """
+    if library(image) is None and (found := carried(image, settings)):
+        image, settings = found[0], found[1]  # type: ignore[assignment]
     if is_chunked(image):
         image, settings = sample(image, settings)
     return choose(check(image, settings), settings).parameters

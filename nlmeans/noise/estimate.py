@@ -13,7 +13,8 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from nlmeans.arrays import Array, is_chunked, to_numpy
+from nlmeans.arrays import Array, is_chunked, library, to_numpy
+from nlmeans.carriers import carried
 from nlmeans.errors import InvalidTypeError, Parameter, warn
 from nlmeans.inputs import check
 from nlmeans.noise.patches import Bools, Patches, clipping_levels, shared_variance, white_variance
@@ -117,6 +118,8 @@ def estimate_sigma(
     if not isinstance(per_channel, bool | np.bool_):
         raise InvalidTypeError(f"per_channel must be True or False, got {per_channel!r}")
     settings: Settings = {"channel_axis": channel_axis, "mask": mask, "nan": "keep"}
+    if library(image) is None and (carrier := carried(image, settings)):
+        image, settings = carrier[0], carrier[1]  # type: ignore[assignment]
     if is_chunked(image):
         image, settings = sample(image, settings)
     inputs = check(image, settings)

@@ -230,6 +230,11 @@ READ_ONLY: dict[str, tuple[str, Callable[[], bytes], np.ndarray]] = {
         lambda: files.jpeg2000(files.samples("u2", 1, SHAPE) >> 4, 12, codecformat="j2k"),
         files.samples("u2", 1, SHAPE) >> 4,
     ),
+    "JPEG 2000 with alpha": (
+        "jp2",
+        lambda: files.jpeg2000(files.samples("u1", 2, SHAPE)),
+        files.samples("u1", 2, SHAPE),
+    ),
     "TGA": ("tga", lambda: files.pillow(files.samples("u1", 3, SHAPE), "TGA"), files.samples("u1", 3, SHAPE)),
     "TGA from the top": (
         "tga",
@@ -382,7 +387,7 @@ def test_imageio_is_asked_for_one_plugin_only(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(imageio, "imopen", lambda *a, **k: asked.append(k["plugin"]) or real(*a, **k))
     for suffix, make, _ in READ_ONLY.values():
         read(written(make(), tmp_path, suffix))
-    jpeg2000, own = 4, 2  # imagecodecs reads these, and 16 bits of SGI are an array
+    jpeg2000, own = 5, 2  # imagecodecs reads these, and 16 bits of SGI are an array
     plugins = ["SPE", *["pillow"] * (len(READ_ONLY) - 1 - jpeg2000 - own)]
     assert asked == plugins
 

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 from ..status import CommandError, LimitError, UnreadableError, UnwritableError, UsageError
 from . import refused
-from .further.foreign import is_tga
+from .further.graphics import is_tga
 from .limits import MEBI, Limits
 from .picture import Array, Layout, Picture, Saving, plain
 
@@ -59,8 +59,8 @@ FORMATS = {
     "SPE": Format("further.foreign", "open_spe", "", (".spe",)),
     "JPEG 2000": Format("further.jpeg2000", "open_picture", "", (".jp2", ".j2k", ".jpf", ".jpx")),
     "QOI": Format("further.foreign", "open_qoi", "", (".qoi",)),
-    "SGI": Format("further.foreign", "open_sgi", "", (".sgi", ".rgb", ".bw")),
-    "TGA": Format("further.foreign", "open_tga", "", (".tga",)),
+    "SGI": Format("further.graphics", "open_sgi", "", (".sgi", ".rgb", ".bw")),
+    "TGA": Format("further.graphics", "open_tga", "", (".tga",)),
 }
 READ_SUFFIXES = {suffix: name for name, f in FORMATS.items() for suffix in f.suffixes}
 SUFFIXES = {suffix: name for suffix, name in READ_SUFFIXES.items() if FORMATS[name].writer}  # of outputs

@@ -149,3 +149,17 @@ def test_a_mask_of_another_size_beside_transparency(tmp_path: Path) -> None:
     assert ran.code == 1
     assert "must have the grid (16, 16) of the image, got (20, 24)" in ran.err
     assert "unexpected" not in ran.err
+
+
+@pytest.mark.parametrize("value", [(999_999,), (8, 8)])
+@pytest.mark.parametrize(("code", "name"), [(34665, "EXIF"), (34853, "GPS")])
+def test_exif_that_lies_outside_is_left_out(
+    code: int, name: str, value: tuple[int, ...], tmp_path: Path
+) -> None:
+    """The pixels are whole: a damaged directory beside them was the end of it."""
+    body = tiffs.noise().tobytes()
+    tags = tiffs.plain() | {code: (4, value), 273: (4, (0,)), 279: (4, (1600,))}
+    ran, result = denoised(tiffs.by_hand(tags, body), tmp_path)
+    assert ran.code == 0, ran.err
+    assert f"its {name} (tag {code}) is damaged and left out" in warnings_of(ran)
+    assert tifffile.imread(result).mean() == pytest.approx(100, abs=1)

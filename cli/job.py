@@ -227,7 +227,8 @@ class Job:
         """The library's keywords for one picture: levels in its units, its channels, its mask."""
         mask = self.mask
         if split.mask is not None:
-            mask = split.mask if mask is None else split.mask & mask
+            fits = mask is not None and mask.shape == split.mask.shape[-mask.ndim :]
+            mask = split.mask & mask if fits else split.mask if mask is None else mask  # which is refused
         sigma = self.sigma_map if self.sigma_map is not None else self._in_units(self.options.sigma, layout)
         guide_sigma = self._in_units(self.options.guide_sigma, layout)
         more = {"sigma": sigma, "guide": self.guide, "guide_sigma": guide_sigma, "mask": mask}

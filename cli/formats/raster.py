@@ -117,13 +117,20 @@ def write_jpeg(file: BinaryIO, pages: Iterable[Array], like: Picture, saving: Sa
     """Store as JPEG with the tables of the input, or at a quality; returns warnings."""
     native, taken, left = _metadata(like, "JPEG", (*_PORTABLE, "resolution"))
     options: dict[str, Any] = {"quality": saving.quality or DEFAULT_QUALITY, "optimize": True}
-    if like.format == "JPEG" and saving.quality is None:
+    warnings = []
+    if like.format == "JPEG" and saving.quality is None and "qtables" not in like.encoding:
+        options["subsampling"] = 0
+        warnings.append(
+            f"its pixels were stored without loss, and are not at JPEG quality {DEFAULT_QUALITY}; a .png or "
+            ".tif output keeps them"
+        )
+    elif like.format == "JPEG" and saving.quality is None:
         options = like.encoding
     elif saving.quality is None or saving.quality >= DEFAULT_QUALITY:
         options["subsampling"] = 0
     encoded = _encoded(pages, "JPEG", **options)
     file.write(segments.jpeg_with(encoded, native, taken, keep_density="resolution" not in taken))
-    return lost(left, "JPEG")
+    return lost(left, "JPEG") + warnings
 
 
 def write_webp(file: BinaryIO, pages: Iterable[Array], like: Picture, saving: Saving) -> list[str]:
@@ -200,6 +207,8 @@ def _jpeg_encoding(image: Any) -> dict[str, Any]:
     """The tables and subsampling of a JPEG file, to write another like it."""
     from PIL import JpegImagePlugin
 
+    if not image.quantization:
+        return {}  # lossless JPEG
     encoding: dict[str, Any] = {"qtables": image.quantization, "optimize": True}
     subsampling = JpegImagePlugin.get_sampling(image)
     if image.mode == "RGB":

@@ -17,7 +17,8 @@ from io import BytesIO
 from typing import Any, BinaryIO
 
 from ..status import CommandError, LimitError, UnreadableError, UnwritableError, UsageError
-from .further.foreign import is_tga
+from . import refused
+from .further.graphics import is_tga
 from .limits import MEBI, Limits
 from .picture import Array, Layout, Picture, Saving, plain
 
@@ -58,8 +59,8 @@ FORMATS = {
     "SPE": Format("further.foreign", "open_spe", "", (".spe",)),
     "JPEG 2000": Format("further.jpeg2000", "open_picture", "", (".jp2", ".j2k", ".jpf", ".jpx")),
     "QOI": Format("further.foreign", "open_qoi", "", (".qoi",)),
-    "SGI": Format("further.foreign", "open_sgi", "", (".sgi", ".rgb", ".bw")),
-    "TGA": Format("further.foreign", "open_tga", "", (".tga",)),
+    "SGI": Format("further.graphics", "open_sgi", "", (".sgi", ".rgb", ".bw")),
+    "TGA": Format("further.graphics", "open_tga", "", (".tga",)),
 }
 READ_SUFFIXES = {suffix: name for name, f in FORMATS.items() for suffix in f.suffixes}
 SUFFIXES = {suffix: name for suffix, name in READ_SUFFIXES.items() if FORMATS[name].writer}  # of outputs
@@ -84,25 +85,8 @@ _SIGNATURES = (
     (rb"\x1f\x8b|\x5c\x01\0\0|\0\0\x01\x5c|\x1c\x02\0\0|\0\0\x02\x1c", "NIfTI"),  # sizes of its header
     (rb"\x01\xda[\0\1][\1\2]\0[\1-\3]", "SGI"),
 )
-_FOREIGN = (
-    (rb"GIF8", "a GIF picture, which has a palette; convert it to PNG with RGB colours first"),
-    (rb"....ftyp(heic|heix|mif1|avif|avis)", "a HEIC or AVIF picture; convert it to PNG or TIFF first"),
-    (rb"....ftyp", "a video; take its frames out first"),
-    (rb"%PDF|%!PS", "a PDF or PostScript document, which this program never opens"),
-    (rb"\s*<(\?xml|svg|!DOCTYPE)", "an XML or SVG document, which this program never opens"),
-    (rb"PK\x03\x04", "a ZIP archive (npz, zip or a saved model); unpack a plain .npy from it first"),
-    (rb"\x80[\x02-\x05]", "a Python pickle, which can run any code; save a plain .npy instead"),
-    (rb"\x89HDF", "an HDF5 file; save the picture as TIFF or NPY first"),
-    (rb"SIMPLE  =", "a FITS file; save the picture as TIFF or NPY first"),
-    (rb"P7\s", "a PAM picture; convert it to PNG or PPM first"),
-)
 _TABLE = rb"[^\0-\x08\x0e-\x1f\x7f]*[0-9#,;\t ][^\0-\x08\x0e-\x1f\x7f]*"  # text, with a number or a separator
 _SPE_MAGIC = (4096, b"\x67\x45\x23\x01")  # far behind the start of the file
-_DICOM_MARK = (128, b"DICM")
-_DICOM = (
-    "a DICOM file; save its pixels as NPY or TIFF first (for instance, with pydicom: "
-    "np.save('in.npy', pydicom.dcmread('in.dcm').pixel_array))"
-)
 
 
 def written_as(name: str) -> str:
@@ -201,14 +185,9 @@ def format_of(file: BinaryIO) -> str:
     file.seek(_SPE_MAGIC[0])
     if file.read(4) == _SPE_MAGIC[1]:
         return "SPE"
-    for pattern, what in _FOREIGN:
-        if re.match(pattern, start, re.DOTALL):
-            raise UnreadableError(f"it is {what}")
+    refused.check(file, start)
     if re.fullmatch(_TABLE, start, re.DOTALL):
         return "CSV"
-    file.seek(_DICOM_MARK[0])
-    if file.read(4) == _DICOM_MARK[1]:
-        raise UnreadableError(f"it is {_DICOM}")
     if is_tga(start):
         return "TGA"
     what = "empty" if not start else "not a picture of a known format"

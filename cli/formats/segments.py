@@ -18,10 +18,13 @@ _ICC, _MPF = b"ICC_PROFILE\0", b"MPF\0"
 _SEGMENT = 65_533  # most bytes in a JPEG segment
 MOST_SCANS = 100  # a progressive JPEG has about ten; each costs a pass over all pixels
 _BLOCK = 65_536  # bytes read at a time where a marker is looked for
+_PICTURE = re.compile(rb"\s*P[1-6fF]\s|\xff\xd8\xff|\x89PNG|BM....\0\0\0\0", re.DOTALL)
 _MARKER = re.compile(rb"\xff[^\x00\xff]")
 _FIRST_WITH_LENGTH = 0xC0  # of markers behind the first scan; those before it are damage
 _NO_LENGTH = {0x01, *range(0xD0, 0xD9)}
 _APP0, _APP1, _APP2, _APP14, _COMMENT, _SCAN, _END = 0xE0, 0xE1, 0xE2, 0xEE, 0xFE, 0xDA, 0xD9
+_JPEG_LS = 0xF7
+_FRAMES = {*range(0xC0, 0xD0), _JPEG_LS} - {0xC4, 0xC8, 0xCC}  # what their headers begin with
 _DENSITY_UNITS = {0: "", 1: "inch", 2: "cm"}
 
 
@@ -50,6 +53,8 @@ def walk_jpeg(file: BinaryIO, size: int, limits: Limits) -> Pieces:
             profile.append(payload)
         elif marker == _APP2 and payload.startswith(_MPF):
             pieces.more_pictures = True
+        elif marker in _FRAMES:
+            _check_frame(marker, payload)
         elif item := _jpeg_item(marker, payload):
             pieces.items.append(item)
     if profile:
@@ -62,6 +67,16 @@ def walk_jpeg(file: BinaryIO, size: int, limits: Limits) -> Pieces:
     elif end is not None:
         pieces.warnings += behind(file, end, size, _promised(pieces.items))
     return pieces
+
+
+def _check_frame(marker: int, payload: bytes) -> None:
+    """Refuse what is stored otherwise than in 8 bits of the common kinds."""
+    bits = payload[0] if payload else 0
+    kind = {_JPEG_LS: "JPEG-LS", 0xC3: "lossless JPEG", 0xCB: "lossless JPEG"}.get(marker, "JPEG")
+    if bits != 8 or marker == _JPEG_LS:
+        raise UnreadableError(
+            f"it is a {kind} of {bits} bits, and of JPEG 8 bits can be read; convert it to PNG or TIFF first"
+        )
 
 
 def _each_once(profile: list[bytes], warnings: list[str]) -> list[bytes]:
@@ -105,6 +120,8 @@ def behind(file: BinaryIO, end: int, size: int, promised: str = "") -> list[str]
         what = f" (the {promised} that its XMP still promises)"
     elif b"ftyp" in start[:4096]:
         what = " (a video)"
+    elif _PICTURE.match(start):
+        what = " (a further picture)"
     return [f"{size - end:,} bytes behind the picture{what} are left out"]
 
 

@@ -225,14 +225,15 @@ def marked_weights(
 
     top, left, height, width = piece
     step = max(1, max(height, width) // GRID)
-    places = [(y, x) for y in range(step // 2, height, step) for x in range(step // 2, width, step)]
+    rows, columns = (range(min(step // 2, n - 1), n, step) for n in (height, width))
+    places = [(y, x) for y in rows for x in columns]
     found = []
     for n, (y, x) in enumerate(places):
         weights, _ = job.weights(split, layout, (y + top, x + left), chosen)
         weights = weights[top : top + height, left : left + width]
-        rows, columns = (np.flatnonzero(weights.any(axis=a)) for a in (1, 0))
+        down, across = (np.flatnonzero(weights.any(axis=a)) for a in (1, 0))
         bounds = []
-        for used, i, n_ in ((rows, y, height), (columns, x, width)):
+        for used, i, n_ in ((down, y, height), (across, x, width)):
             near = used[np.abs(used - i) <= _WIDEST]
             bounds.append(slice(max(0, min(near.min(), i) - 2), min(n_, max(near.max(), i) + 3)))
         part = weights[tuple(bounds)]

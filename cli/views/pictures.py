@@ -9,7 +9,7 @@ from ..formats.picture import Array, Layout, data
 
 GAP = 8  # pixels between pictures that stand side by side
 _LEAST_FRAME = 5  # pixels a side
-_BAND = 24  # pixels above them for their names
+BAND = 24  # pixels above them for their names
 _VISIBLE = 3.0  # the removed noise goes from black to white over this many times its deviation, each way
 
 
@@ -100,7 +100,7 @@ def pixel_weights(picture: Array, weights: Array, at: tuple[int, int], size: int
     factor = max(1, size // max(around.shape[:2]))
     here = (at[0] - window[0].start, at[1] - window[1].start)
     parts = [_framed(_enlarged(p, factor), [here], factor) for p in (around, heat(weights[window]))]
-    return in_a_row(parts)
+    return labelled(parts, [f"around ({at[1]}, {at[0]})", f"weights, white: {_percent(weights)}"])
 
 
 def attention_maps(
@@ -109,18 +109,39 @@ def attention_maps(
     """The picture with its queries framed, and beside it each query's map over the darkened picture.
 
     `picture` is 8-bit (H, W) or (H, W, 3), `at` its pixels (y, x).  A map has the picture's size or
-    is coarser; what no map reaches is cut off.
+    is coarser; what no map reaches is cut off, and of maps far from each other each is enlarged alone.
     """
+    picture = _rgb(picture)
     full = [spread(weights, picture.shape[:2]) for weights in maps]
     window = surroundings(full, at)
-    around = _rgb(picture[window])
-    factor = max(1, size // max(around.shape[:2]))
+    parts, names = [_seen_through(picture, None, window, at, (size, size))], ["queries"]
+    for weights, query in zip(full, at, strict=False):
+        own = surroundings([weights], [query])
+        near = 2 * max(s.stop - s.start for s in own) > max(s.stop - s.start for s in window)
+        parts.append(_seen_through(picture, weights, window if near else own, [query], parts[0].shape[:2]))
+        names.append(f"({query[1]}, {query[0]}), white: {_percent(weights)}")
+    return labelled(parts, names)
+
+
+def _seen_through(
+    picture: Array,
+    weights: Array | None,
+    window: tuple[slice, ...],
+    at: Sequence[tuple[int, int]],
+    room: tuple[int, ...],
+) -> Array:
+    """A part of a picture, darkened but for what has weight, as large as fits, with frames around pixels."""
+    around = picture[window]
+    factor = max(1, min(n // m for n, m in zip(room, around.shape, strict=False)))
+    if weights is not None:  # black adds nothing
+        around = eight_bits(255 - (255 - 0.5 * around) * (255.0 - heat(weights[window])) / 255)
     here = [(y - window[0].start, x - window[1].start) for y, x in at]
-    parts = [_framed(_enlarged(around, factor), here, factor)]
-    for weights, query in zip(full, here, strict=False):
-        lit = 255 - (255 - 0.5 * around) * (255.0 - heat(weights[window])) / 255  # black adds nothing
-        parts.append(_framed(_enlarged(eight_bits(lit), factor), [query], factor))
-    return in_a_row(parts)
+    return _framed(_enlarged(around, factor), here, factor)
+
+
+def _percent(weights: Array) -> str:
+    """The largest weight, which is white."""
+    return f"{100 * float(weights.max()):.2g} %"
 
 
 def spread(weights: Array, shape: tuple[int, ...]) -> Array:
@@ -155,12 +176,21 @@ def surroundings(maps: Sequence[Array], at: Sequence[tuple[int, int]]) -> tuple[
     return tuple(window)
 
 
-def in_a_row(parts: Sequence[Array]) -> Array:
-    """Pictures of one height with gaps between them."""
+def labelled(parts: Sequence[Array], names: Sequence[str]) -> Array:
+    """Pictures with gaps between them, each with its name above, as far as there is room."""
     import numpy as np
+    from PIL import Image, ImageDraw, ImageFont
 
-    gap = np.full((parts[0].shape[0], GAP, 3), 255, np.uint8)
-    return np.concatenate([p for part in parts for p in (gap, part)][1:], axis=1)
+    font: Any = ImageFont.load_default(14)
+    height = BAND + max(part.shape[0] for part in parts)
+    columns = []
+    for part, name in zip(parts, names, strict=True):
+        band = Image.new("RGB", (part.shape[1], height), "white")
+        ImageDraw.Draw(band).text((4, 3), name, fill="black", font=font)
+        column = np.array(band)
+        column[BAND : BAND + part.shape[0]] = _rgb(part)
+        columns += [np.full((height, GAP, 3), 255, np.uint8), column]
+    return np.concatenate(columns[1:], axis=1)
 
 
 def _rgb(picture: Array) -> Array:
@@ -186,20 +216,8 @@ def _framed(large: Array, at: Sequence[tuple[int, int]], factor: int) -> Array:
 
 def side_by_side(noisy: Array, clean: Array, layout: Layout) -> Array:
     """Noisy, denoised and removed in one 8-bit RGB picture, each with its name above."""
-    import numpy as np
-    from PIL import Image, ImageDraw, ImageFont
-
     limits = shown_range(noisy, layout)
     difference, gain = removed_view(seen(removed(noisy, clean, layout), layout))
     parts = [shown(noisy, layout, limits), shown(clean, layout, limits), difference]
-    height, width = parts[0].shape[:2]
-    canvas = np.full((height + _BAND, 3 * width + 2 * GAP, 3), 255, np.uint8)
-    for n, part in enumerate(parts):
-        left = n * (width + GAP)
-        canvas[_BAND:, left : left + width] = part if part.ndim == 3 else part[..., None]
-    image = Image.fromarray(canvas)
-    font: Any = ImageFont.load_default(14)
     scale = gain * (limits[1] - limits[0]) / 255
-    for n, name in enumerate(("noisy", "denoised", f"removed, {scale:.2g} x")):
-        ImageDraw.Draw(image).text((n * (width + GAP) + 4, 3), name, fill=(0, 0, 0), font=font)
-    return np.asarray(image)
+    return labelled(parts, ["noisy", "denoised", f"removed, {scale:.2g} x"])

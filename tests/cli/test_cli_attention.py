@@ -268,12 +268,26 @@ def test_what_is_looked_at_is_lit_and_the_rest_darkened() -> None:
     weights = np.full((9, 12), 1e-30)
     weights[4, 6] = 1.0
     drawn = views.attention_maps(picture, [weights], [(2, 3)], size=1)
-    assert drawn.shape == (9, 12 + views.GAP + 12, 3)
-    beside = drawn[:, 12 + views.GAP :]
+    assert drawn.shape == (views.BAND + 9, 12 + views.GAP + 12, 3)
+    beside = drawn[views.BAND :, 12 + views.GAP :]
     assert beside[4, 6].tolist() == [255, 255, 255]
     assert beside[8, 11].tolist() == [50, 50, 50]
-    assert drawn[8, 11].tolist() == [100, 100, 100]
+    assert drawn[views.BAND + 8, 11].tolist() == [100, 100, 100]
     assert (drawn[:, :12] == (0, 200, 255)).all(-1).any()
+
+
+def test_maps_far_from_each_other_are_each_enlarged() -> None:
+    """Together they were dots of some pixels in a large dark picture."""
+    picture = np.full((200, 200), 100, np.uint8)
+    maps = np.zeros((2, 200, 200))
+    for weights, (y, x) in zip(maps, at := [(20, 30), (170, 160)], strict=True):
+        weights[y - 2 : y + 3, x - 2 : x + 3] = 1 / 25
+    drawn = views.attention_maps(picture, maps, at)
+    height, side = drawn.shape[0] - views.BAND, 13  # with a margin of 4
+    lit = (drawn[:, 2 * height :] == 255).all(-1)
+    assert lit[views.BAND :].sum() > (5 * (height // side)) ** 2
+    together = views.attention_maps(picture, maps[:1], [(20, 30)])
+    assert (together == 255).all(-1)[views.BAND :, 500:].sum() > 10_000
 
 
 def test_a_coarse_map_is_spread_over_the_pixels_it_stands_for() -> None:

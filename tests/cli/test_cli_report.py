@@ -125,10 +125,11 @@ def test_bars_of_whole_numbers_do_not_stand_like_a_comb() -> None:
     [
         lambda: files.png(np.full((20, 20), 7, "u1")),
         lambda: files.png(files.samples("u1", 1, (1, 1))),
+        lambda: files.png(files.samples("u1", 1, (1, 50))),
         lambda: files.png(files.samples("u2", 4, (5, 9))),
         lambda: files.tiff(files.samples("f4", 1, (30, 3))),
     ],
-    ids=["constant", "one pixel", "alpha", "float"],
+    ids=["constant", "one pixel", "one row", "alpha", "float"],
 )
 def test_odd_pictures_have_a_page_too(make: Any, tmp_path: Path) -> None:
     path = tmp_path / "a.img"

@@ -204,6 +204,7 @@ NODATA = {  # declared, as the pixels hold it, their type
     "signed": ("-32768", -32768, "i2"),
     "half": ("-9999", np.float16(-9999), "f2"),
     "with a blank": (" 0 ", 0, "u1"),
+    "with a comma": ("-9999,0", -9999, "f4"),
     "as a float": ("65535.0", 65535, "u2"),
 }
 

@@ -25,8 +25,8 @@ def open_picture(file: BinaryIO, size: int, limits: Limits) -> Picture:
     (channels,) = struct.unpack_from(">H", start, at + 40)
     parts = start[at + 42 : at + 42 + 3 * channels]
     width, height = right - left, bottom - top
-    if width < 1 or height < 1 or channels not in (1, 3, 4) or len(parts) < 3 * channels:
-        raise UnreadableError("its size is damaged, or it has neither 1, 3 nor 4 channels")
+    if width < 1 or height < 1 or not 1 <= channels <= 4 or len(parts) < 3 * channels:
+        raise UnreadableError("its size is damaged, or it has more than 4 channels")
     if set(parts[1::3]) | set(parts[2::3]) != {1}:
         raise UnreadableError("its channels have different sizes; convert it to PNG or TIFF first")
     bits = 1 + parts[0]
@@ -43,7 +43,9 @@ def open_picture(file: BinaryIO, size: int, limits: Limits) -> Picture:
     warnings = [f"JPEG 2000 input leaves out: {', '.join(kept)}"] if kept else []
     shape = (height, width) if channels == 1 else (height, width, channels)
     full = 2**bits - 1 if 8 < bits < 16 else None
-    layout = Layout(shape, "|u1" if bits == 8 else "=u2", min(channels, 3), channels == 4, full_scale=full)
+    layout = Layout(
+        shape, "|u1" if bits == 8 else "=u2", 3 if channels > 2 else 1, channels % 2 == 0, full_scale=full
+    )
 
     def decode(_: int) -> Array:
         import imagecodecs

@@ -226,7 +226,7 @@ def _with_nodata(
 def nodata_value(text: str, dtype: str) -> float | None:
     """A number in words as a pixel of this type holds it; None where it holds none like it."""
     try:
-        number = float(text.replace("1.#QNAN", "nan").replace("1.#IND", "nan"))
+        number = float(text.replace(",", ".").replace("1.#QNAN", "nan").replace("1.#IND", "nan"))
     except ValueError:
         return None
     if dtype[1] == "f":
@@ -279,10 +279,15 @@ def _check_data(
     if any(at + n > structure.size for at, n in zip(places, sizes, strict=True)):
         raise UnreadableError("the file ends before its pixels do")
     stored = sum(sizes)
-    if storage.compression is None:
-        if stored < math.prod(layout.shape) * depth // 8:
-            raise UnreadableError(f"it declares {declared:,} bytes of pixels and holds {stored:,}")
-    else:
+    sparse = sum(at == n == 0 for at, n in zip(places, sizes, strict=True)) if sizes else 0
+    if sparse:  # as GDAL leaves out what is empty
+        warnings.append(
+            f"{sparse} of its {len(sizes)} strips or tiles are not stored (sparse): they are what "
+            "GDAL_NODATA says, or 0, and stored whole"
+        )
+    if storage.compression is None and stored < math.prod(layout.shape) * depth // 8 - sparse * whole:
+        raise UnreadableError(f"it declares {declared:,} bytes of pixels and holds {stored:,}")
+    if storage.compression is not None or sparse:
         limits.check_pixels(width, height)
         limits.check_expansion(declared, min(stored, structure.size))
     return (places, sizes) if mended else None

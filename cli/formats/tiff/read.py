@@ -165,8 +165,12 @@ def _items(
         elif code in _OF_OLD_NUMBERS and page.stretched:
             warnings.append(f"{_OF_OLD_NUMBERS[code]} (tag {code}) is left out: the numbers have changed")
         elif code in EXIF_DIRECTORIES:
-            offset = structure.integers(tag)[0] if tag.count == 1 else 0
-            inner = {c: (t.type, structure.raw(t)) for c, t in structure.inner(offset).items()}
+            try:
+                offset = structure.integers(tag)[0] if tag.count == 1 else 0
+                inner = {c: (t.type, structure.raw(t)) for c, t in structure.inner(offset).items()}
+            except UnreadableError:
+                warnings.append(f"its {EXIF_DIRECTORIES[code]} (tag {code}) is damaged and left out")
+                continue
             yield Item("other", EXIF_DIRECTORIES[code], None, ("directory", code, order, inner), number)
         else:
             kind, name = _KINDS.get(code, ("other", f"TIFF tag {code}"))

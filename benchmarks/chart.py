@@ -85,6 +85,30 @@ def curves(title: str, across: str, up: str, lines: dict[str, list[tuple[float, 
     return sheet(panel(title, across, up, lines, 24, HEIGHT - 50), HEIGHT)
 
 
+def scatter(title: str, across: str, up: str, dots: dict[str, list[tuple[float, float]]]) -> str:
+    """A picture of one log-log panel of dots, with the line on which both are equal."""
+    points = [point for some in dots.values() for point in some]
+    bottom, left, right = 560.0, 80.0, float(_WIDTH - 250)
+    both = [value for point in points for value in point]
+    horizontal, vertical = _scale(both, left, right), _scale(both, bottom, 48)
+    parts = [text(20, 24, title), text((left + right) / 2, bottom + 34, across, "middle")]
+    parts += [text(20, 40, up, colour="#666")]
+    for value in _ticks(both):
+        x, y = horizontal(value), vertical(value)
+        parts.append(f'<line x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}" stroke="#ddd"/>')
+        parts += [text(left - 6, y + 4, f"{value:g}", "end"), text(x, bottom + 18, f"{value:g}", "middle")]
+    parts.append(
+        f'<line x1="{left}" x2="{right}" y1="{bottom}" y2="48" stroke="#999" stroke-dasharray="5 3"/>'
+    )
+    for number, (name, some) in enumerate(dots.items()):
+        colour = _PALETTE[number % len(_PALETTE)]
+        look = f'fill="{colour}"' if number < len(_PALETTE) else f'fill="none" stroke="{colour}"'
+        places = [(right + 16, 64 + 20 * number), *((horizontal(x), vertical(y)) for x, y in some)]
+        parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" {look}/>' for x, y in places]
+        parts.append(text(right + 26, 68 + 20 * number, name))
+    return sheet(parts, round(bottom) + 50)
+
+
 def sheet(parts: list[str], height: int) -> str:
     """Elements as a picture."""
     head = (

@@ -5,6 +5,7 @@ python -m nlmeans.benchmarks gpu [--quick] [--json FILE]     the same on a GPU; 
 python -m nlmeans.benchmarks gpu --minutes 8 [--json FILE]   right answers, then what times fit in
 python -m nlmeans.benchmarks attention [--quick]             what non-local blocks attend to (needs torch)
 python -m nlmeans.benchmarks baseline --set12 DIR --kodak DIR --train DIR   what later work is compared with
+python -m nlmeans.benchmarks kinds --train DIR               the one call on kinds of input with known noise
 python -m nlmeans.benchmarks report [--check]                tables and plot from the JSON
 python -m nlmeans.benchmarks pictures                        pictures to look at, from the JSON
 """
@@ -34,6 +35,7 @@ from .report import attention as attention_report
 from .report import cpu as report
 from .report import gpu as gpu_report
 from .studies import baseline
+from .studies.kinds import measuring as kinds
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -66,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     _common_options(gpu)
     _attention_options(commands.add_parser("attention", help="train blocks, measure what they attend to"))
     _baseline_options(commands.add_parser("baseline", help="measure what later work is compared with"))
+    _kinds_options(commands.add_parser("kinds", help="the one call on kinds of input, each with its truth"))
     for name, run, told in (
         ("report", _report, "write tables and plot from the JSON"),
         ("pictures", _pictures, "make the pictures to look at"),
@@ -155,6 +158,34 @@ def _baseline_options(command: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help=f"write the result there, default {baseline.COMMITTED.name} among the results, but not if quick",
     )
+
+
+def _kinds_options(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(run=_kinds)
+    command.add_argument(
+        "--train", type=Path, required=True, metavar="DIR", help="grey photographs that others train on, PNG"
+    )
+    command.add_argument("--best", type=Path, metavar="FILE", help="take the best strengths from that result")
+    command.add_argument("--quick", action="store_true", help="few pictures of each kind: does it all work?")
+    command.add_argument(
+        "--json", type=Path, metavar="FILE", help=f"write the result there, default {kinds.COMMITTED.name}"
+    )
+
+
+def _kinds(given: argparse.Namespace) -> int:
+    """The table, and beside it the plot of estimate against truth."""
+    result = kinds.measure(
+        given.train,
+        lambda line: print(line, file=sys.stderr, flush=True),
+        known=kinds.best_of(given.best),
+        every=30 if given.quick else 1,
+    )
+    path = given.json or (None if given.quick else kinds.COMMITTED)
+    _tell(result, path, kinds.table)
+    if path:
+        path.with_suffix(".svg").write_text(kinds.drawn(result), encoding="utf-8")
+        print(kinds.table(result))
+    return 0
 
 
 def _baseline(given: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ from typing import Any, Unpack
 from nlmeans.arrays import Array, is_chunked, library
 from nlmeans.carriers import carried
 from nlmeans.choosing import table
-from nlmeans.choosing.channels import color_and_sigma
+from nlmeans.choosing.channels import color_and_noise
 from nlmeans.choosing.given import Given
 from nlmeans.choosing.table import Choice
 from nlmeans.inputs import Inputs, check
@@ -93,11 +93,11 @@ class Chosen:
 def choose(inputs: Inputs, settings: Settings) -> Chosen:
     """The settings given, and a choice for those left out."""
     given, levels = Given.of(inputs, settings), levels_of(inputs)
-    color, sigma = color_and_sigma(inputs, given, levels)
+    color, sigma, stretch = color_and_noise(inputs, given, levels)
     noise = Noise(sigma, given.h, given.k or 0.0, given.correction)
     first = _first(inputs, given, color, noise, levels[1])
     if given.k is None and given.h is None:
-        noise = replace(noise, k=first.k)
+        noise = replace(noise, k=round(first.k * _stretch(color, stretch), 3))
     rules = {f.name: settings[f.name] for f in fields(Parameters) if f.name in settings}  # type: ignore[literal-required]
     chosen: dict[str, Any] = {
         "patch_radius": first.patch_radius,
@@ -111,11 +111,18 @@ def choose(inputs: Inputs, settings: Settings) -> Chosen:
     if color == "luminance":
         relative = noise.of_channels(slice(1, 3)).rms_sigma / (levels[1].data_range or 1.0)
         choice = Choice.of(table.DIFFERENCES[given.aggregate], relative, inputs.grid)
-        chosen["differences"] = given.differences or _part(choice, first, given, noise)
+        stretched = replace(choice, k=round(choice.k * min(stretch[-2:]), 3))
+        chosen["differences"] = given.differences or _part(stretched, first, given, noise)
     if given.passes == 2:
         choice = Choice.of(table.SECOND, first.relative, inputs.grid)
-        chosen["second"] = given.second or _part(choice, first, given, noise)
+        stretched = replace(choice, k=round(choice.k * _stretch(color, stretch), 3))
+        chosen["second"] = given.second or _part(stretched, first, given, noise)
     return Chosen(Parameters(**{**rules, **chosen}), noise, levels)
+
+
+def _stretch(color: str, each: tuple[float, ...]) -> float:
+    """By what k grows in the first pass, of the luminance or of all channels."""
+    return each[0] if color == "luminance" else min(each)
 
 
 def levels_of(inputs: Inputs) -> tuple[Levels, Levels]:

@@ -12,7 +12,7 @@ from nlmeans.choosing.given import Given
 from nlmeans.errors import InvalidValueError, Parameter
 from nlmeans.inputs import Inputs
 from nlmeans.levels import Levels
-from nlmeans.noise.estimate import both_estimates, chosen_of, estimates
+from nlmeans.noise.estimate import Estimates, Found, both_estimates, chosen_of, estimates
 from nlmeans.noise.strength import root_mean_square
 from nlmeans.parameters import number
 
@@ -21,25 +21,34 @@ _GREATEST = 1e100  # in units of the image: far beyond any use, and its square i
 Sigma = tuple[float, ...] | Array  # one, one for each of what is compared, or a map (Z, Y, X)
 
 
-def color_and_sigma(inputs: Inputs, given: Given, levels: tuple[Levels, Levels]) -> tuple[str, Sigma]:
-    """ "joint", "luminance" or "separate", and sigma of the channels or components that are compared."""
+def color_and_noise(
+    inputs: Inputs, given: Given, levels: tuple[Levels, Levels]
+) -> tuple[str, Sigma, tuple[float, ...]]:
+    """ "joint", "luminance" or "separate"; sigma of what is then compared; and the stretch of k for each."""
     sigma = _given_sigma(inputs, given)
     color, found = given.color, sigma
     if color == "auto":
         color, found = _automatic(inputs, sigma, levels[0])
     elif sigma is None:
         both = _both_of_components(inputs, levels[0]) if color == "luminance" else None
-        found = tuple(chosen_of(both) if both else estimates(inputs.feature, inputs.mask))
+        found = chosen_of(both) if both else estimates(inputs.feature, inputs.mask)
     assert found is not None
+    if isinstance(found, Estimates):
+        return color, _checked(given, color, sigma, found.sigma), found.stretch
+    return color, _checked(given, color, sigma, found), (1.0,)
+
+
+def _checked(given: Given, color: str, sigma: Sigma | None, found: Sigma) -> Sigma:
+    """One sigma where one serves all; some of several may not be 0."""
     if not isinstance(found, tuple):
-        return color, found
+        return found
     if color == "joint" and sigma is None and len(found) > 1:
-        return color, (root_mean_square(found),)
+        return (root_mean_square(found),)
     if sigma is None and given.h is not None:
-        return color, (root_mean_square(found),)
+        return (root_mean_square(found),)
     if color == "joint" and any(found) and not all(found):
         raise InvalidValueError(f"sigma per channel must be > 0 in every channel, or 0 in all, got {found}")
-    return color, found if any(found) else (0.0,)
+    return found if any(found) else (0.0,)
 
 
 def _given_sigma(inputs: Inputs, given: Given) -> Sigma | None:
@@ -80,7 +89,7 @@ def _many_sigmas(inputs: Inputs, sigma: Array) -> Sigma:
 # --- by what the channels hold ---------------------------------------------------------------
 
 
-def _automatic(inputs: Inputs, sigma: Sigma | None, levels: Levels) -> tuple[str, Sigma]:
+def _automatic(inputs: Inputs, sigma: Sigma | None, levels: Levels) -> tuple[str, Sigma | Estimates]:
     """Luminance for three colours that share most; else joint, or separate where they share nothing."""
     from nlmeans.choosing.kinship import channels_share, contrasts, differences_are_less
 
@@ -89,18 +98,18 @@ def _automatic(inputs: Inputs, sigma: Sigma | None, levels: Levels) -> tuple[str
     blocks, part = contrasts(inputs.value, mask, unit)
     if count == 3:
         both = [] if sigma is not None else _both_of_components(inputs, levels)
-        found = tuple(used for _, used in both) if sigma is None else _of_components(sigma)
+        found = tuple(max(f.white, f.shared) for f in both) if sigma is None else _of_components(sigma)
         if differences_are_less(formula.opponent(blocks, np), _variances(found, count, part, unit)):
-            return "luminance", tuple(chosen_of(both)) if both else found
-    each = tuple(estimates(inputs.value, mask)) if sigma is None else sigma
-    share = channels_share(blocks, _variances(each, count, part, unit))
+            return "luminance", chosen_of(both) if both else found
+    each = estimates(inputs.value, mask) if sigma is None else sigma
+    noise = each.sigma if isinstance(each, Estimates) else each
+    share = channels_share(blocks, _variances(noise, count, part, unit))
     return "joint" if share else "separate", each
 
 
-def _both_of_components(inputs: Inputs, levels: Levels) -> list[tuple[float, float]]:
-    """Both estimates of sigma, of the luminance and of each difference."""
-    each = both_estimates(_components(inputs.value, levels), inputs.mask)
-    return [(levels.unit * white, levels.unit * used) for white, used in each]
+def _both_of_components(inputs: Inputs, levels: Levels) -> list[Found]:
+    """What is found of the luminance and of each difference."""
+    return [f.scaled(levels.unit) for f in both_estimates(_components(inputs.value, levels), inputs.mask)]
 
 
 def _components(value: Array, levels: Levels) -> Array:

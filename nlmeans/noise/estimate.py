@@ -8,6 +8,7 @@ are runs of samples.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -17,13 +18,21 @@ from nlmeans.arrays import Array, is_chunked, library, to_numpy
 from nlmeans.carriers import carried
 from nlmeans.errors import InvalidTypeError, Parameter, warn
 from nlmeans.inputs import check
-from nlmeans.noise.patches import Bools, Patches, clipping_levels, shared_variance, white_variance
-from nlmeans.noise.strength import root_mean_square
+from nlmeans.noise.bands import shared_variance
+from nlmeans.noise.patches import Bools, Patches, clipping_levels, white_variance
+from nlmeans.noise.shared import COARSE, FINE, shared_noise
+from nlmeans.noise.strength import root_mean_square, strength_against
 from nlmeans.parameters import Settings
 from nlmeans.sampling import sample
 
 _PATCHES, _WINDOWS = 16_000, 1_000  # sampled at most
 _FEWEST = 8  # differences; of fewer nothing can be said
+_APART, _FAR_APART = 1.5, 3.0  # ratios of two estimates that count as two, and that are told
+# Logarithms of odds: 2 to 1 are needed, because to smooth what is no noise harms more than to leave noise
+_LIKELY, _POSSIBLE = 0.7, -0.7
+# Part of equal neighbours in patches that vary: drawings have 0.42 to 0.87, clipped noise at most 0.29,
+# see "clean graphics" and "noisy graphics" of benchmarks/studies/kinds
+_FLAT = 0.35
 _NORMAL = 1 / 0.6744897501960817  # standard deviation over median magnitude of normal noise
 
 
@@ -73,8 +82,8 @@ def estimate_sigma(
     Warns
     -----
     UserWarning
-        When the noise seems to be shared by neighbouring pixels.  The message gives both estimates;
-        the one over all scales, the larger, is returned.
+        When the noise seems to be shared by neighbouring pixels.  The message gives both estimates and
+        tells which is returned.
 
     Notes
     -----
@@ -84,19 +93,24 @@ def estimate_sigma(
       not bias them.  The estimate and the choice are repeated until they agree.  Small images have
       3 x 3 patches, signals runs of 10 samples, and what is smaller still second differences.
     * *Clipping.*  Where values pile up at the smallest or the largest value, patches closer to it
-      than 2 sigma are left out, or what clipping took from them is given back.
-    * *No noise.*  Patches most of whose neighbours are equal (borders, saturated skies, drawings)
-      are left out, unless nearly all are such.
+      than 2 sigma are left out.  Where all that is flat is clipped, as the paper of a scan, what
+      clipping took is given back by how many of the samples are at the level.
+    * *No noise.*  Patches most of whose neighbours are equal (borders, saturated skies) are left out.
+      Where the others have many equal neighbours too, as in drawings, screenshots and text, what is
+      exactly flat counts, and sigma is about 0.
     * *Rounding* to integers is noise as well: sigma includes its 0.29.  Noise that a floating type
       cannot tell from rounding is none.
-    * *Correlated noise.*  White noise is equally strong at every scale.  Where even the flattest
-      windows of 16 x 16 pixels (64 samples of a signal) are much stronger at coarse scales, equally
-      so in all and as normal noise would be, the variance is summed over the scales.  Fine, even
-      texture such as grass under weak noise can look the same: hence the warning.
+    * *Shared noise.*  White noise is equally strong at every scale.  Noise that neighbours share
+      (blurred, enlarged, demosaiced, compressed as JPEG, grain of film) is not, and so is texture.
+      The flattest windows of 8 x 8 and 16 x 16 pixels (of a signal 64 samples) tell them apart:
+      noise is as strong in one as in the next, has no direction, is normal, and fills many
+      frequencies.  Where that speaks for noise, two to one at least, sigma is that of all scales,
+      typical of the brightnesses; else it is that of white noise, because to smooth what is no noise
+      harms more than to leave noise.
     * *Nothing flat.*  In a picture that is all texture sigma is too large, the more so the weaker
       the noise; in one that is all a strong pattern it can be some 15 % too small.
 
-    Time and memory are those of 16,000 patches and 1,000 windows per channel, about 40 ms and 20 MB,
+    Time and memory are those of 16,000 patches and 2,000 windows per channel, about 50 ms and 20 MB,
     besides one pass over the image in search of NaN and, in float64, of the largest value.
 
     References
@@ -123,37 +137,78 @@ def estimate_sigma(
     if is_chunked(image):
         image, settings = sample(image, settings)
     inputs = check(image, settings)
-    found = estimates(inputs.value, inputs.mask)
-    return tuple(found) if per_channel else root_mean_square(found)
+    found = estimates(inputs.value, inputs.mask).sigma
+    return found if per_channel else root_mean_square(found)
 
 
-def estimates(channels: Array, mask: Array | None) -> list[float]:
-    """Sigma of each channel of (C, Z, Y, X), from its valid pixels; warns where two estimates disagree."""
+@dataclass(frozen=True)
+class Estimates:
+    """What the filter is told of each channel."""
+
+    sigma: tuple[float, ...]
+    stretch: tuple[float, ...]  # by which k must be larger than against white noise
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """The noise of one channel, in the units of the image."""
+
+    white: float  # sigma, if it is independent from pixel to pixel
+    shared: float = 0.0  # sigma, if neighbours share it; 0 where nothing of the kind is seen
+    evidence: float = -math.inf  # natural logarithm of the odds that it is shared noise and not texture
+    freedom: float = 1.0  # independent values per pixel
+
+    def scaled(self, unit: float) -> Found:
+        """In smaller units."""
+        return replace(self, white=unit * self.white, shared=unit * self.shared)
+
+    @property
+    def apart(self) -> bool:
+        """Whether there are two estimates."""
+        return self.shared > _APART * self.white
+
+
+def estimates(channels: Array, mask: Array | None) -> Estimates:
+    """Of each channel of (C, Z, Y, X), from its valid pixels; warns where two estimates disagree."""
     return chosen_of(both_estimates(channels, mask))
 
 
-def both_estimates(channels: Array, mask: Array | None) -> list[tuple[float, float]]:
-    """For each channel sigma if the noise is white, and sigma to use; nothing is said."""
+def both_estimates(channels: Array, mask: Array | None) -> list[Found]:
+    """For each channel what is found; nothing is said."""
     valid = None if mask is None else to_numpy(mask)
     return [_of_channel(channel, valid) for channel in to_numpy(channels)]
 
 
-def chosen_of(both: list[tuple[float, float]]) -> list[float]:
-    """The sigmas to use; warns where they are not those of white noise."""
-    white, used = ([pair[i] for pair in both] for i in (0, 1))
-    if used != white:
-        fine, broad = root_mean_square(white), root_mean_square(used)
-        warn(
-            f"two estimates of sigma disagree: {fine:.4g} if the noise is independent from pixel to pixel, "
-            f"{broad:.4g} if neighbouring pixels share it; {broad:.4g} is used. If what varies so finely is "
-            "texture and not noise, give ",
-            Parameter(f"sigma={fine:.4g}"),
-        )
-    return used
+def chosen_of(found: list[Found]) -> Estimates:
+    """The estimates to use; warns where they are not those of white noise, or perhaps should not be."""
+    evidence = max((f.evidence for f in found if f.apart), default=-math.inf)
+    shared = [f.apart and evidence > _LIKELY for f in found]
+    used = tuple(f.shared if s else f.white for f, s in zip(found, shared, strict=True))
+    if evidence > _POSSIBLE:
+        _tell(found, used)
+    stretch = (strength_against(f.freedom) if s else 1.0 for f, s in zip(found, shared, strict=True))
+    return Estimates(used, tuple(stretch))
 
 
-def _of_channel(channel: NDArray[Any], valid: Bools | None) -> tuple[float, float]:
-    """Sigma if the noise is white; and sigma to use, larger where neighbours share their noise."""
+def _tell(found: list[Found], used: tuple[float, ...]) -> None:
+    """That two estimates disagree, and which is used; of a larger one that is not used, if far larger."""
+    fine, broad, chosen = (
+        root_mean_square(each)
+        for each in ([f.white for f in found], [max(f.white, f.shared) for f in found], used)
+    )
+    if chosen <= fine and broad <= _FAR_APART * fine:
+        return
+    other, what = (fine, "texture and not noise") if chosen > fine else (broad, "noise and not texture")
+    warn(
+        f"two estimates of sigma disagree: {fine:.4g} if the noise is independent from pixel to pixel, "
+        f"{broad:.4g} if neighbouring pixels share it; {chosen:.4g} is used. If what varies so finely is "
+        f"{what}, give ",
+        Parameter(f"sigma={other:.4g}"),
+    )
+
+
+def _of_channel(channel: NDArray[Any], valid: Bools | None) -> Found:
+    """Both estimates, and what speaks for the second."""
     unit = _unit(channel, valid)
     second, first = sorted(range(3), key=lambda axis: (channel.shape[axis], axis))[1:]
     for sides in ({second: 5, first: 5}, {second: 3, first: 3}, {first: 10}):
@@ -161,17 +216,37 @@ def _of_channel(channel: NDArray[Any], valid: Bools | None) -> tuple[float, floa
         if len(patches.values) >= patches.least:
             break
     else:
-        sigma = unit * _from_differences(channel, valid, unit, first)
-        return sigma, sigma
-    levels = clipping_levels(patches.values)
-    white = white_variance(patches.alive(), levels)
+        return Found(unit * _from_differences(channel, valid, unit, first))
+    drawn = _drawn(patches)
+    levels = (-math.inf, math.inf) if drawn else clipping_levels(patches.values)
+    white = white_variance(patches if drawn else patches.alive(), levels)
     largest = np.percentile(np.abs(patches.values).max(axis=1), 99)  # but for outliers
     if white <= (_rounding(channel.dtype) * largest) ** 2:
-        return 0.0, 0.0
-    sides = {first: 64} if channel.shape[second] == 1 else {second: 16, first: 16}
-    windows = Patches.of(channel, valid, unit, sides, _WINDOWS)
-    shared = shared_variance(windows.clear_of(levels, white), white)
-    return unit * math.sqrt(white), unit * math.sqrt(max(white, shared))
+        return Found(0.0)
+    if drawn:
+        return Found(unit * math.sqrt(white))
+
+    def windows(side: int) -> Patches:
+        sides = {first: side} if channel.shape[second] == 1 else {second: side, first: side}
+        return Patches.of(channel, valid, unit, sides, _WINDOWS)
+
+    if channel.shape[second] == 1:
+        variance = shared_variance(windows(64).clear_of(levels, white), white)
+        return Found(unit * math.sqrt(white), unit * math.sqrt(variance), 1.0 if variance else -math.inf)
+    shared = shared_noise(windows(FINE).unclipped(levels), windows(COARSE).unclipped(levels), white)
+    if shared is None:
+        return Found(unit * math.sqrt(white))
+    return Found(unit * math.sqrt(white), unit * math.sqrt(shared.variance), shared.evidence, shared.freedom)
+
+
+def _drawn(patches: Patches) -> bool:
+    """Whether much is exactly flat, as in drawings: patches that vary have many equal neighbours.
+
+    Noise leaves few: rounded to integers 0.28 / sigma of them, clipped in its middle a quarter.
+    """
+    equal = patches.equal()
+    varied = equal[equal < 1]
+    return not varied.size or float(varied.mean()) >= _FLAT
 
 
 def _unit(channel: NDArray[Any], valid: Bools | None) -> float:

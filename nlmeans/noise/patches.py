@@ -1,10 +1,11 @@
-"""The variance of noise in a sample of small patches, white or shared by neighbours."""
+"""A sample of small patches, and the variance of white noise in it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,11 @@ Shape = tuple[int, ...]
 _PER_SAMPLE = 10  # patches needed per sample of a patch, and as many are used, flat or not
 _FLAT = 2.0  # standard deviations by which the variance of a flat patch may exceed the expected one
 _QUIET = 0.14  # part of the directions of a patch, those of least variance, that hold noise alone
+_AT_A_LEVEL = 1 / 32  # part of the samples of a window that may be clipped
+_MUCH_CLIPPED = 0.005  # part of the samples
+_HALF_CLIPPED = 0.25  # part of the samples of flat patches
+_FAR_LESS = 1.15  # ratio of two sigmas
 _ROOM = 2.0  # sigmas between a patch and a clipping level that leave its noise nearly whole
-_EVEN = 1.18  # at most: two quantiles of the strength of noise differ as those of chi-square
-_FLATTEST = 0.2  # part of the windows in which noise that neighbours share is measured
-_FEWEST_WINDOWS = 100
-_NEARLY_NORMAL = (0.7, 1.1)  # fourth moment over that of normal noise
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +66,7 @@ class Patches:
 
     def alive(self) -> Patches:
         """Those that hold noise; all if hardly any does, for then the image as a whole has none."""
-        alive = self._mostly_unequal()
+        alive = self.mostly_unequal()
         enough = max(self.least, 0.01 * len(alive))
         return self[alive] if np.count_nonzero(alive) >= enough else self
 
@@ -73,17 +74,26 @@ class Patches:
         """Those that hold noise, at a distance from the clipping levels."""
         room = _ROOM * math.sqrt(variance)
         mean = self.values.mean(axis=1)
-        return self[self._mostly_unequal() & (mean - levels[0] >= room) & (levels[1] - mean >= room)]
+        return self[self.mostly_unequal() & (mean - levels[0] >= room) & (levels[1] - mean >= room)]
 
-    def _mostly_unequal(self) -> Bools:
+    def unclipped(self, levels: tuple[float, float]) -> Patches:
+        """Those that hold noise, hardly any of it clipped."""
+        at = (self.values <= levels[0]) | (self.values >= levels[1])
+        return self[self.mostly_unequal() & (at.mean(axis=1) <= _AT_A_LEVEL)]
+
+    def mostly_unequal(self) -> Bools:
         """Where at least half of the neighbours differ."""
+        return self.equal() <= 0.5
+
+    def equal(self) -> Floats:
+        """The part of the neighbours of each patch that are equal."""
         patches = self.values.reshape(-1, *self.shape)
         unequal, pairs = np.zeros(len(patches)), 0
         for axis in range(1, patches.ndim):
             steps = np.diff(patches, axis=axis) != 0
             unequal += np.count_nonzero(steps, axis=(1, 2, 3))
             pairs += math.prod(steps.shape[1:])
-        return unequal >= pairs / 2
+        return 1 - unequal / max(pairs, 1)
 
 
 def _places(counts: Sequence[int], limit: int) -> tuple[NDArray[np.intp], ...]:
@@ -116,25 +126,67 @@ def _pile(values: Floats) -> float:
 
 
 def white_variance(patches: Patches, levels: tuple[float, float]) -> float:
-    """Variance of white noise: flat patches are chosen by it, and it is found in them, in turns."""
+    """Variance of white noise: flat patches are chosen by it, and it is found in them, in turns.
+
+    Patches far from the clipping levels come first.  Where all that is flat is clipped, as the paper of a
+    scan, those would be edges: then it is found in the clipped ones, if that is much less.
+    """
     mean = patches.values.mean(axis=1)
     room = np.minimum(mean - levels[0], levels[1] - mean)
+    at = np.stack([(patches.values == level).mean(axis=1) for level in levels])
     steps = patches.values - patches.values[:, :1]  # exactly 0 in a constant patch
     values = _product(steps, _without_slope(patches.shape))
-    energy, freedom = (values**2).mean(axis=1), values.shape[1]
-    flat = 1 + _FLAT * math.sqrt(2 / freedom)
-    kept = _fraction_below(flat, freedom)
-    variance, chosen = math.nan, np.ones(len(mean), np.bool_)
-    for _ in range(20):
-        previous = variance
-        variance = _quiet_variance(values[chosen], patches.even[chosen]) / kept
-        middle = float(np.median(mean[chosen]))
-        variance /= _clipped_fraction(middle - levels[0], levels[1] - middle, previous)
-        if abs(variance - previous) <= 2e-3 * variance:
-            break
-        chosen = _lowest(-room, -_ROOM * math.sqrt(variance), max(patches.least, len(mean) // 20))
-        chosen &= _lowest(np.where(chosen, energy, math.inf), flat * variance, patches.least)
-    return variance
+    flat = _FlatPatches(values, patches.even, mean, room, at, levels, patches.least)
+    clear, among = flat.variance(clear=True)
+    if at.mean() < _MUCH_CLIPPED:
+        return clear
+    clipped, _ = flat.variance(clear=False)
+    return (
+        clipped
+        if _FAR_LESS**2 * clipped < clear or at[:, among].sum(axis=0).mean() > _HALF_CLIPPED
+        else clear
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _FlatPatches:
+    """What the variance of white noise is found from."""
+
+    values: Floats  # (patches, samples) without slopes
+    even: Bools
+    mean: Floats  # (patches,)
+    room: Floats  # to the nearest clipping level
+    at: Floats  # (2, patches) the part of the samples at each level
+    levels: tuple[float, float]
+    least: int
+
+    def variance(self, *, clear: bool) -> tuple[float, Bools]:
+        """In the flattest of those that have room to the levels, or of all; and which they are."""
+        energy, freedom = (self.values**2).mean(axis=1), self.values.shape[1]
+        flat = 1 + _FLAT * math.sqrt(2 / freedom)
+        kept = _fraction_below(flat, freedom)
+        least = max(self.least, len(energy) // 20 if clear else len(energy))
+        variance, chosen = math.nan, np.ones(len(energy), np.bool_)
+        for _ in range(20):
+            previous = variance
+            seen = _quiet_variance(self.values[chosen], self.even[chosen]) / kept
+            outside = self._expected(chosen, previous) if clear else self.at[:, chosen].mean(axis=1).tolist()
+            variance = seen / _clipped_fraction(*outside)
+            if abs(variance - previous) <= 2e-3 * variance:
+                break
+            chosen = _lowest(-self.room, -_ROOM * math.sqrt(variance), least)
+            chosen &= _lowest(
+                np.where(chosen, energy, math.inf), flat * (variance if clear else seen), self.least
+            )
+        return variance, chosen
+
+    def _expected(self, chosen: Bools, variance: float) -> list[float]:
+        """The parts of normal noise of a variance that are beyond the levels."""
+        if not variance > 0:
+            return [0.0, 0.0]
+        middle = float(np.median(self.mean[chosen]))
+        edges = (abs(middle - level) / math.sqrt(2 * variance) for level in self.levels)
+        return [math.erfc(edge) / 2 for edge in edges]
 
 
 def _lowest(values: Floats, limit: float, least: int) -> Bools:
@@ -193,70 +245,14 @@ def _fraction_below(limit: float, freedom: int) -> float:
     return (math.exp(half) - sum(terms)) / (math.exp(half) - sum(terms[:-1]))
 
 
-def _clipped_fraction(below: float, above: float, variance: float) -> float:
-    """The part of the variance of normal noise that is left when it is clipped so far below and above."""
-    if not variance > 0 or (math.isinf(below) and math.isinf(above)):
-        return 1.0
-    first = second = 0.0  # moments of z clipped to [-below, above] / sigma, side by side
-    for sign, distance in ((-1, below), (1, above)):
-        edge = min(max(distance, 0.0) / math.sqrt(variance), 40.0)
-        outside = math.erfc(edge / math.sqrt(2)) / 2
+def _clipped_fraction(below: float, above: float) -> float:
+    """The part of the variance of normal noise that is left when such parts of it are clipped."""
+    first = second = 0.0  # moments of z clipped, side by side
+    for sign, outside in ((-1, below), (1, above)):
+        if outside < 1e-4:
+            continue
+        edge = -NormalDist().inv_cdf(min(outside, 1 - 1e-4))
         density = math.exp(-edge * edge / 2) / math.sqrt(2 * math.pi)
-        first += sign * (1 / math.sqrt(2 * math.pi) - density + edge * outside)
-        second += 0.5 - outside - edge * density + edge * edge * outside
-    return max(second - first * first, 0.2)
-
-
-def shared_variance(windows: Patches, white: float) -> float:
-    """Variance over all scales where neighbours share their noise, else 0.
-
-    Such noise is stronger at coarse scales than at fine ones, and so is texture.  But noise is
-    equally strong in all windows, normal, and either fades all the way to the finest scale or leaves
-    next to nothing there.  Texture differs from window to window, over a level ground of white noise;
-    and a pattern that repeats is not normal.
-    """
-    if white <= 0 or len(windows.values) < _FEWEST_WINDOWS:
-        return 0.0
-    squares = _cosine_transform(windows.values - windows.values[:, :1], windows.shape) ** 2
-    bands = _bands(windows.shape)
-    energy = np.stack([squares[:, band].mean(axis=1) for band in bands], axis=1)
-    sizes = [len(band) for band in bands]
-    floor = np.quantile(energy, 0.1, axis=0) / [_chi_square(0.1, n) for n in sizes]
-    even = floor <= _EVEN * np.quantile(energy, 0.02, axis=0) / [_chi_square(0.02, n) for n in sizes]
-    strong = floor > white * np.array([math.inf, math.inf, math.inf, math.inf, 2**2, 8**2, math.inf])
-    flattest = energy[:, 4] <= np.quantile(energy[:, 4], _FLATTEST)
-    squares = squares[np.ix_(flattest, bands[4])]
-    peaked = (squares**2).mean(axis=0).sum() / (3 * (squares.mean(axis=0) ** 2).sum())
-    low = np.quantile(energy[flattest], 0.25, axis=0) / [_chi_square(0.25, n) for n in sizes]
-    variance = float(np.average([*floor[:5], low[5], min(low[6], 4 * low[5])], weights=sizes))
-    finest, next_finest = energy[flattest, :2].mean(axis=0)
-    fades = next_finest > 1.4 * finest or variance > 5**2 * white
-    normal = _NEARLY_NORMAL[0] <= peaked <= _NEARLY_NORMAL[1]
-    return variance if normal and fades and bool((even & strong).any()) else 0.0
-
-
-def _cosine_transform(values: Floats, shape: Shape) -> Floats:
-    """Orthonormal cosine transform of each row, a window of `shape`."""
-    windows = values.reshape(-1, *shape)
-    for axis, n in enumerate(shape, start=1):
-        k = np.arange(n)
-        cosines = np.cos(np.pi * np.outer(k + 0.5, k) / n) * math.sqrt(2 / n)
-        cosines[:, 0] /= math.sqrt(2)
-        windows = np.moveaxis(np.moveaxis(windows, axis, -1) @ cosines, -1, axis)
-    return windows.reshape(len(values), -1)
-
-
-def _bands(shape: Shape) -> list[NDArray[np.intp]]:
-    """Which coefficients make up each of seven bands: the finest octave in four parts, then three octaves."""
-    axes = np.meshgrid(*(np.arange(n) / n for n in shape), indexing="ij")
-    frequency = np.sqrt(sum(a.ravel() ** 2 for a in axes))
-    order = np.argsort(-frequency, kind="stable")
-    edges = [int(np.count_nonzero(frequency >= f)) for f in (0.5, 0.25, 0.125)]
-    return [*np.array_split(order[: edges[0]], 4), *np.split(order[:-1], edges)[1:]]
-
-
-def _chi_square(probability: float, freedom: int) -> float:
-    """Quantile of a mean square of normal values (Wilson and Hilferty 1931)."""
-    deviate = {0.02: -2.0537, 0.1: -1.2816, 0.25: -0.6745}[probability]
-    spread = 2 / (9 * freedom)
-    return (1 - spread + deviate * math.sqrt(spread)) ** 3
+        first += sign * (edge * outside - density)
+        second += (edge * edge - 1) * outside - edge * density
+    return max(1 + second - first * first, 0.1)

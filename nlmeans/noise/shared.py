@@ -1,0 +1,213 @@
+"""Noise that neighbours share: how strong it is where the image is flattest, and whether it is noise at all.
+
+Such noise (blurred, enlarged, demosaiced, compressed, grain) is weak at the finest scale, and so is
+texture.  What tells them apart are four properties of the flattest windows: noise is as strong in one as in
+the next, has no direction, is normal, and fills many frequencies; texture is uneven, directed, and coarse.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from nlmeans.noise.patches import Bools, Floats, Patches
+from nlmeans.noise.spectrum import chi_square, cosine_transform
+
+FINE, COARSE = 8, 16  # sides of windows
+_FEWEST = 100  # windows
+_FLATTEST = 0.15  # part of the windows in which noise is looked at
+# Fourth moments over those of normal noise, at least: of noise 0.82 and more in 99 of 100 pictures, also
+# behind JPEG; of what repeats, such as waves, cobbles and cloth, 0.3 to 0.7
+_NORMAL = 0.75
+# Freedom below which windows of the larger size are needed as well, and alone: ratio of estimate to truth in
+# small ones 0.75 and in large ones 0.97 below 0.25, 0.88 and 1.04 from 0.35 on, where large ones see texture
+_NEEDS_COARSE = (0.25, 0.4)
+# How far a frequency may stand above its neighbours: noise, JPEG and all, 16 times; waves, checks 30 to 4000
+_LINE = 20.0
+_STRONGEST = (
+    3.0  # logarithm of shared over white sigma, as far as it speaks for noise: of noise 95 in 100 are below
+)
+_MORE = 1.3  # sigma typical of the brightnesses over that of the flattest windows, at most
+_BINS, _PER_BIN = 6, 60  # of brightness
+
+
+@dataclass(frozen=True, eq=False)
+class Shared:
+    """What the flattest windows hold."""
+
+    variance: float  # over all scales, typical of the brightnesses
+    evidence: float  # natural logarithm of the odds that it is noise
+    freedom: float  # independent values per pixel: 1 of white noise, less the more neighbours share
+    means: Floats  # of bins of brightness
+    variances: Floats  # in each
+
+
+def shared_noise(fine: Patches, coarse: Patches, white: float) -> Shared | None:
+    """From windows of two sizes that are not clipped; None where there are too few.
+
+    `white` is the variance of noise that is white.
+    """
+    if len(fine.values) < _FEWEST:
+        return None
+    small = _Flattest.of(fine)
+    large = _Flattest.of(coarse) if len(coarse.values) >= _FEWEST else small
+    bins = small.bins()
+    variances = np.array([small.variance_of(b) for b in bins])
+    freedom = small.freedom / small.kept.sum()
+    variance = small.typical(variances)
+    if freedom < _NEEDS_COARSE[1] and large is not small:
+        part = min(1.0, (_NEEDS_COARSE[1] - freedom) / (_NEEDS_COARSE[1] - _NEEDS_COARSE[0]))
+        broad = large.typical(np.array([large.variance_of(b) for b in large.bins()]))
+        variance = variance ** (1 - part) * broad**part
+    if not variance > 0:
+        return None
+    found = properties(small, large, bins)
+    found["strength"] = min(math.log(variance / max(white, 1e-9 * variance)) / 2, _STRONGEST)
+    evidence = _WEIGHTS[""] + sum(_WEIGHTS[name] * value for name, value in found.items())
+    return Shared(
+        variance=variance,
+        evidence=evidence if small.peaked >= _NORMAL and large.line <= _LINE else -math.inf,
+        freedom=freedom,
+        means=np.array([small.values[b].mean() for b in bins]),
+        variances=variances,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Flattest:
+    """Windows by their cosine transform; the flattest have the least energy but for slopes."""
+
+    values: Floats  # (windows, side, side)
+    squares: Floats  # of their transform
+    kept: Bools  # (side, side): the frequencies that slopes do not reach
+    energy: Floats  # mean over those
+    chosen: NDArray[np.intp]
+    spectrum: Floats  # (side, side) mean of the chosen
+
+    @classmethod
+    def of(cls, windows: Patches) -> _Flattest:
+        side = max(windows.shape)
+        values = windows.values.reshape(-1, side, side)
+        coefficients = cosine_transform(values - values[:, :1, :1])
+        squares = coefficients**2
+        down, across = np.indices((side, side))
+        kept = np.hypot(down, across) * (8 / side) >= (0.9 if side > 8 else 1.4)
+        energy = squares[:, kept].mean(axis=1)
+        chosen = _lowest(energy, _FLATTEST)
+        return cls(values, squares, kept, energy, chosen, squares[chosen].mean(axis=0))
+
+    def bins(self) -> list[NDArray[np.intp]]:
+        """The windows by brightness, as many in each."""
+        order = np.argsort(self.values.mean(axis=(1, 2)), kind="stable")
+        return np.array_split(order, min(_BINS, max(1, len(order) // _PER_BIN)))
+
+    @property
+    def freedom(self) -> float:
+        """How many independent values of one strength vary as much as the energy does."""
+        kept = self.spectrum[self.kept]
+        return float(kept.sum() ** 2 / (kept**2).sum())
+
+    def typical(self, variances: Floats) -> float:
+        """A low quantile of those of the brightnesses, but not far above that of the flattest windows."""
+        everywhere = self.variance_of(np.arange(len(self.energy)))
+        return min(float(np.quantile(variances, 1 / 3)), _MORE**2 * everywhere)
+
+    def variance_of(self, some: NDArray[np.intp]) -> float:
+        """Of the noise of some windows: a low quantile of their energy, over all frequencies."""
+        energy = self.energy[some]
+        low = np.quantile(energy, 0.1)
+        spectrum = self.squares[some][energy <= low].mean(axis=0)
+        mean = spectrum[self.kept].mean()
+        if mean <= 0:
+            return 0.0
+        quantile = low / chi_square(0.1, self.freedom)
+        return float(quantile * self._filled(spectrum).mean() / mean)
+
+    def _filled(self, spectrum: Floats) -> Floats:
+        """Its lowest frequencies, which hold the image, as strong as those next to them."""
+        radius = np.hypot(*np.indices(spectrum.shape))
+        lowest = radius[self.kept].min()
+        return np.where(self.kept, spectrum, spectrum[self.kept & (radius < 1.5 * lowest)].mean())
+
+    def unevenness(self, some: NDArray[np.intp]) -> float:
+        """Logarithm of a ratio of two low quantiles of the energy of some windows, which is 0 for noise."""
+        low, lowest = (np.quantile(self.energy[some], q) / chi_square(q, self.freedom) for q in (0.1, 0.02))
+        return math.log(low / lowest) if lowest > 0 else 4.0
+
+    def coherence(self, some: NDArray[np.intp]) -> float:
+        """Of the gradients of the flattest of some windows, above that of noise of this spectrum."""
+        return _coherence(self.values[some[_lowest(self.energy[some], _FLATTEST)]]) - self.by_chance
+
+    @property
+    def peaked(self) -> float:
+        """Fourth moments of the coefficients over those of normal values of this spectrum."""
+        fourth = (self.squares[self.chosen] ** 2).mean(axis=0)[self.kept].sum()
+        return float(fourth / (3 * (self.spectrum[self.kept] ** 2).sum()))
+
+    @property
+    def line(self) -> float:
+        """How much stronger a frequency is at most than the mean of the eight next to it."""
+        padded = np.pad(self.spectrum, 1, mode="reflect")
+        around = sliding_window_view(padded, (3, 3)).sum(axis=(2, 3)) - self.spectrum
+        return float((8 * self.spectrum / np.maximum(around, 1e-9 * self.spectrum.max()))[self.kept].max())
+
+    @functools.cached_property
+    def by_chance(self) -> float:
+        """The coherence of normal noise with the spectrum of the flattest windows."""
+        return _coherence(
+            cosine_transform(_normal(len(self.spectrum)) * np.sqrt(self.spectrum), inverse=True)
+        )
+
+
+def _lowest(values: Floats, part: float) -> NDArray[np.intp]:
+    """Where the lowest part of the values are, at least 8."""
+    count = min(max(8, round(part * len(values))), len(values))
+    return np.argpartition(values, count - 1)[:count]
+
+
+@functools.cache
+def _normal(side: int) -> Floats:
+    """Normal values for the windows that noise would give."""
+    return np.random.default_rng(0).standard_normal((25_600 // side**2, side, side))
+
+
+def _coherence(windows: Floats) -> float:
+    """Of gradients: 0 where all directions are alike, 1 where there is one; the median over windows."""
+    down, across = np.diff(windows, axis=1)[:, :, :-1], np.diff(windows, axis=2)[:, :-1]
+    yy, xx, xy = ((a * b).mean(axis=(1, 2)) for a, b in ((down, down), (across, across), (down, across)))
+    total = yy + xx
+    directed = np.sqrt((yy - xx) ** 2 + 4 * xy**2)
+    return float(np.median(directed / np.where(total > 0, total, 1)))
+
+
+# Logistic regression on clean and noisy pictures: benchmarks/studies/kinds, results in noise_kinds.json
+_WEIGHTS = {
+    "": 6.13,
+    "most coherence": -4.5,
+    "by chance": -3.55,
+    "by chance, coarse": -7.61,
+    "unevenness": -2.56,
+    "unevenness of a brightness": -3.6,
+    "freedom": 1.21,
+    "freedom, coarse": 1.49,
+    "strength": 1.38,
+}
+
+
+def properties(small: _Flattest, large: _Flattest, bins: list[NDArray[np.intp]]) -> dict[str, float]:
+    """What tells noise from texture; see the top of this file."""
+    everywhere = np.arange(len(small.energy))
+    return {
+        "most coherence": max(small.coherence(b) for b in bins),
+        "by chance": small.by_chance,
+        "by chance, coarse": large.by_chance,
+        "unevenness": min(small.unevenness(everywhere), 1.0),  # more is noise that depends on brightness
+        "unevenness of a brightness": min(float(np.median([small.unevenness(b) for b in bins])), 4.0),
+        "freedom": math.log(small.freedom / small.kept.sum()),
+        "freedom, coarse": math.log(large.freedom / large.kept.sum()),
+    }

@@ -1,0 +1,129 @@
+"""The estimate and the one call on kinds of input that people have: text, drawings, cameras, files."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import skimage.data
+from nlmeans.benchmarks.studies.kinds import graphics
+from nlmeans.benchmarks.studies.kinds.camera import Camera, gaussian, jpeg
+from PIL import Image
+
+from nlmeans import denoise, estimate_sigma, suggest
+
+Picture = np.ndarray
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def psnr(clean: Picture, result: Picture) -> float:
+    return float(10 * np.log10(255**2 / max(np.mean((result.astype(float) - clean) ** 2), 1e-9)))
+
+
+def as_bytes(image: Picture) -> Picture:
+    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+
+
+def quiet(call, *arguments, **options):
+    """Without the warning that two estimates disagree."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "two estimates", UserWarning)
+        return call(*arguments, **options)
+
+
+# Scans
+
+
+@pytest.mark.parametrize("paper", [208, 230, 243, 255])
+@pytest.mark.parametrize("sigma", [6.0, 12.0, 18.0])
+def test_a_noisy_page_keeps_its_letters(paper: int, sigma: float) -> None:
+    page = graphics.page(rng(int(sigma)), paper, 20, (256, 256))
+    noisy = as_bytes(page + rng(paper).normal(0, sigma, page.shape))
+    assert estimate_sigma(noisy) == pytest.approx(sigma, rel=0.2)
+    assert psnr(page, denoise(noisy)) > psnr(page, noisy)
+
+
+# What holds no noise
+
+
+@pytest.mark.parametrize("kind", [k for k in graphics.KINDS if k != "icon"])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_clean_drawing_is_left_as_it_is(kind: str, seed: int) -> None:
+    drawing = graphics.KINDS[kind](rng(seed))
+    assert estimate_sigma(drawing) <= 0.01 * 255
+    assert psnr(drawing, denoise(drawing)) > 45
+
+
+@pytest.mark.parametrize(
+    "name", ["camera", "coins", "moon", "clock", "brick", "page", "text", "gravel", "grass"]
+)
+def test_a_clean_photograph_is_left_as_it_is(name: str) -> None:
+    clean = getattr(skimage.data, name)()[:256, :256]
+    assert psnr(clean, quiet(denoise, clean)) > 45
+
+
+def test_what_repeats_is_no_noise() -> None:
+    y, x = np.mgrid[-128:128, -128:128]
+    star = ((np.sin(12 * np.arctan2(y, x)) > 0) ^ (np.hypot(y, x) % 40 > 20)) * 200 + 30
+    star = np.asarray(Image.fromarray(star.astype(np.uint8)).resize((128, 128), Image.Resampling.LANCZOS))
+    assert psnr(star, quiet(denoise, star)) > 45
+
+
+# Noise behind JPEG, and from cameras
+
+
+@pytest.mark.parametrize(("sigma", "quality"), [(10, 80), (15, 70), (25, 50)])
+def test_noise_is_found_behind_the_quantisation_of_jpeg(sigma: float, quality: int) -> None:
+    clean = skimage.data.camera()[:256, :256]
+    noisy = jpeg(as_bytes(clean + rng().normal(0, sigma, clean.shape)), quality)
+    truth = np.std(noisy - clean.astype(float))
+    assert quiet(estimate_sigma, noisy) == pytest.approx(truth, rel=0.35)
+    best = max(psnr(clean, denoise(noisy, sigma=truth * f)) for f in (0.7, 1.0, 1.4))
+    assert psnr(clean, quiet(denoise, noisy)) > best - 1
+
+
+def camera(**changes: float) -> Camera:
+    usual = {
+        "photons": 150.0,
+        "reading": 2.0,
+        "grain": 0.0,
+        "grain_size": 1.0,
+        "bayer": True,
+        "contrast": 0.3,
+    }
+    later = {"smoothing": 0.0, "sharpening": 0.4, "scale": 1.0, "quality": 85}
+    return Camera(**{**usual, **later, **changes})
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        camera(),
+        camera(scale=0.5),
+        camera(scale=2.0, quality=75),
+        camera(photons=np.inf, grain=20, bayer=False),
+        camera(photons=np.inf, grain=20, bayer=False, scale=0.5),
+    ],
+)
+def test_the_noise_of_a_camera_is_found_and_mostly_removed(made: Camera) -> None:
+    light = (skimage.data.astronaut()[:256, :256] / 255) ** 2.2
+    clean, noisy = (made.picture(light, r) for r in (None, rng()))
+    truth = np.sqrt(np.mean((noisy.astype(float) - clean) ** 2))
+    with pytest.warns(UserWarning, match="two estimates"):
+        assert 0.5 < estimate_sigma(noisy, channel_axis=-1) / truth < 1.5
+    assert psnr(clean, quiet(denoise, noisy, channel_axis=-1)) > psnr(clean, noisy) + 1
+
+
+def test_the_strength_grows_where_neighbours_share_their_noise() -> None:
+    white = rng().normal(0, 10, (256, 256))
+    shared = gaussian(white[..., None], 1.2)[..., 0]
+    shared *= 10 / shared.std()
+    image = 100 + 0.2 * np.arange(256) + shared
+    found = quiet(suggest, image)
+    assert found.k > 1.5 * suggest(image, sigma=found.sigma).k
+    assert suggest(100 + white).k == suggest(100 + white, sigma=10.0).k
+    np.testing.assert_array_equal(quiet(denoise, image), denoise(image, **found.to_dict()))

@@ -118,7 +118,7 @@ class Batch:
             lost = self._written(task, writer, pages, like)
             sides.write(self._replacing)
             sides.write_record(task.input, facts, self._replacing)
-            warnings = picture.warnings + self.job.taken_warnings() + lost
+            warnings = picture.warnings + self.job.taken_warnings() + lost + naming.left_beside(task)
         seconds = round(time.monotonic() - began, 3)
         details = {"format": format_name, "seconds": seconds, "pages": facts, **sides.outputs()}
         message = f"{printable(task.input)} -> {printable(task.output)}  {_summary(facts)}, {seconds:.1f} s"

@@ -67,8 +67,11 @@ def check_place(option: str, companion: Array | None, turn: int, picture: Pictur
             f"it is shown turned, by its orientation ({turned}), and --{option} has none: it is taken to lie "
             "as the picture is stored"
         ]
-    if companion.shape[:2] != (width, height) or height == width:
+    if companion.shape[:2] == (height, width):
         return []
+    if companion.shape[:2] != (width, height):
+        size = " x ".join(map(str, companion.shape[1::-1]))
+        raise UsageError(f"--{option} is {size} (columns x rows), the picture is {width} x {height}")
     across = f"--{option} is {height} x {width} (columns x rows), the picture is stored as {width} x {height}"
     if turned in LYING:
         raise UsageError(

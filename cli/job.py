@@ -231,12 +231,26 @@ class Job:
             mask = split.mask & mask if fits else split.mask if mask is None else mask  # which is refused
         sigma = self.sigma_map if self.sigma_map is not None else self._in_units(self.options.sigma, layout)
         guide_sigma = self._in_units(self.options.guide_sigma, layout)
+        self._doubt_per_cent(split, layout)
         more = {"sigma": sigma, "guide": self.guide, "guide_sigma": guide_sigma, "mask": mask}
         more["channel_axis"] = split.channel_axis
         if self.guide is None and "color" not in self.options.settings:  # a guide's weights serve all
             more["color"] = split.color
         given = {name: value for name, value in more.items() if value is not None}
         return {**self.options.settings, **given}  # type: ignore[typeddict-item]
+
+    def _doubt_per_cent(self, split: Split, layout: Layout) -> None:
+        """Warn where per cent of full scale, which is 1 for floating point, hardly is what was meant."""
+        import numpy as np
+
+        levels = (self.options.sigma or ()) + (self.options.guide_sigma or ())
+        if layout.kind == "f" and any(percent for _, percent in levels):
+            used = np.abs(split.colour[np.isfinite(split.colour) & valued(split.colour, layout)])
+            if used.size and (half := float(np.median(used))) > 1:
+                self.warnings.append(
+                    f"full scale of floating point is 1, and half of its values are beyond {half:.3g}: give "
+                    "the noise level in the file's units"
+                )
 
     @staticmethod
     def _in_units(level: Levels, layout: Layout) -> float | tuple[float, ...] | None:

@@ -189,6 +189,23 @@ def format_by_name(target: str) -> str:
     return name
 
 
+def left_beside(task: Task) -> list[str]:
+    """Warnings of files that belong to an input by name: its place on earth, its mask, its edits."""
+    name = task.input
+    if name == "-" or os.path.realpath(name) == os.path.realpath(task.output):
+        return []
+    stem, suffix = os.path.splitext(name)
+    letter = "W" if suffix.isupper() else "w"
+    endings = [suffix[:2] + suffix[-1:] + letter, suffix + letter, ".wld", ".prj", ".xmp"]
+    named = [stem + ending for ending in endings] + [name + ending for ending in (".aux.xml", ".xmp")]
+    found = [os.path.basename(other) for other in dict.fromkeys(named) if os.path.exists(other)]
+    mask = name + ".msk"
+    warnings = [f"what lies beside it by name is not copied: {', '.join(found)}"] if found else []
+    if os.path.exists(mask):
+        warnings.append(f"its mask {os.path.basename(mask)} is not obeyed: give it with --mask")
+    return warnings
+
+
 def check_not_input(task: Task, *, overwrite: bool) -> None:
     """Refuse an output that is the input itself, under whatever name."""
     if "-" in (task.input, task.output) or overwrite:

@@ -146,9 +146,48 @@ def test_a_mask_of_another_size_beside_transparency(tmp_path: Path) -> None:
     (tmp_path / "in.png").write_bytes(files.png(pixels))
     np.save(tmp_path / "mask.npy", np.ones((20, 24), bool))
     ran = Ran("denoise", tmp_path / "in.png", *QUICK, "--mask", tmp_path / "mask.npy")
-    assert ran.code == 1
-    assert "must have the grid (16, 16) of the image, got (20, 24)" in ran.err
-    assert "unexpected" not in ran.err
+    assert ran.code == 2
+    assert "--mask is 24 x 20 (columns x rows), the picture is 16 x 16" in ran.err
+
+
+@pytest.mark.parametrize("names", [["a.tfw"], ["a.tif.aux.xml", "a.prj"], ["a.tifw", "a.xmp"], []])
+def test_what_lies_beside_a_picture_by_name_is_told_of(names: list[str], tmp_path: Path) -> None:
+    """World files and their like hold what the picture does not: beside a new name they are lost."""
+    (tmp_path / "a.tif").write_bytes(files.tiff(files.samples("u1")))
+    for name in [*names, "b.tfw"]:
+        (tmp_path / name).write_text("1.0")
+    ran = Ran("denoise", tmp_path / "a.tif", "-o", tmp_path / "out.tif", *QUICK)
+    assert ran.code == 0, ran.err
+    assert ("what lies beside it by name is not copied: " in ran.err) is bool(names)
+    assert all(name in ran.err for name in names)
+    assert Ran("denoise", tmp_path / "a.tif", "-o", tmp_path / "a.tif", "--overwrite", *QUICK).warnings == []
+
+
+def test_a_mask_beside_a_picture_is_told_of_and_can_be_given(tmp_path: Path) -> None:
+    before = files.samples("u1")
+    (tmp_path / "a.tif").write_bytes(files.tiff(before))
+    valid = np.ones(before.shape, bool)
+    valid[:4] = False
+    (tmp_path / "a.tif.msk").write_bytes(files.tiff(valid, subfiletype=4, photometric=4))
+    ran = Ran("denoise", tmp_path / "a.tif", "-o", tmp_path / "out.tif", *QUICK)
+    assert "its mask a.tif.msk is not obeyed: give it with --mask" in ran.err
+    options = ("--mask", tmp_path / "a.tif.msk", "--overwrite")
+    ran = Ran("denoise", tmp_path / "a.tif", "-o", tmp_path / "out.tif", *QUICK, *options)
+    assert ran.code == 0, ran.err
+    after = tifffile.imread(tmp_path / "out.tif")
+    assert np.array_equal(after[:4], before[:4])
+    assert not np.array_equal(after[4:], before[4:])
+
+
+@pytest.mark.parametrize(("scale", "warned"), [(0.5, False), (4000.0, True)])
+def test_per_cent_of_floats_beyond_one_are_doubted(scale: float, warned: bool, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).normal(scale, scale / 20, (24, 30)).astype("f4")
+    pixels[3, 3] = np.nan
+    (tmp_path / "a.tif").write_bytes(files.tiff(pixels))
+    for command in (("denoise", "-o", tmp_path / "b.tif"), ("estimate",)):
+        ran = Ran(command[0], tmp_path / "a.tif", *command[1:], *QUICK, "--nan", "keep")
+        assert ran.code == 0, ran.err
+        assert ("full scale of floating point is 1" in ran.err) is warned
 
 
 @pytest.mark.parametrize("value", [(999_999,), (8, 8)])

@@ -40,7 +40,8 @@ def open_picture(file: BinaryIO, size: int, limits: Limits) -> Picture:
     header = _walk(file, size, limits)
     if header.names not in _CHANNELS:
         raise UnreadableError(
-            f"its channels are {', '.join(header.names)[:80]}; R, G, B or Y, with or without A, can be read"
+            f"its channels are {', '.join(header.names)[:80]}; R, G, B or Y, with or without A, can be read: "
+            "take them out first (for instance: oiiotool in.exr --ch R,G,B -o out.exr)"
         )
     colours, alpha = _CHANNELS[header.names]
     samples = colours + alpha

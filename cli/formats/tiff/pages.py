@@ -137,7 +137,7 @@ def _depth(structure: Structure, tags: Directory, samples: int) -> tuple[int, st
     bits = set(structure.integers(tags[258])[:samples]) if 258 in tags else {1}
     formats = set(structure.integers(tags[339])[:samples]) if 339 in tags else {1}
     if len(bits) != 1 or len(formats) != 1:
-        raise UnreadableError("its channels have different depths or types")
+        raise UnreadableError("its channels have different depths or types; save each as a page of its own")
     (bit,), (number,) = bits, formats
     letter = {1: "u", 2: "i", 3: "f", 4: "u"}.get(number)
     if letter is None:

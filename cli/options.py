@@ -225,7 +225,8 @@ parameter_options = _stacked(
         "--passes",
         type=click.Choice(["1", "2"]),
         callback=lambda _context, _option, value: None if value is None else int(value),
-        help="2 filters once more, guided by the first result: better, in about twice the time. Default: 1.",
+        help="2 filters once more, guided by the first result: better, in about twice the time. "
+        "Default: 2 for strong noise, where strength and radii are left out.",
     ),
     option(
         FILTER,

@@ -73,7 +73,7 @@ class PixelWeights:
 
     def __init__(self, image: Array, component: int | None = None, **settings: Unpack[Settings]) -> None:
         self._inputs = check(image, settings)
-        whole = choose(self._inputs, settings)
+        whole = choose(self._inputs, {**settings, "passes": settings.get("passes") or 1})
         self.parameters = whole.parameters
         if self.parameters.passes != 1:
             raise InvalidValueError("weights are those of one pass: give ", Parameter("passes=1"))

@@ -195,10 +195,7 @@ class Job:
             return nlmeans.weights(split.colour, at, component=component, **settings), chosen
 
     def first_pass(self, chosen: Any) -> Any:
-        """The parameters without a second pass, which compares no picture that could be shown."""
-        if chosen.passes == 1:
-            return chosen
-        self.warnings.append("the weights are those of the first of two passes")
+        """The parameters without a second pass: weights are shown of the first, which compares the picture."""
         return replace(chosen, passes=1, second=None)
 
     def denoised(self, split: Split, layout: Layout, progress: Progress | Part) -> tuple[Array, Any]:

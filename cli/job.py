@@ -195,7 +195,7 @@ class Job:
             return nlmeans.weights(split.colour, at, component=component, **settings), chosen
 
     def first_pass(self, chosen: Any) -> Any:
-        """The parameters without a second pass: weights are shown of the first, which compares the picture."""
+        """The parameters of one pass: weights are shown of the first, which compares the picture itself."""
         return replace(chosen, passes=1, second=None)
 
     def denoised(self, split: Split, layout: Layout, progress: Progress | Part) -> tuple[Array, Any]:

@@ -230,6 +230,20 @@ parameter_options = _stacked(
     ),
     option(
         FILTER,
+        "--strength",
+        type=click.FloatRange(0),
+        metavar="FACTOR",
+        help="Multiplies the filtering strength, given or chosen: 1.3 smooths more, 0.7 less. Default: 1.",
+    ),
+    option(
+        FILTER,
+        "--blend",
+        type=click.FloatRange(0, 1),
+        metavar="FRACTION",
+        help="How much of the noisy picture is mixed back into the result, 0 to 1. Default: 0.",
+    ),
+    option(
+        FILTER,
         "--nan",
         type=click.Choice(["raise", "keep"]),
         default="raise",

@@ -101,7 +101,7 @@ def choose(inputs: Inputs, settings: Settings) -> Chosen:
     rows = (table.LUMINANCE if light else table.FIRST)[given.aggregate]
     first = Choice.of(rows, relative, inputs.grid, given.patch_radius, given.search_radius, pilot=passes == 2)
     if given.k is None and given.h is None:
-        noise = replace(noise, k=first.k)
+        noise = replace(noise, k=first.k * given.strength)
     rules = {f.name: settings[f.name] for f in fields(Parameters) if f.name in settings}  # type: ignore[literal-required]
     chosen: dict[str, Any] = {
         "patch_radius": first.patch_radius,
@@ -115,11 +115,11 @@ def choose(inputs: Inputs, settings: Settings) -> Chosen:
     if light:
         others = noise.of_channels(slice(1, 3)).rms_sigma / (levels[1].data_range or 1.0)
         choice = Choice.of(table.DIFFERENCES[given.aggregate], others, inputs.grid)
-        chosen["differences"] = given.differences or _part(choice, first, given, noise)
+        chosen["differences"] = _part(given.differences, choice, first, given, noise)
     if passes == 2:
         rows = table.SECOND_OF_LUMINANCE if light else table.SECOND
         choice = Choice.of(rows, relative, inputs.grid)
-        chosen["second"] = given.second or _part(choice, first, given, noise)
+        chosen["second"] = _part(given.second, choice, first, given, noise)
     return Chosen(Parameters(**{**rules, **chosen}), noise, levels)
 
 
@@ -155,10 +155,13 @@ def _relative_of_channels(inputs: Inputs, sigma: tuple[float, ...], otherwise: f
     return root_mean_square(found) if found and any(found) else otherwise
 
 
-def _part(choice: Choice, first: Choice, given: Given, noise: Noise) -> Parameters:
-    """Another part than the first: a strength that was given is scaled as the tables' are."""
+def _part(own: Parameters | None, choice: Choice, first: Choice, given: Given, noise: Noise) -> Parameters:
+    """Another part than the first: as given, or chosen, with a given strength scaled as the tables' are."""
+    if own is not None:
+        stronger = {n: v * given.strength for n in ("h", "k") if (v := getattr(own, n)) is not None}
+        return replace(own, **stronger)
     row, part = choice.row, 1 - (choice.row.mixing or 0.0)
-    strength: dict[str, Any] = {"k": choice.k}
+    strength: dict[str, Any] = {"k": choice.k * given.strength}
     if given.h is not None:  # in the units of the image; k is in those of the noise that is left
         sigma = None if noise.is_map else part * noise.sigma[0]
         strength = {"h": given.h * part * choice.k / first.k, "sigma": sigma}

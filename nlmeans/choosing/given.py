@@ -28,6 +28,7 @@ class Given:
     sigma: Any
     h: float | None
     k: float | None
+    strength: float  # `h` and `k` are multiplied by it already
     correction: float | None  # sigma of a guide
     patch_radius: Any
     search_radius: Any
@@ -48,6 +49,8 @@ class Given:
             None if settings.get(name) is None else number(name, settings.get(name))
             for name in ("k", "h", "guide_sigma")
         )
+        strength = number("strength", settings.get("strength", 1.0))
+        h, k = (None if each is None else each * strength for each in (h, k))
         if correction is not None and inputs.feature is inputs.value:
             raise InvalidValueError(
                 Parameter("guide_sigma"), " is the noise of a guide: give guide too, or leave it out"
@@ -65,6 +68,7 @@ class Given:
             settings.get("sigma"),
             h,
             k,
+            strength,
             correction,
             None if patch_radius is None else patch_radius_of(patch_radius),
             None if search_radius is None else search_radius_of(search_radius),

@@ -103,8 +103,8 @@ SECOND = (
     Row(0.056, 1, 8, (2.20,), 0.0, "patch", 0.75),
     Row(0.072, 1, 8, (2.45,), 0.0, "patch", 0.80),
     Row(0.084, 1, 8, (2.60,), 0.0, "patch", 0.83),
-    Row(0.097, 1, 8, (3.00,), 0.0, "patch", 0.88),
-    Row(math.inf, 1, 8, (3.50,), 0.0, "patch", 0.92),
+    Row(0.097, 1, 10, (3.20,), 0.0, "patch", 0.90),
+    Row(math.inf, 1, 10, (3.70,), 0.0, "patch", 0.93),
 )
 SECOND_OF_LUMINANCE = (
     Row(0.0245, 1, 8, (1.60,), 0.0, "patch", 0.62),
@@ -112,8 +112,8 @@ SECOND_OF_LUMINANCE = (
     Row(0.051, 1, 8, (2.30,), 0.0, "patch", 0.75),
     Row(0.065, 1, 8, (3.30,), 0.0, "patch", 0.84),
     Row(0.0755, 1, 8, (3.60,), 0.0, "patch", 0.87),
-    Row(0.087, 1, 8, (4.20,), 0.0, "patch", 0.90),
-    Row(math.inf, 1, 8, (4.20,), 0.0, "patch", 0.92),
+    Row(0.087, 1, 10, (3.90,), 0.0, "patch", 0.90),
+    Row(math.inf, 1, 10, (4.20,), 0.0, "patch", 0.93),
 )
 #: sigma / data range from which a second pass gains 0.3 dB, of all channels and of a luminance.
 PAYS, PAYS_FOR_LUMINANCE = 0.0285, 0.0375

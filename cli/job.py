@@ -21,7 +21,7 @@ from .outcome import in_options
 from .progress import Part, Progress
 from .status import UnreadableError, UsageError
 
-_OF_AN_IMAGE = ("nan", "color", "passes")  # settings that are right or wrong for an image only
+_OF_AN_IMAGE = ("nan", "color", "passes", "strength")  # settings that are right or wrong for an image only
 _NO_NOISE = 1e-3  # sigma of integers: rounding to them alone makes 0.29
 _LARGE_PATCH = 10  # radius; twice the largest of the table in nlmeans/choosing.py
 _FEW_STEPS = 16  # of integers between the smallest and the largest value
@@ -184,7 +184,7 @@ class Job:
         import nlmeans
 
         chosen = self.first_pass(chosen or self.suggested(split, layout))
-        settings = {**self.settings_for(split, layout), **chosen.to_dict()}
+        settings = self.with_chosen(split, layout, chosen)
         component = None
         if chosen.color == "separate" and split.channel_axis is not None:
             component, count = 0, split.colour.shape[split.channel_axis]
@@ -195,11 +195,14 @@ class Job:
             return nlmeans.weights(split.colour, at, component=component, **settings), chosen
 
     def first_pass(self, chosen: Any) -> Any:
-        """The parameters without a second pass, which compares no picture that could be shown."""
-        if chosen.passes == 1:
-            return chosen
-        self.warnings.append("the weights are those of the first of two passes")
-        return replace(chosen, passes=1, second=None)
+        """The parameters of one pass: weights are shown of the first, which compares the picture itself."""
+        return replace(chosen, passes=1, second=None, blend=0.0)
+
+    def with_chosen(self, split: Split, layout: Layout, chosen: Any) -> Settings:
+        """The library's keywords once parameters are chosen; a factor of the strength is in these."""
+        settings = {**self.settings_for(split, layout), **chosen.to_dict()}
+        settings.pop("strength", None)
+        return settings  # type: ignore[return-value]
 
     def denoised(self, split: Split, layout: Layout, progress: Progress | Part) -> tuple[Array, Any]:
         """The colours without noise, and the parameters used."""
@@ -210,7 +213,10 @@ class Job:
             chosen = self._settled(nlmeans.suggest(split.colour, **settings), layout)
         with self.collecting_warnings(), progress.environment.stopped_at_progress():
             colour = nlmeans.denoise(
-                split.colour, **{**settings, **chosen.to_dict()}, **self.options.running, progress=progress
+                split.colour,
+                **self.with_chosen(split, layout, chosen),
+                **self.options.running,
+                progress=progress,
             )
         return colour, chosen
 

@@ -225,7 +225,22 @@ parameter_options = _stacked(
         "--passes",
         type=click.Choice(["1", "2"]),
         callback=lambda _context, _option, value: None if value is None else int(value),
-        help="2 filters once more, guided by the first result: better, in about twice the time. Default: 1.",
+        help="2 filters once more, guided by the first result: better, in about twice the time. "
+        "Default: 2 for strong noise, where strength and radii are left out.",
+    ),
+    option(
+        FILTER,
+        "--strength",
+        type=click.FloatRange(0),
+        metavar="FACTOR",
+        help="Multiplies the filtering strength, given or chosen: 1.3 smooths more, 0.7 less. Default: 1.",
+    ),
+    option(
+        FILTER,
+        "--blend",
+        type=click.FloatRange(0, 1),
+        metavar="FRACTION",
+        help="How much of the noisy picture is mixed back into the result, 0 to 1. Default: 0.",
     ),
     option(
         FILTER,

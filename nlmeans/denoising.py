@@ -30,6 +30,8 @@ def denoise(
     passes: int | None = None,
     differences: Parameters | Mapping[str, Any] | None = None,
     second: Parameters | Mapping[str, Any] | None = None,
+    strength: float = 1.0,
+    blend: float = 0.0,
     guide: Array | None = None,
     guide_sigma: float | None = None,
     mask: Array | None = None,
@@ -43,7 +45,8 @@ def denoise(
 
     Every pixel becomes the average of the pixels around it whose neighbourhoods look alike,
     the more alike the heavier.  Called with an image alone, it estimates the noise and takes the
-    radii and the strength from a table tuned on photographs.
+    radii and the strength from a table tuned on photographs.  Colours are filtered as luminance and
+    differences, and strong noise in two passes.
 
     Parameters
     ----------
@@ -85,11 +88,17 @@ def denoise(
         A sigma that is not given is estimated for each component or channel that is compared apart; with
         "luminance" a sequence as `sigma` has the three components in that order.
     passes : {1, 2}, optional
-        2 filters once more, with the weights of patches of the first result mixed with some of the image:
-        better, in about twice the time.  Default: 1; a guide allows no other.
+        2 filters once more, by patches of the first result mixed with some of the image: better, in about
+        twice the time.  Default: 2 for pictures whose noise is above about 3 % of the data range, where the
+        strength and the radii are left to the tables and patches are aggregated; else 1.  A guide allows
+        only 1.
     differences, second : Parameters or dict, optional
         The filter of the differences of colours, and of the second pass, as `suggest` gives them.
         Default: from tables; a strength that is given is scaled there as the tables' are.
+    strength : float
+        Multiplies `h`, or `k`, of every part, whether given or chosen; >= 0, 0 returns the image.
+    blend : float
+        How much of the image is mixed into the result, 0 to 1: 0 none, 1 returns the image.
     guide : array, optional
         What is compared instead of the image; same grid, any number of channels.  Distances,
         `sigma` and `h` then refer to it.
@@ -133,9 +142,11 @@ def denoise(
         w(i, j)  = exp(-max(d2 - 2 sigma^2, 0) / h^2)
 
     Outside of the image patches are completed by symmetric reflection; only real pixels are
-    averaged.  Time is O(pixels (2R + 1)^n), for box patches independent of r on the compiled
-    backends.  Averages are of float32 differences to the pixel's own value (float64 images stay float64
-    on the reference backend): where the search window holds one value, that value comes back bit for
+    averaged.  In a second pass u is ``mixing pilot + (1 - mixing) image``, whose noise is taken for
+    ``(1 - mixing) sigma``; what is averaged is the image.  Each component of colours is filtered so, and
+    the change transformed back.  Time is O(pixels (2R + 1)^n), for box patches independent of r on the
+    compiled backends.  Averages are of float32 differences to the pixel's own value (float64 images stay
+    float64 on the reference backend): where the search window holds one value, that value comes back bit for
     bit.  Accuracy is 1e-5 of the data range or better.
 
     CuPy arrays and torch tensors on a GPU stay there: work is queued on their device and on the

@@ -40,6 +40,8 @@ class Settings(TypedDict, total=False):
     passes: int | None
     differences: Parameters | Mapping[str, Any] | None
     second: Parameters | Mapping[str, Any] | None
+    strength: float
+    blend: float
     guide: Any
     guide_sigma: float | None
     mask: Any
@@ -94,6 +96,8 @@ class Parameters:
     second : Parameters or dict, optional
         The filter of the second pass, where there is one; its `h` is in the units of the image, its `k` in
         units of the noise that its guide holds, ``(1 - mixing) sigma``.
+    blend : float
+        How much of the image is mixed into the result, in [0, 1].
     mixing : float, optional
         Of a second pass, and of nothing else: its guide is ``mixing pilot + (1 - mixing) image``, in [0, 1].
 
@@ -123,6 +127,7 @@ class Parameters:
     passes: int = 1
     differences: Parameters | None = None
     second: Parameters | None = None
+    blend: float = 0.0
     mixing: float | None = None
 
     def __post_init__(self) -> None:
@@ -135,6 +140,7 @@ class Parameters:
             "passes": integer("passes", self.passes, 1, 2),
             "differences": nested("differences", self.differences),
             "second": nested("second", self.second),
+            "blend": number("blend", self.blend),
             "mixing": None if self.mixing is None else number("mixing", self.mixing),
         }
         for name, value in checked.items():
@@ -172,16 +178,22 @@ class Parameters:
                 raise InvalidValueError(
                     Parameter(name), " goes with ", Parameter(whole), ": give both or neither"
                 )
-            if part is not None and (part.color != "joint" or part.passes != 1):
+            if part is not None and not part.is_one_filter:
                 raise InvalidValueError(
-                    Parameter(name), " is one filter: its color must be joint, its passes 1"
+                    Parameter(name), " is one filter: its color must be joint, its passes 1, its blend 0"
                 )
         if self.second is not None and self.second.mixing is None:
             raise InvalidValueError(
                 Parameter("second"), " must have mixing, the part of the pilot in what it compares"
             )
-        if self.mixing is not None and self.mixing > 1:
-            raise InvalidValueError(f"mixing must be in [0, 1], got {self.mixing}")
+        for name in ("mixing", "blend"):
+            if (getattr(self, name) or 0.0) > 1:
+                raise InvalidValueError(Parameter(name), f" must be in [0, 1], got {getattr(self, name)}")
+
+    @property
+    def is_one_filter(self) -> bool:
+        """Whether all channels are compared at once, in one pass, and no part of the image is mixed back."""
+        return self.color == "joint" and self.passes == 1 and self.blend == 0
 
     @property
     def strength(self) -> float | None:

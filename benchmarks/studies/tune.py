@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from imageio.v3 import imread
@@ -34,8 +36,15 @@ def noisy(pictures: Iterable[np.ndarray], sigma: float) -> list[np.ndarray]:
 
 def score(pictures: list[np.ndarray], spoiled: list[np.ndarray], sigma: float, **settings: object) -> float:
     """Mean PSNR over the pictures."""
-    results = (denoise(s, sigma=sigma / 255, **settings) for s in spoiled)  # type: ignore[arg-type]
+    results = (denoise(s, sigma=sigma / 255, passes=1, **settings) for s in spoiled)  # type: ignore[arg-type]
     return float(np.mean([psnr(p, r) for p, r in zip(pictures, results, strict=True)]))
+
+
+def at_strength(
+    pictures: list[np.ndarray], spoiled: list[np.ndarray], sigma: float, settings: dict[str, Any], k: float
+) -> float:
+    """The score of one k."""
+    return score(pictures, spoiled, sigma, k=k, **settings)
 
 
 def best_strength(scores: dict[float, float]) -> tuple[float, float]:
@@ -49,16 +58,14 @@ def best_strength(scores: dict[float, float]) -> tuple[float, float]:
     return round(k + 0.05 * (low - high) / (2 * bend), 3) if bend < 0 else k, middle
 
 
-def climb(
-    pictures: list[np.ndarray], spoiled: list[np.ndarray], sigma: float, start: float, **settings: object
-) -> dict[float, float]:
+def climb(score_of: Callable[[float], float], start: float) -> dict[float, float]:
     """Scores of k around the best, found by walking uphill from `start`."""
     scores: dict[float, float] = {}
 
     def at(k: float) -> float:
         k = round(k, 2)
         if k not in scores:
-            scores[k] = score(pictures, spoiled, sigma, k=k, **settings)
+            scores[k] = score_of(k)
         return scores[k]
 
     k = start
@@ -89,7 +96,9 @@ def main() -> None:
                 k = 0.5
                 for search in SEARCH_RADII:
                     settings = {"aggregate": aggregate, "patch_radius": radius, "search_radius": search}
-                    k, result = best_strength(climb(pictures, spoiled, sigma, round(k * 20) / 20, **settings))
+                    at_k = partial(at_strength, pictures, spoiled, sigma, settings)
+                    found = climb(at_k, round(k * 20) / 20)
+                    k, result = best_strength(found)
                     rows.append(settings | {"sigma": sigma, "k": k, "psnr": round(result, 3)})
                     print(json.dumps(rows[-1]), flush=True)
     if options.out:

@@ -52,8 +52,9 @@ def command(environment: Environment, /, **options: Any) -> None:
     """Show the weights of one pixel: how much each other counts in its average.
 
     The picture shows the surroundings of the pixel, which is framed, and beside them the weight of
-    each: the largest is white, none is black. The weights sum to 1. A picture that its camera marked
-    as turned is taken upright: --at counts in it as it is shown, the numbers lie as it is shown.
+    each: the largest is white, none is black. The weights sum to 1. Of two passes they are the first's, of
+    colours the brightness's. A picture that its camera marked as turned is taken upright: --at counts in it
+    as it is shown, the numbers lie as it is shown.
     """
     from ..files.sides import save_page
     from ..formats.reading import opened

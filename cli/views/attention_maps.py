@@ -74,7 +74,7 @@ def of_filter(job: Any, split: Any, layout: Layout, at: list[tuple[int, int]], c
     from nlmeans.methods.pixel_weights import PixelWeights
 
     chosen = job.first_pass(job.suggested(split, layout))
-    settings = {**job.settings_for(split, layout), **chosen.to_dict()}
+    settings = job.with_chosen(split, layout, chosen)
     if chosen.color == "separate":  # one map for a pixel: channels together, each in units of its noise
         settings["color"] = "joint"
     weights = PixelWeights(split.colour, **settings)

@@ -95,9 +95,13 @@ def choose(inputs: Inputs, settings: Settings) -> Chosen:
     given, levels = Given.of(inputs, settings), levels_of(inputs)
     color, sigma, stretch = color_and_noise(inputs, given, levels)
     noise = Noise(sigma, given.h, given.k or 0.0, given.correction)
-    first = _first(inputs, given, color, noise, levels[1])
+    relative = _relative(inputs, color, noise, levels[1])
+    light = color == "luminance"
+    passes = given.passes or (2 if given.free and relative > _pays(light) else 1)
+    rows = (table.LUMINANCE if light else table.FIRST)[given.aggregate]
+    first = Choice.of(rows, relative, inputs.grid, given.patch_radius, given.search_radius, pilot=passes == 2)
     if given.k is None and given.h is None:
-        noise = replace(noise, k=round(first.k * _stretch(color, stretch), 3))
+        noise = replace(noise, k=round(first.k * _stretch(color, stretch), 3) * given.strength)
     rules = {f.name: settings[f.name] for f in fields(Parameters) if f.name in settings}  # type: ignore[literal-required]
     chosen: dict[str, Any] = {
         "patch_radius": first.patch_radius,
@@ -106,17 +110,18 @@ def choose(inputs: Inputs, settings: Settings) -> Chosen:
         "h": given.h,
         "k": noise.k if given.h is None or given.k is not None else None,
         "color": color,
-        "passes": given.passes,
+        "passes": passes,
     }
-    if color == "luminance":
-        relative = noise.of_channels(slice(1, 3)).rms_sigma / (levels[1].data_range or 1.0)
-        choice = Choice.of(table.DIFFERENCES[given.aggregate], relative, inputs.grid)
+    if light:
+        others = noise.of_channels(slice(1, 3)).rms_sigma / (levels[1].data_range or 1.0)
+        choice = Choice.of(table.DIFFERENCES[given.aggregate], others, inputs.grid)
         stretched = replace(choice, k=round(choice.k * min(stretch[-2:]), 3))
-        chosen["differences"] = given.differences or _part(stretched, first, given, noise)
-    if given.passes == 2:
-        choice = Choice.of(table.SECOND, first.relative, inputs.grid)
+        chosen["differences"] = _part(given.differences, stretched, first, given, noise)
+    if passes == 2:
+        rows = table.SECOND_OF_LUMINANCE if light else table.SECOND
+        choice = Choice.of(rows, relative, inputs.grid)
         stretched = replace(choice, k=round(choice.k * _stretch(color, stretch), 3))
-        chosen["second"] = given.second or _part(stretched, first, given, noise)
+        chosen["second"] = _part(given.second, stretched, first, given, noise)
     return Chosen(Parameters(**{**rules, **chosen}), noise, levels)
 
 
@@ -132,18 +137,19 @@ def levels_of(inputs: Inputs) -> tuple[Levels, Levels]:
     return own, own if feature is value else Levels.of(inputs.feature_ends, feature.dtype, feature.shape[0])
 
 
-def _first(inputs: Inputs, given: Given, color: str, noise: Noise, levels: Levels) -> Choice:
-    """Radii as given or chosen of the first pass, joint or of the luminance, and the k that suits them."""
+def _relative(inputs: Inputs, color: str, noise: Noise, levels: Levels) -> float:
+    """Sigma of what the first pass compares, of all channels or of the luminance, over the data range."""
     if color == "luminance":
         noise = noise.of_channels(slice(0, 1))
     sigma = noise.rms_sigma or (noise.h or 0.0) / table.USUAL_K  # from h alone, at the usual k
     relative = sigma / (levels.data_range or 1.0)
-    if color == "luminance":
-        relative /= table.LIGHT
-    elif color == "separate" and not noise.is_map:
-        relative = _relative_of_channels(inputs, noise.sigma, relative)
-    rows = table.FIRST[given.aggregate]
-    return Choice.of(rows, relative, inputs.grid, given.patch_radius, given.search_radius)
+    if color == "separate" and not noise.is_map:
+        return _relative_of_channels(inputs, noise.sigma, relative)
+    return relative
+
+
+def _pays(light: bool) -> float:
+    return table.PAYS_FOR_LUMINANCE if light else table.PAYS
 
 
 def _relative_of_channels(inputs: Inputs, sigma: tuple[float, ...], otherwise: float) -> float:
@@ -156,10 +162,13 @@ def _relative_of_channels(inputs: Inputs, sigma: tuple[float, ...], otherwise: f
     return root_mean_square(found) if found and any(found) else otherwise
 
 
-def _part(choice: Choice, first: Choice, given: Given, noise: Noise) -> Parameters:
-    """Another part than the first: a strength that was given is scaled as the tables' are."""
+def _part(own: Parameters | None, choice: Choice, first: Choice, given: Given, noise: Noise) -> Parameters:
+    """Another part than the first: as given, or chosen, with a given strength scaled as the tables' are."""
+    if own is not None:
+        stronger = {n: v * given.strength for n in ("h", "k") if (v := getattr(own, n)) is not None}
+        return replace(own, **stronger)
     row, part = choice.row, 1 - (choice.row.mixing or 0.0)
-    strength: dict[str, Any] = {"k": choice.k}
+    strength: dict[str, Any] = {"k": choice.k * given.strength}
     if given.h is not None:  # in the units of the image; k is in those of the noise that is left
         sigma = None if noise.is_map else part * noise.sigma[0]
         strength = {"h": given.h * part * choice.k / first.k, "sigma": sigma}

@@ -90,21 +90,26 @@ def _many_sigmas(inputs: Inputs, sigma: Array) -> Sigma:
 
 
 def _automatic(inputs: Inputs, sigma: Sigma | None, levels: Levels) -> tuple[str, Sigma | Estimates]:
-    """Luminance for three colours that share most; else joint, or separate where they share nothing."""
-    from nlmeans.choosing.kinship import channels_share, contrasts, differences_are_less
+    """By the energies of colour differences, and whether channels vary at the same places."""
+    from nlmeans.choosing import kinship
 
-    count, mask = inputs.value.shape[0], inputs.mask
-    unit = levels.unit
-    blocks, part = contrasts(inputs.value, mask, unit)
+    count, mask, unit = inputs.value.shape[0], inputs.mask, levels.unit
+    blocks, part = kinship.contrasts(inputs.value, mask, unit)
+    ratio, found, both = math.inf, sigma, None
     if count == 3:
-        both = [] if sigma is not None else _both_of_components(inputs, levels)
-        found = tuple(max(f.white, f.shared) for f in both) if sigma is None else _of_components(sigma)
-        if differences_are_less(formula.opponent(blocks, np), _variances(found, count, part, unit)):
+        both = None if sigma is not None else _both_of_components(inputs, levels)
+        found = tuple(max(f.white, f.shared) for f in both) if both else _of_components(sigma)
+        noise = _variances(found, count, part, unit)
+        ratio = kinship.differences_over_luminance(formula.opponent(blocks, np), noise)
+        if ratio < kinship.FEW:
             return "luminance", chosen_of(both) if both else found
     each = estimates(inputs.value, mask) if sigma is None else sigma
-    noise = each.sigma if isinstance(each, Estimates) else each
-    share = channels_share(blocks, _variances(noise, count, part, unit))
-    return "joint" if share else "separate", each
+    independent = _variances(each.sigma if isinstance(each, Estimates) else each, count, part, unit)
+    if kinship.kinship(blocks, independent) < kinship.APART:
+        return "separate", each
+    if ratio < kinship.MOST:
+        return "luminance", chosen_of(both) if both else found
+    return "joint", each
 
 
 def _both_of_components(inputs: Inputs, levels: Levels) -> list[Found]:

@@ -28,12 +28,14 @@ class Given:
     sigma: Any
     h: float | None
     k: float | None
+    strength: float  # `h` and `k` are multiplied by it already
     correction: float | None  # sigma of a guide
     patch_radius: Any
     search_radius: Any
     aggregate: str
     color: str  # "auto" where it depends on the image
-    passes: int
+    passes: int | None
+    free: bool  # strength and radii are left to the tables, so that a second pass may be too
     differences: Parameters | None
     second: Parameters | None
     rules: dict[str, Any]  # that every part shares
@@ -47,23 +49,33 @@ class Given:
             None if settings.get(name) is None else number(name, settings.get(name))
             for name in ("k", "h", "guide_sigma")
         )
+        strength = number("strength", settings.get("strength", 1.0))
+        h, k = (None if each is None else each * strength for each in (h, k))
         if correction is not None and inputs.feature is inputs.value:
             raise InvalidValueError(
                 Parameter("guide_sigma"), " is the noise of a guide: give guide too, or leave it out"
             )
         patch_radius, search_radius = settings.get("patch_radius"), settings.get("search_radius")
+        free = (
+            len(inputs.grid) == 2
+            and aggregate == "patch"
+            and inputs.feature is inputs.value
+            and all(settings.get(name) is None for name in ("h", "k", "patch_radius", "search_radius"))
+        )
         differences = nested("differences", settings.get("differences"))
         second = nested("second", settings.get("second"))
         return cls(
             settings.get("sigma"),
             h,
             k,
+            strength,
             correction,
             None if patch_radius is None else patch_radius_of(patch_radius),
             None if search_radius is None else search_radius_of(search_radius),
             aggregate,
             _color(inputs, settings.get("color"), differences),
             _passes(inputs, settings.get("passes"), second),
+            free,
             differences,
             second,
             {name: settings[name] for name in ("patch", "center") if name in settings},
@@ -94,8 +106,8 @@ def _color(inputs: Inputs, color: object, differences: Parameters | None) -> str
     return "auto" if color is None else str(color)
 
 
-def _passes(inputs: Inputs, passes: object, second: Parameters | None) -> int:
-    """One pass or two."""
+def _passes(inputs: Inputs, passes: object, second: Parameters | None) -> int | None:
+    """One pass or two, where that was given."""
     count = None if passes is None else integer("passes", passes, 1, 2)
     if inputs.feature is not inputs.value and (count == 2 or second is not None):
         raise InvalidValueError(
@@ -105,4 +117,4 @@ def _passes(inputs: Inputs, passes: object, second: Parameters | None) -> int:
         raise InvalidValueError(
             Parameter("second"), " describes a second pass: give ", Parameter("passes=2"), " or leave it out"
         )
-    return count or (1 if second is None else 2)
+    return count or (None if second is None else 2)

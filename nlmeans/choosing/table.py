@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from nlmeans.parameters import per_axis
@@ -57,31 +57,67 @@ FIRST = {
         Row(math.inf, 5, 6, (1.300, 0.900, 0.714, 0.584, 0.508), 0.45),
     ),
 }
-LIGHT = math.sqrt(3)  # data range of a luminance over that of its channels: it is their sum over sqrt 3
 
-_WEAK_DIFFERENCES = (
-    Row(0.030, 3, 4, (0.60,), 0.0),
-    Row(0.078, 4, 4, (0.53,), 0.0),
+# Found by benchmarks/studies/tune_parts.py, see benchmarks/results/tune_parts.json.  A limit is the middle of
+# the indices of two sigmas there.
+_LIGHT = (
+    Row(0.0135, 2, 6, (0.66, 0.594, 0.547, 0.518, 0.507), 0.07),
+    Row(0.0245, 2, 6, (0.66, 0.631, 0.630, 0.637, 0.642), 0.05),
+    Row(0.0375, 2, 6, (0.66, 0.610, 0.597, 0.596, 0.597), 0.08),
+    Row(0.051, 2, 6, (0.66, 0.575, 0.556, 0.550, 0.547), 0.09),
+    Row(0.065, 3, 6, (0.72, 0.557, 0.512, 0.496, 0.486), 0.16),
+    Row(0.0755, 4, 6, (0.80, 0.550, 0.493, 0.470, 0.460), 0.20),
+    Row(0.087, 5, 6, (0.88, 0.533, 0.472, 0.443, 0.425), 0.29),
+    Row(math.inf, 5, 6, (0.95, 0.522, 0.451, 0.418, 0.397), 0.35),
 )
+LUMINANCE = {
+    "pixel": tuple(replace(row, upto=row.upto * math.sqrt(3)) for row in FIRST["pixel"]),
+    "patch": _LIGHT,
+}
 _DIFFERENCES = (
-    Row(0.078, 3, 7, (0.60,), 0.0, "pixel"),
-    Row(0.120, 3, 7, (0.60,), 0.0, "pixel"),
-    Row(0.170, 3, 7, (0.65,), 0.0, "pixel"),
-    Row(math.inf, 3, 8, (0.65,), 0.0, "pixel"),
+    Row(0.0245, 2, 5, (0.70,), 0.0, "pixel"),
+    Row(0.0375, 3, 5, (0.64,), 0.0, "pixel"),
+    Row(0.051, 3, 8, (0.54,), 0.0, "pixel"),
+    Row(0.065, 3, 8, (0.545,), 0.0, "pixel"),
+    Row(0.0755, 3, 8, (0.56,), 0.0, "pixel"),
+    Row(0.087, 4, 8, (0.54,), 0.0, "pixel"),
+    Row(math.inf, 4, 8, (0.675,), 0.0, "pixel"),
 )
-#: Of the two differences of colours, by the aggregation of the luminance: patches pay where noise is weak.
-DIFFERENCES = {"pixel": _DIFFERENCES, "patch": (*_WEAK_DIFFERENCES, *_DIFFERENCES[1:])}
+#: Of the two differences of colours, by the aggregation of the luminance: where noise is weak patches pay.
+DIFFERENCES = {
+    "pixel": _DIFFERENCES,
+    "patch": (
+        Row(0.0245, 3, 4, (0.595,), 0.0),
+        Row(0.0375, 4, 4, (0.546,), 0.0),
+        Row(0.051, 4, 4, (0.538,), 0.0),
+        *_DIFFERENCES[3:],
+    ),
+}
 
-#: Of a second pass; its k is in units of the noise of what it compares, (1 - mixing) sigma.
+#: Of a second pass, of all channels and of a luminance; k is in units of the noise of what is compared,
+#: (1 - mixing) sigma.
 SECOND = (
-    Row(0.030, 1, 8, (1.71,), 0.0, "patch", 0.65),
-    Row(0.050, 1, 8, (1.92,), 0.0, "patch", 0.70),
-    Row(0.068, 1, 8, (2.20,), 0.0, "patch", 0.75),
-    Row(0.110, 1, 8, (2.45,), 0.0, "patch", 0.80),
-    Row(0.165, 1, 8, (2.55,), 0.0, "patch", 0.82),
-    Row(0.240, 1, 8, (3.00,), 0.0, "patch", 0.88),
-    Row(math.inf, 1, 8, (3.50,), 0.0, "patch", 0.92),
+    Row(0.0155, 1, 8, (1.57,), 0.0, "patch", 0.60),
+    Row(0.0285, 1, 8, (1.60,), 0.0, "patch", 0.62),
+    Row(0.043, 1, 8, (1.92,), 0.0, "patch", 0.70),
+    Row(0.056, 1, 8, (2.20,), 0.0, "patch", 0.75),
+    Row(0.072, 1, 8, (2.45,), 0.0, "patch", 0.80),
+    Row(0.084, 1, 8, (2.60,), 0.0, "patch", 0.83),
+    Row(0.097, 1, 10, (3.20,), 0.0, "patch", 0.90),
+    Row(math.inf, 1, 10, (3.70,), 0.0, "patch", 0.93),
 )
+SECOND_OF_LUMINANCE = (
+    Row(0.0245, 1, 8, (1.60,), 0.0, "patch", 0.62),
+    Row(0.0375, 1, 8, (1.80,), 0.0, "patch", 0.65),
+    Row(0.051, 1, 8, (2.30,), 0.0, "patch", 0.75),
+    Row(0.065, 1, 8, (3.30,), 0.0, "patch", 0.84),
+    Row(0.0755, 1, 8, (3.60,), 0.0, "patch", 0.87),
+    Row(0.087, 1, 10, (3.90,), 0.0, "patch", 0.90),
+    Row(math.inf, 1, 10, (4.20,), 0.0, "patch", 0.93),
+)
+#: sigma / data range from which a second pass gains 0.3 dB, of all channels and of a luminance.
+PAYS, PAYS_FOR_LUMINANCE = 0.0285, 0.0375
+_PILOT = 1  # patches of a first of two passes are so much wider: 0.03 to 0.05 dB more at sigma 10 to 50
 
 
 @dataclass(frozen=True)
@@ -89,7 +125,6 @@ class Choice:
     """Radii as given or from a row, and the k that suits them."""
 
     row: Row
-    relative: float  # sigma / data range
     patch_radius: Radius
     search_radius: Radius | Literal["image"]
     k: float
@@ -102,9 +137,13 @@ class Choice:
         grid: tuple[int, ...],
         patch_radius: Radius | None = None,
         search_radius: Radius | Literal["image"] | None = None,
+        *,
+        pilot: bool = False,
     ) -> Choice:
-        """For noise of so much of the data range, on a grid of this shape."""
+        """For noise of so much of the data range, on a grid of this shape; or for the first of two passes."""
         row = next((r for r in rows if relative <= r.upto), rows[-1])
+        if pilot:
+            row = replace(row, patch_radius=min(row.patch_radius + _PILOT, 5))
         patch = _patch_radius(row, len(grid)) if patch_radius is None else patch_radius
         search = _search_radius(row, len(grid)) if search_radius is None else search_radius
         radii = per_axis("patch_radius", patch, len(grid))
@@ -113,7 +152,7 @@ class Choice:
         )
         samples = math.prod(2 * min(r, n - 1) + 1 for r, n in zip(radii, grid, strict=True))
         shifts = math.prod(2 * min(r, n - 1) + 1 for r, n in zip(reach, grid, strict=True))
-        return cls(row, relative, patch, search, row.strength(samples, shifts))
+        return cls(row, patch, search, row.strength(samples, shifts))
 
 
 def _patch_radius(row: Row, axes: int) -> int:

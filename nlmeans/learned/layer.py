@@ -60,12 +60,11 @@ class NLMeans(nn.Module):  # type: ignore[misc]
         super().__init__()
         if not isinstance(parameters, Parameters):
             raise InvalidTypeError(f"parameters must be nlmeans.Parameters, got {type(parameters).__name__}")
-        if parameters.color != "joint":
+        if not parameters.is_one_filter:
             raise InvalidValueError(
-                f'the layer compares channels jointly: give color="joint", got {parameters.color!r}'
+                'the layer compares channels jointly, once: give color="joint", passes=1 and blend=0, got '
+                f"color={parameters.color!r}, passes={parameters.passes} and blend={parameters.blend}"
             )
-        if parameters.passes != 1:
-            raise InvalidValueError(f"the layer is one pass: give passes=1, got {parameters.passes}")
         self.parameters_ = parameters
         start = parameters.k if parameters.sigma is None else parameters.strength
         if not start:

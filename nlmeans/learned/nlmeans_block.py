@@ -30,10 +30,10 @@ def classical(block_class: Any, parameters: Parameters, channels: int) -> Any:
         raise InvalidValueError(
             'a block averages pixels: give aggregate="pixel", or use nlmeans.learned.NLMeans for patches'
         )
-    if p.color != "joint" or p.passes != 1:
+    if not p.is_one_filter:
         raise InvalidValueError(
-            f'a block compares channels jointly, once: give color="joint" and passes=1, got color='
-            f'"{p.color}" and passes={p.passes}'
+            'a block compares channels jointly, once: give color="joint", passes=1 and blend=0, got '
+            f"color={p.color!r}, passes={p.passes} and blend={p.blend}"
         )
     if p.sigma is None or not p.strength:
         raise InvalidValueError(

@@ -10,6 +10,16 @@ from nlmeans.methods.nlmeans import NLMeans
 
 def method_for(chosen: Chosen, inputs: Inputs, backend: str) -> Method:
     """The method that does what was chosen, on a backend."""
+    method, kept = _of_all(chosen, inputs, backend), chosen.parameters.blend
+    if kept == 0:
+        return method
+    from nlmeans.methods.passes import Blended
+
+    return Blended.of(method, kept)
+
+
+def _of_all(chosen: Chosen, inputs: Inputs, backend: str) -> Method:
+    """Of all channels."""
     color, channels = chosen.parameters.color, len(chosen.levels[0].offset)
     if color == "joint" or channels == 1:
         return _of_part(chosen, inputs, backend)

@@ -1,4 +1,4 @@
-"""Two passes: a second method is guided by the result of a first."""
+"""Methods after methods: a second is guided by the result of a first; some of the image is mixed back."""
 
 from __future__ import annotations
 
@@ -58,3 +58,24 @@ class TwoPasses(Parts):
         )
         inner = range(planes.start - near.start, planes.stop - near.start)
         return second.run(seen, (origin[0] + near.start, *origin[1:]), whole_shape, inner, half)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Blended(Parts):
+    """A part of the change only, which leaves so much of the image in the result."""
+
+    kept: float
+
+    @classmethod
+    def of(cls, method: Method, kept: float) -> Blended:
+        """With so much of the image, 0 to 1."""
+        one = cls.made_of((method,), levels=method.levels, arrays=0, kept=kept)
+        return replace(one, changes_nothing=one.changes_nothing or kept == 1)
+
+    def run(
+        self, tile: Tile, origin: tuple[int, ...], whole_shape: tuple[int, ...], planes: range, run: Run
+    ) -> Array:
+        """The part of the change."""
+        change = self.parts[0].run(tile, origin, whole_shape, planes, run)
+        change *= 1 - self.kept
+        return change

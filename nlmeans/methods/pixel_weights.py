@@ -47,8 +47,8 @@ def weights(
     Raises
     ------
     InvalidValueError, InvalidTypeError
-        As `denoise`, for a pixel outside of the image, and for two passes, whose second compares what the
-        first made of the image.
+        As `denoise`, for a pixel outside of the image, for two passes, whose second compares what the first
+        made of the image, and for what is blended.
 
     Notes
     -----
@@ -73,10 +73,12 @@ class PixelWeights:
 
     def __init__(self, image: Array, component: int | None = None, **settings: Unpack[Settings]) -> None:
         self._inputs = check(image, settings)
-        whole = choose(self._inputs, settings)
+        whole = choose(self._inputs, {**settings, "passes": settings.get("passes") or 1})
         self.parameters = whole.parameters
         if self.parameters.passes != 1:
             raise InvalidValueError("weights are those of one pass: give ", Parameter("passes=1"))
+        if self.parameters.blend != 0:
+            raise InvalidValueError("weights are those of the filter alone: give ", Parameter("blend=0"))
         self.grid = tuple(self._inputs.grid)
         self._levels, self._sigma_map = whole.levels, whole.noise.sigma if whole.noise.is_map else None
         self._part, chosen = _part(whole, component)

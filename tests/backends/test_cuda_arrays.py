@@ -93,10 +93,14 @@ def test_colour_volumes_and_signals_in_tiles(
     tiled(monkeypatch)
     image = noisy(shape, "float32")
     axis = -1 if shape[-1] == 3 else None
-    exact = denoised(image.astype(np.float64), "reference", channel_axis=axis)
-    limited = denoised(image, channel_axis=axis, memory_limit=20_000)
-    np.testing.assert_allclose(limited, exact, atol=1e-3)
-    np.testing.assert_allclose(denoised(image, channel_axis=axis), exact, atol=1e-3)
+    part = {"patch_radius": 1, "search_radius": 2, "k": 0.5}
+    colours: list[dict[str, Any]] = [{"color": "joint"}, {"color": "luminance", "differences": part}]
+    for options in colours if axis else [{}]:
+        options["channel_axis"] = axis
+        exact = denoised(image.astype(np.float64), "reference", **options)
+        limited = denoised(image, memory_limit=30_000 if "differences" in options else 20_000, **options)
+        np.testing.assert_allclose(limited, exact, atol=1e-3)
+        np.testing.assert_allclose(denoised(image, **options), exact, atol=1e-3)
 
 
 def test_masks_guides_and_sigma_maps_go_up_with_their_tiles(

@@ -142,6 +142,21 @@ def test_what_is_suggested_gives_the_same_bits(color: str | None, passes: int | 
     assert suggest(image, **again) == found
 
 
+def test_two_passes_are_the_default_where_a_filter_is_left_to_the_tables_and_noise_is_strong() -> None:
+    image, fine = noisy((40, 41)), noisy((40, 41)) + 10 * np.indices((40, 41))[1]
+    assert suggest(image, sigma=0.1).passes == 2
+    assert suggest(fine, sigma=0.1).passes == 1
+    described: list[dict[str, Any]] = [{"k": 0.5}, {"h": 0.05}, {"patch_radius": 2}, {"search_radius": 3}]
+    for one in (*described, {"aggregate": "pixel"}, {"guide": image}, {"passes": 1}):
+        assert suggest(image, sigma=0.1, **one).passes == 1
+    for other in (noisy((300,)), noisy((9, 20, 21))):
+        assert suggest(other, sigma=0.1).passes == 1
+    colour = np.stack([image] * 3, axis=-1)
+    for color in ("luminance", "joint", "separate"):
+        assert suggest(colour, sigma=0.1, channel_axis=-1, color=color).passes == 2
+    assert nlmeans.weights(image, (3, 3), sigma=0.1).sum() == pytest.approx(1)
+
+
 @pytest.mark.parametrize(
     "given", [{"k": 0.3}, {"h": 0.03}, {"h": 0.03, "sigma": 0.0}, {"h": 0.0}, {"k": 0.0}]
 )

@@ -1,0 +1,108 @@
+"""``strength`` and ``blend``: more or less of what would be done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from imageio.v3 import imread, imwrite
+from nlmeans.cli import main
+
+import nlmeans
+from nlmeans import InvalidTypeError, InvalidValueError, Parameters, denoise, suggest
+
+from ..conftest import allowed_error
+
+OPTIONS: dict[str, Any] = {"sigma": 12.0, "channel_axis": -1}
+
+
+def picture(dtype: Any = np.float32) -> np.ndarray:
+    """Colours that differ little, with noise: 40 x 45 x 3 in 0 to 255."""
+    light = (np.indices((40, 45)) // 8).sum(axis=0)[..., None] % 2 * 90.0 + 70
+    image = light + np.array((10, 0, -10)) + np.random.default_rng(0).normal(0, 12, (40, 45, 3))
+    return np.rint(image).clip(0, 255).astype(dtype) if np.dtype(dtype).kind == "u" else image.astype(dtype)
+
+
+@pytest.mark.parametrize("given", [{}, {"k": 0.4}, {"h": 5.0}], ids=str)
+@pytest.mark.parametrize("passes", [1, 2])
+def test_a_strength_multiplies_that_of_every_part(passes: int, given: dict[str, float]) -> None:
+    options = {**OPTIONS, "color": "luminance", "passes": passes, **given}
+    plain, strong = (suggest(picture(), **options, strength=s) for s in (1.0, 1.5))
+    parts = [(plain, strong), (plain.differences, strong.differences), (plain.second, strong.second)]
+    for one, other in parts[: passes + 1]:
+        assert one is not None
+        assert other is not None
+        for name in ("h", "k"):
+            value = getattr(one, name)
+            assert getattr(other, name) == (None if value is None else pytest.approx(1.5 * value))
+    result = denoise(picture(), **options, strength=1.5)
+    np.testing.assert_array_equal(result, denoise(picture(), channel_axis=-1, **strong.to_dict()))
+    again = denoise(picture(), channel_axis=-1, strength=1.5, **plain.to_dict())
+    assert np.abs(result - again).max() <= 1e-4
+    assert np.abs(result - denoise(picture(), **options)).max() > 0.5
+
+
+@pytest.mark.parametrize("options", [{"strength": 0.0}, {"blend": 1.0}], ids=str)
+def test_nothing_of_it_returns_the_image(options: dict[str, float], backend: str) -> None:
+    np.testing.assert_array_equal(denoise(picture(), **OPTIONS, **options, backend=backend), picture())
+
+
+def test_the_image_is_mixed_back(backend: str) -> None:
+    image = picture(np.float64)
+    full = denoise(image, **OPTIONS, backend=backend)
+    mixed = denoise(image, **OPTIONS, blend=0.25, backend=backend)
+    assert np.abs(mixed - (0.75 * full + 0.25 * image)).max() <= allowed_error(image, backend)
+    found = suggest(image, **OPTIONS, blend=0.25)
+    assert Parameters.from_json(found.to_json()) == found
+    again = denoise(image, channel_axis=-1, backend=backend, **found.to_dict())
+    np.testing.assert_array_equal(again, mixed)
+
+
+def test_mixtures_of_integers_are_rounded_once(backend: str) -> None:
+    image = picture(np.uint8)
+    exact = denoise(image.astype(np.float64), **OPTIONS, blend=0.3, backend="reference")
+    got = denoise(image, **OPTIONS, blend=0.3, backend=backend)
+    assert np.abs(got - exact).max() <= 0.5001
+
+
+def test_what_is_no_strength_is_refused() -> None:
+    for wrong, kind in (({"strength": -1.0}, InvalidValueError), ({"strength": "2"}, InvalidTypeError)):
+        with pytest.raises(kind, match="strength must be"):
+            denoise(picture(), **OPTIONS, **wrong)
+    with pytest.raises(InvalidValueError, match=r"blend must be in \[0, 1\], got 1.5"):
+        denoise(picture(), **OPTIONS, blend=1.5)
+    with pytest.raises(InvalidValueError, match="weights are those of the filter alone: give blend=0"):
+        nlmeans.weights(picture(), (3, 3), **OPTIONS, blend=0.5)
+    with pytest.raises(InvalidValueError, match="differences is one filter"):
+        denoise(
+            picture(),
+            **OPTIONS,
+            differences={**{"patch_radius": 1, "search_radius": 1, "k": 1}, "blend": 0.5},
+        )
+
+
+def test_the_shell_has_them(tmp_path: Path) -> None:
+    source, target = tmp_path / "noisy.png", tmp_path / "clean.png"
+    imwrite(source, picture(np.uint8))
+    words = [
+        "denoise",
+        str(source),
+        "-o",
+        str(target),
+        "--sigma",
+        "12",
+        "--strength",
+        "1.4",
+        "--blend",
+        "0.2",
+    ]
+    for more, options in (
+        (["--passes", "2"], {"passes": 2}),
+        (["--color", "joint", "--passes", "1", "--overwrite"], {"color": "joint", "passes": 1}),
+    ):
+        assert main([*words, *more]) == 0
+        expected = denoise(picture(np.uint8), **OPTIONS, strength=1.4, blend=0.2, **options)
+        np.testing.assert_array_equal(imread(target), expected)
+    assert main([*words[:-1], "1.2"]) == 2

@@ -31,7 +31,8 @@ def carried(image: Any, settings: Mapping[str, Any]) -> tuple[Array, dict[str, A
         )
     import numpy as np
 
-    return np.asarray(image), dict(settings), lambda result: result
+    array = np.asarray(image)
+    return (array, dict(settings), lambda result: result) if array.ndim else None  # no number
 
 
 def _is_a(module: str, name: str, image: object) -> bool:

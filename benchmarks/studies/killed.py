@@ -25,6 +25,7 @@ import numpy as np
 from nlmeans import denoise
 
 SIDE, SHARD = 448, 64
+EVERY = (SIDE // SHARD) ** 2  # shards
 SETTINGS = {"sigma": 12.0, "k": 0.5, "patch_radius": 2, "search_radius": 12}
 OPTIONS = [part for name, value in SETTINGS.items() for part in (f"--{name.replace('_', '-')}", str(value))]
 HOW = {"worker": ["--scheduler", "local[2]"], "run": [], "cluster": ["--scheduler", "local[2]"]}
@@ -116,8 +117,8 @@ def lose_a_worker(case: Case, output: str, count: int) -> int:
     process = case.start(output, *HOW["worker"])
     before = case.wait_for(output, count, process)
     workers = workers_of(process)
-    if not workers:
-        raise AssertionError("no worker was found")
+    if not workers or len(before) == EVERY:
+        raise AssertionError(f"nothing to lose: {len(workers)} workers, {len(before)} shards are there")
     os.kill(random.choice(workers), signal.SIGKILL)
     return case.check(output, process, before)
 
@@ -130,6 +131,8 @@ def kill_the_run(case: Case, output: str, count: int, *how: str) -> int:
     process.communicate()
     time.sleep(0.2)  # for its workers to be gone
     before = case.shards(output)
+    if len(before) == EVERY:
+        raise AssertionError("nothing was left to do")
     again = case.start(output, *how)
     return case.check(output, again, before)
 
@@ -142,13 +145,12 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=20)
     parser.add_argument("--only", nargs="+", choices=HOW, default=list(HOW))
     given = parser.parse_args()
-    every = (SIDE // SHARD) ** 2
     with tempfile.TemporaryDirectory() as folder:
         case = Case.made(Path(folder))
         for kind in given.only:
             again = 0
             for n in range(given.times):
-                output, count = f"{kind}{n}.zarr", random.randrange(1, every - 4)
+                output, count = f"{kind}{n}.zarr", random.randrange(1, EVERY - 8)
                 if kind == "worker":
                     again += lose_a_worker(case, output, count)
                 else:

@@ -15,9 +15,9 @@ from .source import needed
 
 _A_THREAD = 4  # blocks that are handed out, for each thread
 _NO_WORKER = 60.0  # seconds without any worker until the run gives up
-_CONNECT = 15.0  # seconds
 _KILLED = 3  # blocks whose workers died again and again until the run gives up
-_LOCAL = re.compile(r"local(?:\[(\d{1,3})\])?")
+_LOCAL = re.compile(r"local(?:\[([1-9]\d{0,2})\])?")
+_ADDRESS = re.compile(r"([a-z]+://)?[\w.\-\[\]]+:\d+")
 
 
 class UnreachableError(CommandError):
@@ -26,13 +26,16 @@ class UnreachableError(CommandError):
     status = ExitStatus.UNAVAILABLE
 
 
+def check(scheduler: str) -> None:
+    """Refuse what is no address."""
+    if not _LOCAL.fullmatch(scheduler) and not _ADDRESS.fullmatch(scheduler):
+        raise UsageError(f"--scheduler {scheduler}: give an address as in tcp://host:8786, or local[4]")
+
+
 @contextmanager
 def client_of(scheduler: str, report: Report) -> Iterator[Any]:
     """A client of the scheduler at an address, or of one with workers of its own: ``local[4]``."""
-    distributed = needed("distributed")
-    local = _LOCAL.fullmatch(scheduler)
-    if not local and "://" not in scheduler and not re.fullmatch(r"[\w.\-]+:\d+", scheduler):
-        raise UsageError(f"--scheduler {scheduler}: give an address as in tcp://host:8786, or local[4]")
+    distributed, local = needed("distributed"), _LOCAL.fullmatch(scheduler)
     with ExitStack() as stack:
         if local:
             count = int(local[1] or 0) or None
@@ -42,7 +45,7 @@ def client_of(scheduler: str, report: Report) -> Iterator[Any]:
             )
             scheduler = stack.enter_context(cluster).scheduler_address
         try:
-            client = stack.enter_context(distributed.Client(scheduler, timeout=_CONNECT))
+            client = stack.enter_context(distributed.Client(scheduler))
         except (OSError, TimeoutError, ValueError) as error:
             detail = " ".join(str(error).split()) or type(error).__name__
             raise UnreachableError(f"the scheduler at {scheduler} does not answer: {detail}") from None

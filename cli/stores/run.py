@@ -22,7 +22,7 @@ from . import cluster, pyramid
 from .job import StoreJob, chosen_for, works_of
 from .plan import Axes, Plan
 from .record import Record
-from .source import Source, is_store, needed
+from .source import Source, forget, is_store, needed
 from .target import Target
 
 _NOT_YET = ("sigma_map", "guide", "mask", "convert")
@@ -70,6 +70,8 @@ class StoreRun:
             self.report.failed(name, error, self.output.output)
         else:
             self.report.add(outcome)
+        finally:
+            forget()
         return self.report.exit_status()
 
     def _check(self) -> None:
@@ -88,6 +90,8 @@ class StoreRun:
         if self._part and self.output.overwrite:
             raise UsageError("--overwrite would remove what the other parts write: leave it out, or --part")
         needed("zarr")
+        if self.given.get("scheduler"):
+            cluster.check(self.given["scheduler"])
 
     @property
     def _part(self) -> tuple[int, int] | None:

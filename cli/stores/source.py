@@ -8,7 +8,6 @@ import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from ..formats.npy import SIGNATURE
@@ -34,6 +33,7 @@ class Source:
     arrays: tuple[str, ...] = ("",)  # of a group: the full resolution, then the lower ones
     axes: tuple[str, ...] = ()  # names, where the file has them: t, c, z, y, x, or s for samples
     attributes: str = "{}"  # JSON of the group's, or of the array's
+    modified: int = 0  # when, so that a process that lives longer opens another state anew
 
     @classmethod
     def of(cls, path: str) -> Source:
@@ -46,7 +46,7 @@ class Source:
         except OSError as error:
             raise UnreadableError(f"it cannot be opened: {error.strerror}") from None
         if start.startswith(SIGNATURE):
-            return cls(path, "npy")
+            return cls(path, "npy", modified=os.stat(path).st_mtime_ns)
         if start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
             return _tiff(path)
         raise UnreadableError("into a store go Zarr stores, TIFF and NPY files; this is none of them")
@@ -116,19 +116,37 @@ def _of_file(path: str) -> dict[str, Any]:
     return {"bytes": found.st_size, "modified": found.st_mtime_ns, "ends": ends.hexdigest()}
 
 
-@lru_cache(maxsize=64)
+_OPEN: dict[tuple[Source, int], tuple[Any, Any]] = {}  # arrays, and files that they read from
+
+
 def _opened(source: Source, level: int) -> Any:
+    """From what this process has open already, where it has."""
+    key = (source, level)
+    if key not in _OPEN:
+        _OPEN[key] = _open(source, level)
+    return _OPEN[key][0]
+
+
+def forget() -> None:
+    """Close what is open."""
+    for _, file in _OPEN.values():
+        if file is not None:
+            file.close()
+    _OPEN.clear()
+
+
+def _open(source: Source, level: int) -> tuple[Any, Any]:
     if source.kind == "npy":
         import numpy as np
 
-        return np.load(source.path, mmap_mode="r", allow_pickle=False)
+        return np.load(source.path, mmap_mode="r", allow_pickle=False), None
     zarr = needed("zarr")
     if source.kind == "zarr":
-        return zarr.open_array(os.path.join(source.path, source.arrays[level]), mode="r")
+        return zarr.open_array(os.path.join(source.path, source.arrays[level]), mode="r"), None
     from tifffile import TiffFile
 
-    # the file stays open as long as this process: the store reads from it
-    return zarr.open_array(TiffFile(source.path).series[0].levels[0].aszarr(), mode="r")
+    file = TiffFile(source.path)
+    return zarr.open_array(file.series[0].levels[0].aszarr(), mode="r"), file
 
 
 def needed(name: str) -> Any:
@@ -196,4 +214,5 @@ def _tiff(path: str) -> Source:
             f"its pages are {len(shapes)} images of different sizes or types ({listed}), and a store holds "
             "one: give each page a file of its own"
         )
-    return Source(path, "tiff", ("",), tuple(axis.lower() for axis in axes))
+    names = tuple(axis.lower() for axis in axes)
+    return Source(path, "tiff", ("",), names, modified=os.stat(path).st_mtime_ns)

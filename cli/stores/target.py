@@ -84,7 +84,9 @@ class Target:
 
     def array(self, level: int = 0) -> Any:
         """The array that is written."""
-        return _opened(self._folder(level))
+        folder = self._folder(level)
+        names = (os.path.join(folder, name) for name in ("zarr.json", ".zarray"))
+        return _opened(folder, next(os.stat(name).st_mtime_ns for name in names if os.path.exists(name)))
 
     def unit(self, level: int = 0) -> tuple[int, ...]:
         """Sides of what is written at once, a shard or a chunk without shards."""
@@ -152,5 +154,5 @@ def _has_array(folder: str) -> bool:
 
 
 @lru_cache(maxsize=64)
-def _opened(folder: str) -> Any:
-    return needed("zarr").open_array(folder, mode="r+", config=_WHOLE)
+def _opened(folder: str, modified: int) -> Any:
+    return needed("zarr").open_array(folder, mode="r+").with_config(_WHOLE)  # opening ignores config=

@@ -35,7 +35,7 @@ Examples:
   nlmeans denoise -r scans -o 'clean/{stem}{ext}'  a folder, by a template
   nlmeans denoise photo.png --dry-run              what would be done
   nlmeans denoise - < in.png > out.png             in a pipe
-  nlmeans denoise big.zarr -o clean.zarr           larger than memory, in blocks
+  nlmeans denoise big.zarr -o clean.zarr           larger than memory
 """
 FORMAT_NAMES = [name.lower() for name, known in FORMATS.items() if known.writer]
 

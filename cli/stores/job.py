@@ -113,8 +113,9 @@ def works_of(
     for key, each_chosen in zip(_keys(source, axes), chosen, strict=True):
         view = _some_images(source, axes, dtype, key)[0]
         parameters = Parameters.from_dict(each_chosen["parameters"]).to_dict()
-        own = cast(Settings, {**_own(settings, view, key), **parameters})
-        works[key] = Work.of(view, own, seen=each_chosen["ends"], **running)
+        own = {**_own(settings, view, key), **parameters}
+        own.pop("strength", None)  # what was chosen is as strong already
+        works[key] = Work.of(view, cast(Settings, own), seen=each_chosen["ends"], **running)
     return works
 
 

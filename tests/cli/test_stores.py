@@ -255,6 +255,14 @@ def test_what_is_chosen_is_chosen_once(tmp_path: Path) -> None:
     assert_near(read(tmp_path / "b.zarr"), nlmeans.denoise(noisy(SIDE, SIDE)))
 
 
+def test_a_strength_counts_once(tmp_path: Path) -> None:
+    path = stored(tmp_path / "a.zarr", noisy(SIDE, SIDE))
+    more = ("--strength", "1.5", "--blend", "0.25", *QUICK)
+    assert Ran("denoise", path, "-o", tmp_path / "b.zarr", *more).code == 0
+    expected = nlmeans.denoise(noisy(SIDE, SIDE), strength=1.5, blend=0.25, **GIVEN)
+    assert_near(read(tmp_path / "b.zarr"), expected)
+
+
 # --- stopped, and gone on with -------------------------------------------------------------------
 
 

@@ -162,7 +162,7 @@ def _valid_pixels(
 ) -> tuple[Array | None, list[Ends | None]]:
     """(Z, Y, X) True where the mask and all channels of all arrays allow, None: everywhere; and the ends.
 
-    With the ends of the whole, as far as they are `known`, those of a part decide nothing.
+    The ends of a part include those of the whole, as far as they are `known`.
     """
     if mask is not None and bool(mask.all()):
         mask = None
@@ -189,7 +189,9 @@ def _near_pixels(
     for n, (channels, both) in enumerate(zip(arrays, found, strict=True)):
         if both is None:
             return mask, found
-        near = (known and known[n]) or ends_without_outliers(channels, mask, both)
+        near = ends_without_outliers(channels, mask, both)
+        if known and (seen := known[n]):  # what was not seen of the whole is no outlier for that alone
+            near = [*map(min, near[0], seen[0])], [*map(max, near[1], seen[1])]
         result.append(near)
         room = FAR * max(high - low for low, high in zip(*near, strict=True))
         if max(both[1]) > max(near[1]) + room or min(both[0]) < min(near[0]) - room:

@@ -120,7 +120,7 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
         {"job"},
         {"views"},
         {"files", "preview", "slow"},
-        {"batch"},
+        {"batch", "stores"},
         {"commands"},
         {"program"},
         {"__main__"},

@@ -11,6 +11,7 @@ from ..formats.reading import FORMATS
 from ..options import (
     FILTER,
     OUTPUT,
+    WORK,
     FilterOptions,
     Level,
     MessageOptions,
@@ -34,6 +35,7 @@ Examples:
   nlmeans denoise -r scans -o 'clean/{stem}{ext}'  a folder, by a template
   nlmeans denoise photo.png --dry-run              what would be done
   nlmeans denoise - < in.png > out.png             in a pipe
+  nlmeans denoise big.zarr -o clean.zarr           larger than memory
 """
 FORMAT_NAMES = [name.lower() for name, known in FORMATS.items() if known.writer]
 
@@ -75,6 +77,27 @@ FORMAT_NAMES = [name.lower() for name, known in FORMATS.items() if known.writer]
     help="Write what was removed: exact as .tif or .npy, else visible.",
 )
 @option(OUTPUT, "--side-by-side", metavar="FILE", help="Write noisy, denoised and removed in one picture.")
+@option(
+    WORK,
+    "--part",
+    metavar="I/N",
+    help="Of a store, do the I-th of N parts only, which may run at the same time, on any machines.",
+)
+@option(
+    WORK,
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Of a store, share the work on a Dask cluster: tcp://host:8786, or local[4] for 4 processes here.",
+)
+@option(
+    WORK,
+    "--block",
+    type=click.IntRange(16, 65536),
+    metavar="SIDE",
+    help="Of a store, pixels along each side of what is one task, rounded up to whole shards. Default: 1024, "
+    "in volumes 128.",
+)
+@option(OUTPUT, "--no-pyramid", is_flag=True, help="Of an OME-Zarr image write the full resolution only.")
 @parameter_options
 @option(
     FILTER, "--sigma-map", metavar="FILE", help="The noise level of each pixel, a picture of the same size."
@@ -107,8 +130,12 @@ def command(environment: Environment, /, **options: Any) -> int:
     from ..batch import Batch
     from ..job import Job
     from ..outcome import Report
+    from ..stores import run as stores
 
     limits = limits_of(options)
     report = Report(environment, MessageOptions.of(options))
+    if stores.concerns(options["inputs"], options["output"]):
+        return stores.StoreRun.of(environment, report, options).run()
+    stores.check_absent(options)
     job = Job.of(FilterOptions.of(options), limits, environment.binary_in)
     return Batch(environment, limits, options["inputs"], OutputOptions.of(options), report, job).run()

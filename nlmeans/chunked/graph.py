@@ -37,7 +37,8 @@ def denoise_chunked(
             " is not possible with a Dask array, which is computed later: "
             "use dask.diagnostics.ProgressBar or distributed.progress",
         )
-    work = Work.of(image, settings, backend, 1 if workers is None else workers, memory_limit)
+    threads = 1 if workers is None else workers
+    work = Work.of(image, settings, backend=backend, workers=threads, memory_limit=memory_limit)
     return _Graph.of(image, settings, work).array(image)
 
 

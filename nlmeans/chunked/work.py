@@ -35,17 +35,34 @@ class Work:
 
     @classmethod
     def of(
-        cls, image: Any, settings: Settings, backend: str, workers: int | None, memory_limit: int | None
+        cls,
+        image: Any,
+        settings: Settings,
+        *more: Any,
+        backend: str = "auto",
+        workers: int | None = 1,
+        memory_limit: int | None = None,
+        seen: Ends | None = None,
     ) -> Work:
-        """Check, and choose what is not given; regions of the image are read unless all is given."""
+        """Check, and choose what is not given; regions of the image are read unless all is given.
+
+        What is chosen holds for `more` images of the same kind, whose regions are read too.  With `seen`, the
+        ends of an earlier choice, and all settings it is made again without reading anything.
+        """
         Running.checked(workers, None, memory_limit)
         axes = check_sliced(image, settings)
         warn_of_volume(image, settings)
         beside = along_grid(image, settings)
         given = says_all(image, settings)
         some, their = _stand_in(image, settings, beside) if given else sample(image, settings)
+        if more and not given:
+            some = np.concatenate([some, *(sample(other, settings)[0] for other in more)], axis=axes[0])
         grid = tuple(image.shape[a] for a in axes)
         inputs = check(some, their, Part((0,) * len(grid), grid, (None, None)))
+        if given:
+            inputs = replace(
+                inputs, value_ends=seen or inputs.value_ends, feature_ends=seen or inputs.feature_ends
+            )
         chosen = choose(inputs, their)
         method = method_for(chosen, replace(inputs, grid=grid), backend)
         # an invalid pixel is filled from the box around it, so that what looks at it looks as much farther
@@ -53,7 +70,7 @@ class Work:
         reach = (h + r * has_holes for h, r in zip(method.halo, method.patch_radius, strict=True))
         return cls(
             chosen,
-            (None, None) if given else (inputs.value_ends, inputs.feature_ends),
+            (seen, seen) if given else (inputs.value_ends, inputs.feature_ends),
             cast(Settings, {name: value for name, value in settings.items() if name not in beside}),
             beside,
             axes,

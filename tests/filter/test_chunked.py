@@ -62,7 +62,7 @@ def test_a_halo_one_too_small_shows(monkeypatch: pytest.MonkeyPatch) -> None:
         return seen(self, core)
 
     image = noisy((60, 70))
-    whole = Work.of(image, GIVEN, "auto", 1, None).halo
+    whole = Work.of(image, GIVEN).halo
     lazy = da.from_array(image, chunks=(20, 25))
     expected = denoise(image, **GIVEN)
     np.testing.assert_allclose(denoise(lazy, **GIVEN).compute(), expected, atol=4e-4)

@@ -1,0 +1,219 @@
+"""What Dask and stores cost on one machine, beside a plain call: the figures of docs/large.md.
+
+    python -m nlmeans.benchmarks.studies.large [--only PART ...] [--side 4096] [--repeats 3]
+
+Times are of alternating runs, their medians; graphs are built for arrays that are never computed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nlmeans import denoise, suggest
+
+PARTS = ("dask", "halo", "graph", "store", "scheduler", "memory")
+
+
+def picture(side: int) -> np.ndarray:
+    """Blocks of two levels with noise of 12."""
+    rng = np.random.default_rng(0)
+    clean = 60 + 80.0 * ((np.indices((side, side), dtype=np.float32) // 40).sum(axis=0) % 2)
+    noisy = clean + rng.normal(0, 12, clean.shape).astype(np.float32)
+    result: np.ndarray = np.clip(noisy, 0, 255).astype(np.uint8)
+    return result
+
+
+def alternating(repeats: int, **runs: Callable[[], object]) -> dict[str, float]:
+    """Median wall seconds of each, in turns."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(repeats):
+        for name, call in runs.items():
+            began = time.perf_counter()
+            call()
+            times[name].append(time.perf_counter() - began)
+    return {name: round(statistics.median(each), 3) for name, each in times.items()}
+
+
+def dask(side: int, repeats: int) -> dict[str, Any]:
+    """A Dask array in chunks of 1024, in two threads and in one, against plain calls with as many workers."""
+    import dask.array as da
+
+    image = picture(side)
+    settings = suggest(image).to_dict()
+    lazy = denoise(da.from_array(image, chunks=1024), **settings)
+    found = alternating(
+        repeats,
+        plain_1=lambda: denoise(image, workers=1, **settings),
+        dask_1=lambda: lazy.compute(scheduler="synchronous"),
+        plain_2=lambda: denoise(image, workers=2, **settings),
+        dask_2=lambda: lazy.compute(scheduler="threads", num_workers=2),
+    )
+    return {
+        **found,
+        "over_1": found["dask_1"] / found["plain_1"],
+        "over_2": found["dask_2"] / found["plain_2"],
+    }
+
+
+def halo(side: int, repeats: int) -> dict[str, Any]:
+    """Chunks of several sides, one thread, against a plain call: the pixels of the halo are computed too."""
+    import dask.array as da
+
+    image = picture(min(side, 2048))
+    settings = suggest(image).to_dict()
+    runs: dict[str, Callable[[], object]] = {"plain": lambda: denoise(image, workers=1, **settings)}
+    for chunk in (128, 256, 512, 1024):
+        lazy = denoise(da.from_array(image, chunks=chunk), **settings)
+        runs[str(chunk)] = lambda lazy=lazy: lazy.compute(scheduler="synchronous")  # type: ignore[misc]
+    return alternating(repeats, **runs)
+
+
+def graph(side: int, repeats: int) -> dict[str, Any]:
+    """Seconds and bytes to build the graph of so many chunks, and of its size as it is sent."""
+    import dask.array as da
+
+    found = {}
+    given: dict[str, Any] = {"sigma": 12.0, "k": 0.5, "patch_radius": 2, "search_radius": 7}
+    for shape, chunk in (
+        ((320 * 64, 320 * 64), 64),
+        ((46 * 64, 46 * 64, 46 * 64), 64),
+        ((1000 * 64,) * 2, 64),
+    ):
+        lazy = da.zeros(shape, chunks=chunk, dtype="uint8")
+        tracemalloc.start()
+        began = time.perf_counter()
+        result = denoise(lazy, **given)
+        seconds = time.perf_counter() - began
+        size = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        count = int(np.prod(result.numblocks))
+        began = time.perf_counter()
+        denoise(lazy, **{**given, "k": 0.6})
+        found[f"{len(shape)}-D, {count}"] = {
+            "seconds": round(time.perf_counter() - began, 2),
+            "seconds_traced": round(seconds, 2),
+            "megabytes": round(size / 1e6, 1),
+        }
+        del result
+    return found
+
+
+def _command(folder: str, *more: str) -> None:
+    program = [sys.executable, "-m", "nlmeans", "denoise", "big.zarr", "--workers", "1", "--quiet", *more]
+    subprocess.run(program, cwd=folder, check=True)
+
+
+def store(side: int, repeats: int) -> dict[str, Any]:
+    """8 blocks of a store by one process, by two at the same time, and on a local cluster of two."""
+    import zarr
+
+    with tempfile.TemporaryDirectory() as folder:
+        image = picture(max(side, 4096))[:2048, :4096]
+        zarr.create_array(f"{folder}/big.zarr", data=image, chunks=(256, 256), shards=(1024, 1024))
+        settings = [
+            f"--{n.replace('_', '-')}={v}" for n, v in suggest(image).to_dict().items() if n in _PLAIN
+        ]
+        count = iter(range(1000))
+
+        def one() -> None:
+            _command(folder, "-o", f"{next(count)}.zarr", *settings)
+
+        def two() -> None:
+            output = f"{next(count)}.zarr"
+            program = [sys.executable, "-m", "nlmeans", "denoise", "big.zarr", "--workers", "1", "-q"]
+            each = [
+                subprocess.Popen([*program, "-o", output, "--part", f"{n}/2", *settings], cwd=folder)
+                for n in (1, 2)
+            ]
+            for process in each:
+                if process.wait():
+                    raise AssertionError("a part failed")
+
+        def cluster() -> None:
+            _command(folder, "-o", f"{next(count)}.zarr", "--scheduler", "local[2]", *settings)
+
+        found = alternating(repeats, one=one, two_parts=two, cluster=cluster)
+    return {
+        **found,
+        "parts": found["one"] / found["two_parts"],
+        "on_cluster": found["one"] / found["cluster"],
+    }
+
+
+_PLAIN = ("sigma", "k", "patch_radius", "search_radius")
+
+
+def scheduler(side: int, repeats: int) -> dict[str, Any]:
+    """Tasks a second of a scheduler with two workers, and its memory, with blocks that do nothing."""
+    program = (
+        "import time, resource\n"
+        "from distributed import Client, LocalCluster\n"
+        "from nlmeans.cli.stores import cluster\n"
+        "def job(number):\n    return []\n"
+        "if __name__ == '__main__':\n"
+        "    with LocalCluster(2, threads_per_worker=1, dashboard_address=None) as c, Client(c) as client:\n"
+        "        cluster.run(client, job, range(100), lambda n, w: None, lambda n, e: None)\n"
+        "        for count in (2000, 10000):\n"
+        "            began = time.perf_counter()\n"
+        "            cluster.run(client, job, range(count), lambda n, w: None, lambda n, e: None)\n"
+        "            rate = count / (time.perf_counter() - began)\n"
+        "            print(count, round(rate), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)\n"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rate.py"
+        path.write_text(program)
+        done = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, check=True)
+    rows = [line.split() for line in done.stdout.splitlines()]
+    return {count: {"tasks_a_second": int(rate), "peak_megabytes": int(size)} for count, rate, size in rows}
+
+
+def memory(side: int, repeats: int) -> dict[str, Any]:
+    """Peak of a process that denoises a TIFF of 100 megapixels into a store, beyond one that does nothing."""
+    import tifffile
+
+    program = "import resource, sys\nfrom nlmeans.cli.program import run\ncode = run(sys.argv[1:])\n"
+    program += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)\nsys.exit(code)"
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        tifffile.imwrite(f"{folder}/a.tif", picture(10_000), tile=(256, 256), compression="zlib")
+        for name, words in (
+            ("nothing", ["--version"]),
+            ("store", ["denoise", "a.tif", "-o", "b.zarr", "-q", *_QUICK]),
+            ("tiff", ["denoise", "a.tif", "-o", "b.tif", "-q", *_QUICK]),
+        ):
+            call = [sys.executable, "-c", program, *words]
+            done = subprocess.run(call, cwd=folder, capture_output=True, text=True, check=True)
+            found[name] = round(float(done.stdout.split()[-1]))
+    return found
+
+
+_QUICK = ["--sigma", "12", "--k", "0.5", "--patch-radius", "1", "--search-radius", "2"]
+
+
+def main() -> None:
+    """Measure, and print JSON."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--side", type=int, default=4096)
+    parser.add_argument("--repeats", type=int, default=3)
+    given = parser.parse_args()
+    for name in given.only:
+        print(name, json.dumps(globals()[name](given.side, given.repeats)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -42,6 +42,7 @@ class Batch:
 
     def run(self) -> ExitStatus:
         """Do all tasks."""
+        began = time.monotonic()
         tasks = self._planned_tasks = self._tasks()
         with Progress(self.environment, shown=not self.report.options.quiet) as progress:
             for number, task in enumerate(tasks, 1):
@@ -61,6 +62,8 @@ class Batch:
                 else:
                     progress.clear()
                     self.report.add(outcome)
+        if len(tasks) > 1:
+            self.report.sum_up(time.monotonic() - began)
         return self.report.exit_status()
 
     def _tasks(self) -> list[naming.Task]:
@@ -222,4 +225,5 @@ def _summary(facts: list[dict[str, Any]]) -> str:
         return f"{len(facts)} pages" if len(facts) > 1 else "done"
     if len(facts) == 1:
         return f"sigma {number(plain[0])}"
-    return f"{len(facts)} pages, sigma {number(min(plain))} to {number(max(plain))}"
+    words = list(dict.fromkeys((number(min(plain)), number(max(plain)))))
+    return f"{len(facts)} pages, sigma {' to '.join(words)}"

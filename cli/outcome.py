@@ -7,7 +7,7 @@ import shutil
 import textwrap
 import traceback
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from nlmeans.errors import NLMeansError, NLMeansWarning, Parameter
 from nlmeans.parameters import Settings
@@ -83,6 +83,12 @@ class Report:
             traceback.print_exception(error, file=self.environment.err)
         message = one_line(error)
         self.add(Outcome(name, "failed", output, code=status_of(error), message=message))
+
+    def sum_up(self, seconds: float) -> None:
+        """One line about many inputs: how many of each state, and the time."""
+        states = [o.state for o in self.outcomes]
+        parts = [f"{states.count(state)} {state}" for state in get_args(State) if state in states]
+        self.tell(f"{', '.join(parts)} of {len(states)}, {seconds:.1f} s")
 
     def warn(self, text: str) -> None:
         """Print a warning, also when quiet."""

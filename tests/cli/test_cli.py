@@ -598,6 +598,19 @@ def test_a_command_alone_is_answered_shortly(name: str) -> None:
     assert max(map(len, said.splitlines())) <= 80
 
 
+def test_many_files_are_summed_up(tmp_path: Path) -> None:
+    for n in range(3):
+        (tmp_path / f"{n}.png").write_bytes(files.png(files.samples("u1", seed=n)))
+    (tmp_path / "broken.png").write_bytes(b"GIF89a")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "1.png").write_bytes(b"")
+    options = ("-o", tmp_path / "out", "--skip-existing", *QUICK)
+    ran = Ran("denoise", *sorted(tmp_path.glob("*.png")), *options)
+    assert ran.err.splitlines()[-1].startswith("2 written, 1 skipped, 1 failed of 4, ")
+    assert Ran("denoise", *sorted(tmp_path.glob("*.png")), *options, "-q").err.count("\n") == 1
+    assert "failed of" not in Ran("denoise", tmp_path / "broken.png").err
+
+
 def test_help_is_a_word_too() -> None:
     assert Ran("help").out == Ran("--help").out != ""
     assert Ran("help", "estimate").out == Ran("estimate", "--help").out != ""

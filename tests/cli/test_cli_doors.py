@@ -439,4 +439,4 @@ def test_counts_are_told_of_floats(tmp_path: Path) -> None:
     assert "--dtype float32" in ran.err
     ran = Ran("denoise", picture, *options, "--dtype", "float32")
     assert (ran.code, ran.warnings) == (0, [])
-    assert tifffile.imread(out).mean() == pytest.approx(counts.mean(), rel=0.1)
+    assert tifffile.imread(out).mean() == pytest.approx(counts.mean(), rel=0.2)  # not 0

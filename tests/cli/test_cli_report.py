@@ -13,15 +13,13 @@ import re
 import shlex
 import shutil
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import imagecodecs
 import numpy as np
 import pytest
-from nlmeans.cli.formats.picture import Layout
-from nlmeans.cli.views import page_data
+from nlmeans.cli.views import method_noise, page_data
 
 from ..faults import files
 from ..faults.streams import Ran
@@ -105,9 +103,9 @@ def test_the_command_on_the_page_does_it_again(page: Path) -> None:
 
 def test_the_spectrum_of_white_noise_is_flat_and_its_histogram_a_bell() -> None:
     noise = np.random.default_rng(0).normal(0, 3, (256, 256)).astype("f4")
-    _, radial = page_data.spectra(noise, 3.0)
+    _, radial = method_noise.spectra(noise, 3.0)
     assert max(abs(level) for frequency, level in radial if frequency > 0.02) < 1
-    bars = page_data.histogram(noise, 3.0, whole=False)["bars"]
+    bars = method_noise.histogram(noise, 3.0, whole=False)["bars"]
     middle = bars["heights"][len(bars["heights"]) // 2]
     assert middle == pytest.approx(1 / np.sqrt(2 * np.pi), rel=0.05)
     assert sum(bars["heights"]) * bars["step"] == pytest.approx(1, abs=0.01)
@@ -115,7 +113,7 @@ def test_the_spectrum_of_white_noise_is_flat_and_its_histogram_a_bell() -> None:
 
 def test_bars_of_whole_numbers_do_not_stand_like_a_comb() -> None:
     noise = np.rint(np.random.default_rng(0).normal(0, 19, (300, 300))).astype("f4")
-    heights = np.array(page_data.histogram(noise, 19.0, whole=True)["bars"]["heights"])
+    heights = np.array(method_noise.histogram(noise, 19.0, whole=True)["bars"]["heights"])
     middle = heights[len(heights) // 2 - 10 : len(heights) // 2 + 10]
     assert np.abs(np.diff(middle)).max() < 0.2 * middle.max()
 
@@ -385,27 +383,26 @@ def test_the_verdict_tells_noise_from_detail() -> None:
     clean = np.where(np.arange(256)[None, :] // 32 % 2 == 1, 200.0, 50.0) + np.zeros((256, 1))
     slope = np.abs(np.arange(256)[None, :] % 32 - 15.5) > 8  # squares beside an edge
     noise = rng.normal(0, 10, clean.shape)
-    layout = Layout(clean.shape, "|u1")
     for removed, words in (
         (noise, "looks like noise"),
         (noise + 60 * slope * rng.choice((-1, 1), clean.shape), "detail went with the noise"),
         (noise * np.where(slope, 0.3, 1), "noise has stayed there"),
         (noise * 0, "Next to nothing was removed"),
     ):
-        assert words in page_data.verdict(clean, removed, layout)
-        colours = np.dstack([clean] * 3), np.dstack([removed] * 3)
-        assert words in page_data.verdict(*colours, replace(layout, shape=(256, 256, 3), colours=3))
-    assert page_data.verdict(clean[:20, :20], noise[:20, :20], layout) == ""
+        assert words in method_noise.verdict(clean, removed)
+        assert words in method_noise.verdict(np.dstack([clean] * 3), np.dstack([removed] * 3))
+    assert method_noise.verdict(clean[:20, :20], noise[:20, :20]) == ""
 
 
 def test_clipped_values_are_told() -> None:
-    assert page_data.clipped(np.array([0, 1, 255, 9], "u1")) == 0.5
-    assert page_data.clipped(np.array([0.0, 1.0])) == 0
+    assert method_noise.clipped(np.array([0, 1, 255, 9], "u1")) == 0.5
+    assert method_noise.clipped(np.array([0.0, 1.0])) == 0
     noise = np.random.default_rng(0).normal(0, 9, (64, 64))
     assert (
-        "12 % of the values are clipped" in page_data.histogram(noise, 9, whole=True, clipped=0.12)["caption"]
+        "12 % of the values are clipped"
+        in method_noise.histogram(noise, 9, whole=True, clipped=0.12)["caption"]
     )
-    assert "clipped" not in page_data.histogram(noise, 9, whole=True)["caption"]
+    assert "clipped" not in method_noise.histogram(noise, 9, whole=True)["caption"]
 
 
 @needs_browser

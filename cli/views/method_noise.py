@@ -1,0 +1,121 @@
+"""What was removed from a picture, measured: its histogram, its spectrum, and whether it looks like noise."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..formats.picture import Array
+from . import pictures as views
+from .words import one_sigma
+
+_BINS = 80
+_SQUARE, _SQUARES = 8, 40  # pixels a side; as few are no tenth and no half
+_SEEN = 0.25  # differences of strength below are hardly seen
+_PIECE = 64  # pixels a side of the pieces whose spectra are averaged
+
+
+def single_sigma(sigma: Any, difference: Array) -> float:
+    """One sigma for all channels together, that the removed noise is compared with."""
+    import numpy as np
+
+    sigma = one_sigma(sigma)
+    if not sigma:
+        finite = difference[np.isfinite(difference)]
+        sigma = float(finite.std()) if finite.size else 0.0
+    return float(sigma) or 1.0
+
+
+def clipped(colour: Array) -> float:
+    """The share of the samples that are the smallest or largest of their type."""
+    import numpy as np
+
+    if colour.dtype.kind not in "iu" or not colour.size:
+        return 0.0
+    limits = np.iinfo(colour.dtype)
+    return float(((colour == limits.min) | (colour == limits.max)).mean())
+
+
+def verdict(clean: Array, difference: Array) -> str:
+    """Whether more was removed where the picture has edges than where it is even, in words.
+
+    By squares of 8 x 8 pixels: the tenth with the steepest slopes against the half with the least.
+    """
+    import numpy as np
+
+    plane, noise = (
+        np.nan_to_num(each.astype(np.float64), posinf=0.0, neginf=0.0).mean(axis=-1 if each.ndim == 3 else ())
+        for each in (clean, difference)
+    )
+    rows, columns = (n // _SQUARE * _SQUARE for n in plane.shape)
+    if rows * columns < _SQUARES * _SQUARE**2:
+        return ""
+    down, right = np.gradient(plane)
+    slope, power = (
+        each[:rows, :columns].reshape(rows // _SQUARE, _SQUARE, columns // _SQUARE, _SQUARE).mean(axis=(1, 3))
+        for each in (down**2 + right**2, noise**2)
+    )
+    used = power > 0  # not where all is clipped, or without a value
+    if np.count_nonzero(used) < _SQUARES:
+        return "Next to nothing was removed."
+    slope, power = slope[used], power[used]
+    edges, even = slope >= np.quantile(slope, 0.9), slope <= np.quantile(slope, 0.5)
+    ratio = math.sqrt(float(power[edges].mean() / power[even].mean()))
+    if ratio > 1 + _SEEN:
+        return (
+            f"At edges {ratio:.2f} times as much was removed as in even areas: detail went with the noise; a "
+            "smaller strength keeps it."
+        )
+    if ratio < 1 - _SEEN:
+        return f"At edges {ratio:.2f} times as much was removed as in even areas: noise has stayed there."
+    return f"What was removed looks like noise: at edges it is {ratio:.2f} times as strong as in even areas."
+
+
+def histogram(difference: Array, sigma: float, *, whole: bool, clipped: float = 0.0) -> dict[str, Any]:
+    """How often each removed amount occurs, beside the bell of noise of this sigma."""
+    import numpy as np
+
+    finite = difference[np.isfinite(difference)] / sigma
+    step = 8 / _BINS
+    if whole:  # bars of as many whole units each, or they would stand like a comb
+        step = max(1, round(step * sigma)) / sigma
+    count = 2 * math.floor(4 / step) + 1
+    counts, _ = np.histogram(finite, bins=count, range=(-count * step / 2, count * step / 2))
+    density = counts / max(1, finite.size) / step
+    at = np.linspace(-4, 4, 81)
+    bell = np.exp(-(at**2) / 2) / math.sqrt(2 * math.pi)
+    mean, deviation = (float(v) for v in (finite.mean(), finite.std())) if finite.size else (0.0, 0.0)
+    return {
+        "bars": {"start": -count * step / 2, "step": step, "heights": [round(float(v), 4) for v in density]},
+        "bell": [[round(float(a), 2), round(float(b), 4)] for a, b in zip(at, bell, strict=True)],
+        "caption": f"In units of the noise level {sigma:.3g}: mean {mean:+.2g}, deviation {deviation:.2f}; "
+        "dashed: noise of that level"
+        + (f"; {100 * clipped:.2g} % of the values are clipped, which cuts their noise" * (clipped > 0.01)),
+    }
+
+
+def spectra(difference: Array, sigma: float) -> tuple[Array, list[list[float]]]:
+    """The spectrum of the removed noise as a picture, and by frequency in decibels of white noise."""
+    import numpy as np
+
+    plane = np.nan_to_num(difference, posinf=0.0, neginf=0.0).astype(np.float64)
+    planes = [plane] if plane.ndim == 2 else list(np.moveaxis(plane, -1, 0))
+    piece = min(_PIECE, *planes[0].shape)
+    window = np.outer(np.hanning(piece + 2)[1:-1], np.hanning(piece + 2)[1:-1])
+    power, count = np.zeros((piece, piece)), 0
+    for p in planes:
+        for y in range(0, p.shape[0] - piece + 1, max(1, piece // 2)):
+            for x in range(0, p.shape[1] - piece + 1, max(1, piece // 2)):
+                power += np.abs(np.fft.fft2(p[y : y + piece, x : x + piece] * window)) ** 2
+                count += 1
+    power /= max(1, count) * float((window**2).sum()) * sigma**2
+    decibels = 10 * np.log10(np.maximum(np.fft.fftshift(power), 1e-6))
+    frequency = np.fft.fftshift(np.fft.fftfreq(piece))
+    radius = np.hypot(frequency[:, None], frequency[None, :])
+    radial = []
+    for low in np.arange(0, 0.5, 1 / 64):
+        ring = (radius >= low) & (radius < low + 1 / 64)
+        if ring.any():
+            value = 10 * math.log10(max(float(np.fft.fftshift(power)[ring].mean()), 1e-3))
+            radial.append([round(float(low) + 1 / 128, 4), round(min(value, 10.0), 2)])
+    return views.eight_bits((decibels + 30) * (255 / 40)), radial

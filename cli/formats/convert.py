@@ -26,6 +26,8 @@ def converted(picture: Picture, wanted: bool) -> Picture:
             "take it as 0 and 255"
         )
     names = " and ".join(_NAMES[kind] for kind in found)
+    if found == ["b1"] and picture.pages[0].colours:
+        names = "1 bit per pixel"
     targets = " and ".join(sorted({_target(kind)[1] for kind in found}))
     if not wanted:
         raise UnreadableError(

@@ -135,7 +135,7 @@ def test_one_bit_is_converted_on_request(name: str, tmp_path: Path) -> None:
     shown = ~VALID if name in ("1 bit.tif", "1 bit deflated.tif") else VALID  # tifffile's "0 is white"
     ran = Ran("denoise", path, "-o", tmp_path / "out.png", "--convert", "--h", "0", "--sigma", "10%")
     assert ran.code == 0, ran.err
-    assert "bool is converted to 0 and 255" in ran.err
+    assert "1 bit per pixel is converted to 0 and 255" in ran.err
     np.testing.assert_array_equal(files.decoded(tmp_path / "out.png"), gray(shown))
     same = tmp_path / f"same{path.suffix}"
     ran = Ran("denoise", path, "-o", same, "--convert", "--sigma", "60", "--h", "200", *QUICK[2:])

@@ -11,7 +11,7 @@ from ..faults import files
 from ..faults.sessions import zygote as zygote
 from ..faults.zygote import Zygote
 
-MUTATIONS = int(os.environ.get("NLMEANS_TEST_MUTATIONS", "5000"))  # of each reader's files; 19 readers
+MUTATIONS = int(os.environ.get("NLMEANS_TEST_MUTATIONS", "5000"))  # of each reader's files; 21 readers
 
 
 @pytest.mark.parametrize("reader", files.CORPUS)

@@ -90,10 +90,13 @@ class Chosen:
         return Chosen(parameters, noise, levels)
 
 
-def choose(inputs: Inputs, settings: Settings) -> Chosen:
-    """The settings given, and a choice for those left out."""
+def choose(inputs: Inputs, settings: Settings, *, maps: bool = True) -> Chosen:
+    """The settings given, and a choice for those left out; where sigma is, a map of it if `maps`.
+
+    A map fits its own grid only.
+    """
     given, levels = Given.of(inputs, settings), levels_of(inputs)
-    color, sigma, stretch = color_and_noise(inputs, given, levels)
+    color, sigma, stretch = color_and_noise(inputs, given, levels, maps=maps)
     noise = Noise(sigma, given.h, given.k or 0.0, given.correction)
     relative = _relative(inputs, color, noise, levels[1])
     light = color == "luminance"

@@ -12,6 +12,7 @@ from nlmeans.choosing.given import Given
 from nlmeans.errors import InvalidValueError, Parameter
 from nlmeans.inputs import Inputs
 from nlmeans.levels import Levels
+from nlmeans.noise.curve import Curve
 from nlmeans.noise.estimate import Estimates, Found, both_estimates, chosen_of, estimates
 from nlmeans.noise.strength import root_mean_square
 from nlmeans.parameters import number
@@ -22,9 +23,12 @@ Sigma = tuple[float, ...] | Array  # one, one for each of what is compared, or a
 
 
 def color_and_noise(
-    inputs: Inputs, given: Given, levels: tuple[Levels, Levels]
+    inputs: Inputs, given: Given, levels: tuple[Levels, Levels], *, maps: bool
 ) -> tuple[str, Sigma, tuple[float, ...]]:
-    """ "joint", "luminance" or "separate"; sigma of what is then compared; and the stretch of k for each."""
+    """ "joint", "luminance" or "separate"; sigma of what is then compared; and the stretch of k for each.
+
+    An estimate may become a map of sigma if `maps`.
+    """
     sigma = _given_sigma(inputs, given)
     color, found = given.color, sigma
     if color == "auto":
@@ -34,6 +38,8 @@ def color_and_noise(
         found = chosen_of(both) if both else estimates(inputs.feature, inputs.mask)
     assert found is not None
     if isinstance(found, Estimates):
+        if found.curve is not None and maps and given.h is None:
+            return color, _map(inputs, found.curve), found.stretch
         return color, _checked(given, color, sigma, found.sigma), found.stretch
     return color, _checked(given, color, sigma, found), (1.0,)
 
@@ -49,6 +55,13 @@ def _checked(given: Given, color: str, sigma: Sigma | None, found: Sigma) -> Sig
     if color == "joint" and any(found) and not all(found):
         raise InvalidValueError(f"sigma per channel must be > 0 in every channel, or 0 in all, got {found}")
     return found if any(found) else (0.0,)
+
+
+def _map(inputs: Inputs, curve: Curve) -> Array:
+    """Sigma of each pixel of the one channel, from its brightness."""
+    valid = None if inputs.mask is None else to_numpy(inputs.mask)
+    sigma = curve.map_of(to_numpy(inputs.feature)[0], valid)
+    return namespace(inputs.feature).asarray(sigma.astype(np.float32))
 
 
 def _given_sigma(inputs: Inputs, given: Given) -> Sigma | None:

@@ -63,7 +63,7 @@ class Work:
             inputs = replace(
                 inputs, value_ends=seen or inputs.value_ends, feature_ends=seen or inputs.feature_ends
             )
-        chosen = choose(inputs, their)
+        chosen = choose(inputs, their, maps="sigma" in beside)
         method = method_for(chosen, replace(inputs, grid=grid), backend)
         # an invalid pixel is filled from the box around it, so that what looks at it looks as much farther
         has_holes = settings.get("mask") is not None or settings.get("nan") == "keep"

@@ -19,8 +19,10 @@ from nlmeans.carriers import carried
 from nlmeans.errors import InvalidTypeError, Parameter, warn
 from nlmeans.inputs import check
 from nlmeans.noise.bands import shared_variance
+from nlmeans.noise.curve import Curve, curve_of, root_mean
 from nlmeans.noise.patches import Bools, Patches, clipping_levels, white_variance
 from nlmeans.noise.shared import COARSE, FINE, shared_noise
+from nlmeans.noise.signs import COPIES, Signs
 from nlmeans.noise.strength import root_mean_square, strength_against
 from nlmeans.parameters import Settings
 from nlmeans.sampling import sample
@@ -147,6 +149,7 @@ class Estimates:
 
     sigma: tuple[float, ...]
     stretch: tuple[float, ...]  # by which k must be larger than against white noise
+    curve: Curve | None = None  # of the one channel there is, where its noise grows with brightness
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,10 +160,15 @@ class Found:
     shared: float = 0.0  # sigma, if neighbours share it; 0 where nothing of the kind is seen
     evidence: float = -math.inf  # natural logarithm of the odds that it is shared noise and not texture
     freedom: float = 1.0  # independent values per pixel
+    copies: int = 1  # of each pixel
+    curve: Curve | None = None  # where white noise grows with brightness
+    drawn: bool = False  # much is exactly flat
+    signs: tuple[str, ...] = ()  # of noise that the filter is not made for, in words
 
     def scaled(self, unit: float) -> Found:
         """In smaller units."""
-        return replace(self, white=unit * self.white, shared=unit * self.shared)
+        curve = None if self.curve is None else self.curve.scaled(unit)
+        return replace(self, white=unit * self.white, shared=unit * self.shared, curve=curve)
 
     @property
     def apart(self) -> bool:
@@ -181,13 +189,24 @@ def both_estimates(channels: Array, mask: Array | None) -> list[Found]:
 
 def chosen_of(found: list[Found]) -> Estimates:
     """The estimates to use; warns where they are not those of white noise, or perhaps should not be."""
+    for sign in dict.fromkeys(sign for f in found for sign in f.signs):
+        warn(sign)
     evidence = max((f.evidence for f in found if f.apart), default=-math.inf)
     shared = [f.apart and evidence > _LIKELY for f in found]
     used = tuple(f.shared if s else f.white for f, s in zip(found, shared, strict=True))
     if evidence > _POSSIBLE:
         _tell(found, used)
-    stretch = (strength_against(f.freedom) if s else 1.0 for f, s in zip(found, shared, strict=True))
-    return Estimates(used, tuple(stretch))
+    stretch = (
+        strength_against((f.freedom if s else 1.0) / f.copies) for f, s in zip(found, shared, strict=True)
+    )
+    curve = found[0].curve if len(found) == 1 else None
+    if curve is not None:
+        dark, bright = (root_mean(curve, end) for end in curve.ends)
+        warn(
+            f"the noise grows with brightness, as that of counted photons does: sigma is {dark:.4g} in the "
+            f"dark and {bright:.4g} in the bright parts, {used[0]:.4g} on average; denoise uses a map of it"
+        )
+    return Estimates(used, tuple(stretch), curve)
 
 
 def _tell(found: list[Found], used: tuple[float, ...]) -> None:
@@ -208,9 +227,23 @@ def _tell(found: list[Found], used: tuple[float, ...]) -> None:
 
 
 def _of_channel(channel: NDArray[Any], valid: Bools | None) -> Found:
+    """Both estimates, what speaks for the second, and what else is seen."""
+    second, first = sorted(range(3), key=lambda axis: (channel.shape[axis], axis))[1:]
+    seen = Signs.of(channel, valid, (second, first))
+    if max(seen.steps) > 1:
+        once = tuple(slice(None, None, step) for step in seen.steps)
+        channel, valid = channel[once], None if valid is None else valid[once]
+    found = _of_pixels(channel, valid, (second, first))
+    if found.drawn:
+        return found
+    copied = (COPIES,) if max(seen.steps) > 1 and found.white > seen.weak else ()
+    return replace(found, copies=math.prod(seen.steps), signs=copied + seen.words)
+
+
+def _of_pixels(channel: NDArray[Any], valid: Bools | None, axes: tuple[int, int]) -> Found:
     """Both estimates, and what speaks for the second."""
     unit = _unit(channel, valid)
-    second, first = sorted(range(3), key=lambda axis: (channel.shape[axis], axis))[1:]
+    second, first = axes
     for sides in ({second: 5, first: 5}, {second: 3, first: 3}, {first: 10}):
         patches = Patches.of(channel, valid, unit, sides, _PATCHES)
         if len(patches.values) >= patches.least:
@@ -220,11 +253,11 @@ def _of_channel(channel: NDArray[Any], valid: Bools | None) -> Found:
     drawn = _drawn(patches)
     levels = (-math.inf, math.inf) if drawn else clipping_levels(patches.values)
     white = white_variance(patches if drawn else patches.alive(), levels)
-    largest = np.percentile(np.abs(patches.values).max(axis=1), 99)  # but for outliers
+    largest = np.percentile(np.abs(patches.values[::4]).max(axis=1), 99)  # but for outliers
     if white <= (_rounding(channel.dtype) * largest) ** 2:
         return Found(0.0)
     if drawn:
-        return Found(unit * math.sqrt(white))
+        return Found(unit * math.sqrt(white), drawn=True)
 
     def windows(side: int) -> Patches:
         sides = {first: side} if channel.shape[second] == 1 else {second: side, first: side}
@@ -236,6 +269,10 @@ def _of_channel(channel: NDArray[Any], valid: Bools | None) -> Found:
     shared = shared_noise(windows(FINE).unclipped(levels), windows(COARSE).unclipped(levels), white)
     if shared is None:
         return Found(unit * math.sqrt(white))
+    curve = curve_of(shared.means, shared.finest, shared.variances, shared.scatter)
+    if curve is not None:
+        sigma = unit * root_mean(curve, float(np.mean(shared.means)))
+        return Found(sigma, curve=curve.scaled(unit))
     return Found(unit * math.sqrt(white), unit * math.sqrt(shared.variance), shared.evidence, shared.freedom)
 
 
@@ -244,7 +281,7 @@ def _drawn(patches: Patches) -> bool:
 
     Noise leaves few: rounded to integers 0.28 / sigma of them, clipped in its middle a quarter.
     """
-    equal = patches.equal()
+    equal = patches.equal
     varied = equal[equal < 1]
     return not varied.size or float(varied.mean()) >= _FLAT
 
@@ -272,6 +309,6 @@ def _from_differences(channel: NDArray[Any], valid: Bools | None, unit: float, a
     if valid is not None:
         usable = np.moveaxis(valid, axis, -1)
         second = second[usable[..., 2:] & usable[..., 1:-1] & usable[..., :-2]]
-    if second.size < _FEWEST:
+    if second.size < _FEWEST or float(np.mean(second == 0)) >= _FLAT:
         return 0.0
     return _NORMAL * float(np.median(np.abs(second))) / math.sqrt(6)

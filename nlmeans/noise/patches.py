@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -68,7 +69,7 @@ class Patches:
         """Those that hold noise; all if hardly any does, for then the image as a whole has none."""
         alive = self.mostly_unequal()
         enough = max(self.least, 0.01 * len(alive))
-        return self[alive] if np.count_nonzero(alive) >= enough else self
+        return self[alive] if enough <= np.count_nonzero(alive) < len(alive) else self
 
     def clear_of(self, levels: tuple[float, float], variance: float) -> Patches:
         """Those that hold noise, at a distance from the clipping levels."""
@@ -78,13 +79,17 @@ class Patches:
 
     def unclipped(self, levels: tuple[float, float]) -> Patches:
         """Those that hold noise, hardly any of it clipped."""
-        at = (self.values <= levels[0]) | (self.values >= levels[1])
-        return self[self.mostly_unequal() & (at.mean(axis=1) <= _AT_A_LEVEL)]
+        hold = self.mostly_unequal()
+        if any(map(math.isfinite, levels)):
+            at = (self.values <= levels[0]) | (self.values >= levels[1])
+            hold &= at.mean(axis=1) <= _AT_A_LEVEL
+        return self if hold.all() else self[hold]
 
     def mostly_unequal(self) -> Bools:
         """Where at least half of the neighbours differ."""
-        return self.equal() <= 0.5
+        return self.equal <= 0.5
 
+    @functools.cached_property
     def equal(self) -> Floats:
         """The part of the neighbours of each patch that are equal."""
         patches = self.values.reshape(-1, *self.shape)
@@ -133,9 +138,12 @@ def white_variance(patches: Patches, levels: tuple[float, float]) -> float:
     """
     mean = patches.values.mean(axis=1)
     room = np.minimum(mean - levels[0], levels[1] - mean)
-    at = np.stack([(patches.values == level).mean(axis=1) for level in levels])
-    steps = patches.values - patches.values[:, :1]  # exactly 0 in a constant patch
-    values = _product(steps, _without_slope(patches.shape))
+    at = np.zeros((2, len(mean)))
+    for part, level in zip(at, levels, strict=True):
+        if math.isfinite(level):
+            part[:] = (patches.values == level).mean(axis=1)
+    # differences to the first sample: exactly 0 in a constant patch
+    values = _product(patches.values - patches.values[:, :1], _without_slope(patches.shape))
     flat = _FlatPatches(values, patches.even, mean, room, at, levels, patches.least)
     clear, among = flat.variance(clear=True)
     if at.mean() < _MUCH_CLIPPED:
@@ -182,7 +190,7 @@ class _FlatPatches:
 
     def _expected(self, chosen: Bools, variance: float) -> list[float]:
         """The parts of normal noise of a variance that are beyond the levels."""
-        if not variance > 0:
+        if not variance > 0 or not any(map(math.isfinite, self.levels)):
             return [0.0, 0.0]
         middle = float(np.median(self.mean[chosen]))
         edges = (abs(middle - level) / math.sqrt(2 * variance) for level in self.levels)

@@ -29,6 +29,7 @@ _NORMAL = 0.75
 _NEEDS_COARSE = (0.25, 0.4)
 # How far a frequency may stand above its neighbours: noise, JPEG and all, 16 times; waves, checks 30 to 4000
 _LINE = 20.0
+_HIGH = 7 / 8  # of the highest frequency along an axis
 _STRONGEST = (
     3.0  # logarithm of shared over white sigma, as far as it speaks for noise: of noise 95 in 100 are below
 )
@@ -44,7 +45,9 @@ class Shared:
     evidence: float  # natural logarithm of the odds that it is noise
     freedom: float  # independent values per pixel: 1 of white noise, less the more neighbours share
     means: Floats  # of bins of brightness
-    variances: Floats  # in each
+    variances: Floats  # in each, over all scales
+    finest: Floats  # in each, of the finest scale
+    scatter: float  # of that from window to window of one brightness, over that of noise
 
 
 def shared_noise(fine: Patches, coarse: Patches, white: float) -> Shared | None:
@@ -75,6 +78,8 @@ def shared_noise(fine: Patches, coarse: Patches, white: float) -> Shared | None:
         freedom=freedom,
         means=np.array([small.values[b].mean() for b in bins]),
         variances=variances,
+        finest=np.array([small.finest(b) for b in bins]),
+        scatter=float(np.median([small.scatter(b) for b in bins])),
     )
 
 
@@ -128,6 +133,24 @@ class _Flattest:
         quantile = low / chi_square(0.1, self.freedom)
         return float(quantile * self._filled(spectrum).mean() / mean)
 
+    def finest(self, some: NDArray[np.intp]) -> float:
+        """Variance of white noise as the highest frequencies have it, where texture is weakest."""
+        return float(np.quantile(self._high[some], 0.25) / chi_square(0.25, int(self._highest.sum())))
+
+    def scatter(self, some: NDArray[np.intp]) -> float:
+        """The interquartile range of the logarithm of that energy, over that of noise."""
+        low, high = np.quantile(self._high[some], (0.25, 0.75))
+        return math.log(high / low) / (1.349 * math.sqrt(2 / self._highest.sum())) if low > 0 else 100.0
+
+    @property
+    def _highest(self) -> Bools:
+        return np.asarray(np.hypot(*np.indices(self.spectrum.shape)) >= _HIGH * len(self.spectrum))
+
+    @functools.cached_property
+    def _high(self) -> Floats:
+        """Energy of the highest frequencies."""
+        return np.asarray(self.squares[:, self._highest].mean(axis=1))
+
     def _filled(self, spectrum: Floats) -> Floats:
         """Its lowest frequencies, which hold the image, as strong as those next to them."""
         radius = np.hypot(*np.indices(spectrum.shape))
@@ -173,7 +196,7 @@ def _lowest(values: Floats, part: float) -> NDArray[np.intp]:
 @functools.cache
 def _normal(side: int) -> Floats:
     """Normal values for the windows that noise would give."""
-    return np.random.default_rng(0).standard_normal((25_600 // side**2, side, side))
+    return np.random.default_rng(0).standard_normal((20_480 // side**2, side, side))
 
 
 def _coherence(windows: Floats) -> float:

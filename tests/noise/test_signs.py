@@ -1,0 +1,147 @@
+"""Noise that is no white noise of one level: photons, copied pixels, impulses, banding, and bad input."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import skimage.data
+
+from nlmeans import denoise, estimate_sigma, suggest
+from nlmeans.noise.curve import Curve, curve_of
+
+Picture = np.ndarray
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def psnr(clean: Picture, result: Picture, peak: float = 255.0) -> float:
+    return float(10 * np.log10(peak**2 / np.mean((result.astype(float) - clean) ** 2)))
+
+
+def quiet(call, *arguments, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return call(*arguments, **options)
+
+
+# Photons
+
+
+@pytest.mark.parametrize("peak", [10, 30, 100])
+def test_photons_are_denoised_by_a_map_of_sigma(peak: int) -> None:
+    clean = skimage.data.camera()[:256, :256] / 255 * peak
+    counted = rng().poisson(clean).astype(np.float32)
+    with pytest.warns(UserWarning, match="grows with brightness"):
+        sigma = estimate_sigma(counted)
+    assert sigma == pytest.approx(np.std(counted - clean), rel=0.1)
+    gain = psnr(clean, quiet(denoise, counted), peak) - psnr(clean, counted, peak)
+    assert gain > 8  # one sigma for all brightnesses: 0.2 to 0.4
+    chosen = quiet(suggest, counted)
+    assert chosen.sigma is None
+    np.testing.assert_array_equal(quiet(denoise, counted), quiet(denoise, counted, **chosen.to_dict()))
+
+
+def test_the_line_of_photons_is_found_and_level_noise_has_none() -> None:
+    means = np.array([10.0, 30.0, 60.0, 100.0, 150.0, 220.0])
+    photons = 2.5 * means + 40
+    curve = curve_of(means, photons, photons, 1.0)
+    assert curve is not None
+    assert (curve.slope, curve.floor) == pytest.approx((2.5, 40))
+    assert curve_of(means, np.full(6, 50.0), np.full(6, 50.0), 1.0) is None
+    assert curve_of(means, photons, 4 * photons, 1.0) is None  # texture on top, or shared by neighbours
+    assert curve_of(means, photons, photons, 1.6) is None  # not the same everywhere at one brightness
+
+
+def test_the_map_follows_the_local_mean_of_the_valid_pixels() -> None:
+    curve = Curve(2.0, 5.0, (0.0, 100.0))
+    image = rng().uniform(0, 100, (1, 20, 30))
+    valid = rng(1).random(image.shape) < 0.7
+    image[~valid] = np.nan
+    found = curve.map_of(image, valid)
+    for y, x in ((0, 0), (10, 12), (19, 29), (3, 28)):
+        box = image[0, max(0, y - 4) : y + 5, max(0, x - 4) : x + 5]
+        assert found[0, y, x] == pytest.approx(np.sqrt(2 * np.nanmean(box) + 5))
+
+
+@pytest.mark.parametrize("sigma", [5.0, 20.0])
+def test_white_noise_is_not_taken_for_photons(sigma: float) -> None:
+    for name in ("camera", "coins", "brick", "page", "moon", "clock"):
+        clean = getattr(skimage.data, name)()[:256, :256]
+        noisy = clean + rng().normal(0, sigma, clean.shape)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", ".*grows with brightness")
+            assert suggest(noisy).sigma is not None
+
+
+# What the filter is not made for
+
+
+@pytest.mark.parametrize("times", [(2, 2), (3, 3), (1, 2)])
+def test_copied_pixels_are_named_and_their_sigma_is_found(times: tuple[int, int]) -> None:
+    clean = skimage.data.camera()[:128, :128]
+    small = np.clip(clean + rng().normal(0, 20, clean.shape), 0, 255).astype(np.uint8)
+    with pytest.warns(UserWarning, match="neighbouring pixels are copies"):
+        assert estimate_sigma(np.kron(small, np.ones(times, np.uint8))) == pytest.approx(20, rel=0.1)
+
+
+@pytest.mark.parametrize("part", [0.02, 0.1, 0.2])
+def test_impulses_are_named(part: float) -> None:
+    noisy = skimage.data.camera()[200:400, 200:400].copy()
+    hit = rng().random(noisy.shape) < part
+    noisy[hit] = rng().choice([0, 255], int(hit.sum()))
+    with pytest.warns(UserWarning, match="impulse noise .* median filter first"):
+        estimate_sigma(noisy)
+
+
+@pytest.mark.parametrize("words", ["rows", "columns"])
+def test_banding_is_named(words: str) -> None:
+    clean = skimage.data.camera()[:200, :200]
+    rows = clean + rng().normal(0, 5, clean.shape) + rng(1).normal(0, 6, (200, 1))
+    with pytest.warns(UserWarning, match=f"^{words} seem to be brighter"):
+        estimate_sigma(rows if words == "rows" else rows.T)
+
+
+def test_white_noise_and_clean_pictures_have_no_such_sign() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        for words in ("neighbouring pixels", "this looks like", "rows", "columns"):
+            warnings.filterwarnings("error", words)
+        for name in ("camera", "coins", "brick", "page", "text", "moon", "grass", "gravel", "clock"):
+            clean = getattr(skimage.data, name)()[:256, :256]
+            for sigma in (0, 10, 40):
+                estimate_sigma(np.clip(clean + rng().normal(0, sigma, clean.shape), 0, 255).astype(np.uint8))
+
+
+# Bad input
+
+
+def collage() -> Picture:
+    half = skimage.data.camera()[:200, :200].astype(float)
+    half[:, 100:] += rng().normal(0, 15, (200, 100))
+    return half
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        skimage.data.camera()[100:104, 100:105],
+        np.full((90, 90), 128.0),
+        np.where(rng().random((128, 128)) < 0.5, 0, 255).astype(np.uint8).repeat(4, 0).repeat(4, 1),
+        np.clip(3.0 * skimage.data.camera()[:200, :200], 0, 255).astype(np.uint8),
+        collage(),
+    ],
+    ids=["smaller than a patch", "constant", "two values", "saturated", "collage"],
+)
+def test_what_cannot_be_estimated_is_nearly_unchanged(image: Picture) -> None:
+    result = quiet(denoise, image)
+    assert np.sqrt(np.mean((result.astype(float) - image) ** 2)) < 0.01 * 255
+
+
+def test_a_frame_with_black_bars_has_the_noise_of_its_picture() -> None:
+    frame = np.zeros((240, 240))
+    frame[60:180] = skimage.data.camera()[60:180, :240] + rng().normal(0, 12, (120, 240))
+    assert estimate_sigma(frame) == pytest.approx(12, rel=0.08)

@@ -73,7 +73,7 @@ class Chosen:
 
     def of_components(self) -> Chosen:
         """That of luminance and differences, for a method that takes them together and knows them apart."""
-        return self._part(slice(0, 3), self._levels_of_components(3), self.parameters)
+        return replace(self, levels=self._levels_of_components(3))
 
     def of_second(self) -> Chosen:
         """That of a second pass; the noise of what it compares is what the pilot leaves of it."""

@@ -54,7 +54,8 @@ class Given:
                 raise InvalidValueError(
                     "NL-Ridge is for images and volumes, got a signal: give ", Parameter('method="nlmeans"')
                 )
-        aggregate = settings.get("aggregate") or Parameters.aggregate
+        asked = settings.get("aggregate")
+        aggregate = Parameters.aggregate if asked is None else asked
         one_of("aggregate", aggregate, tuple(table.FIRST))
         k, h, correction = (
             None if settings.get(name) is None else number(name, settings.get(name))

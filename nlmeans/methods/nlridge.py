@@ -34,7 +34,7 @@ _SHARES = (0.25, 0.15, 0.6)  # of the time: the first step, NL-means, the second
 
 # Found on every twentieth picture of train400, sigma 5 to 75 of 255: this one setting is within 0.03 dB of
 # the best of each sigma.  NL-means guided by the first step is as good here as two passes of its own.
-_FIRST = Step(patch=7, partners=17, radius=18, stride=4)
+_FIRST = Step(patch=7, partners=17, radius=15, stride=4)
 _SECOND = Step(patch=7, partners=65, radius=15, stride=4)
 _FARTHEST = 64.0**2  # of partners, mean square over the variance: more takes digits and gives nothing
 _MIX = 0.5  # part of the first step in the pilot; the rest is NL-means

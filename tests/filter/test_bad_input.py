@@ -522,7 +522,8 @@ def random_call(rng: random.Random) -> tuple[Any, dict[str, Any]]:
         given_["channel_axis"] = -1
     for name in rng.sample(list(SENSIBLE), rng.choice([0, 1, 1, 1, 2, 3])):
         given_[name] = rng.choice(ANYTHING + SENSIBLE[name])
-    if str(given_.get("method")) == "nlridge" and rng.random() < 0.8:
+    method = given_.get("method")
+    if isinstance(method, str) and method == "nlridge" and rng.random() < 0.8:
         given_ = {n: value for n, value in given_.items() if n not in OF_NLMEANS}
     if callable(given_.get("progress")):
         del given_["progress"]  # what it raises is its own

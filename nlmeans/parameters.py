@@ -83,7 +83,7 @@ def check_names(settings: Settings) -> None:
 class Parameters:
     """What is computed, apart from the image: frozen, hashable, with a JSON form.
 
-    NL-means has all of these but `mixing`, NL-Ridge `method`, `sigma` and `color`.
+    NL-means has all of these, NL-Ridge `method`, `sigma`, `color` and `blend`.
 
     Parameters
     ----------
@@ -200,11 +200,13 @@ class Parameters:
             )
 
     def _check_nlridge(self) -> None:
-        """Sigma and colour are there, and nothing else."""
+        """Sigma, colour and what is mixed back are there, and nothing else."""
         given = {f.name: getattr(self, f.name) for f in fields(self)}
         refuse_other_methods({n: v for n, v in given.items() if v != getattr(Parameters, n)})
         one_of("color", self.color, COLORS)
         object.__setattr__(self, "sigma", _sigma(self.sigma))
+        object.__setattr__(self, "blend", number("blend", self.blend))
+        self._check_fractions()
 
     def _check_parts(self) -> None:
         """Parts are there where they are needed, and have no parts of their own."""
@@ -224,6 +226,9 @@ class Parameters:
             raise InvalidValueError(
                 Parameter("second"), " must have mixing, the part of the pilot in what it compares"
             )
+        self._check_fractions()
+
+    def _check_fractions(self) -> None:
         for name in ("mixing", "blend"):
             if (getattr(self, name) or 0.0) > 1:
                 raise InvalidValueError(Parameter(name), f" must be in [0, 1], got {getattr(self, name)}")
@@ -306,7 +311,7 @@ def refuse_other_methods(given: Mapping[str, Any]) -> None:
         if given.get(name) is not None:
             raise InvalidValueError(
                 Parameter(name),
-                " belongs to NL-means; NL-Ridge takes sigma, color, mask and nan: leave it out, or give ",
+                " belongs to NL-means; NL-Ridge takes sigma, color, strength, blend, mask and nan: leave it out, or give ",
                 Parameter('method="nlmeans"'),
             )
 

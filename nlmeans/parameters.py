@@ -311,7 +311,8 @@ def refuse_other_methods(given: Mapping[str, Any]) -> None:
         if given.get(name) is not None:
             raise InvalidValueError(
                 Parameter(name),
-                " belongs to NL-means; NL-Ridge takes sigma, color, strength, blend, mask and nan: leave it out, or give ",
+                " belongs to NL-means; NL-Ridge takes sigma, color, strength, blend, mask and nan: leave it "
+                "out, or give ",
                 Parameter('method="nlmeans"'),
             )
 

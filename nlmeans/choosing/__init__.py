@@ -101,7 +101,11 @@ def choose(inputs: Inputs, settings: Settings) -> Chosen:
     noise = Noise(sigma, given.h, given.k or 0.0, given.correction)
     if given.method == "nlridge":
         noise = replace(noise, sigma=noise.scaled(given.strength))
-        known: dict[str, Any] = {"sigma": _sigma_of(noise), "color": color, "blend": settings.get("blend", 0.0)}
+        known: dict[str, Any] = {
+            "sigma": _sigma_of(noise),
+            "color": color,
+            "blend": settings.get("blend", 0.0),
+        }
         return Chosen(Parameters(method="nlridge", **known), noise, levels)
     relative = _relative(inputs, color, noise, levels[1])
     light = color == "luminance"

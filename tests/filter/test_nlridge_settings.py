@@ -50,7 +50,7 @@ def test_a_parameter_of_nl_means_is_refused_by_its_name_and_its_method(name: str
 
 
 def test_every_setting_is_of_both_methods_or_of_nl_means() -> None:
-    both = {"method", "sigma", "color", "channel_axis", "mask", "nan"}
+    both = {"method", "sigma", "color", "strength", "blend", "channel_axis", "mask", "nan"}
     assert set(Settings.__annotations__) == both | (set(OF_NLMEANS) - {"mixing"})
 
 
@@ -60,7 +60,7 @@ def test_what_is_suggested_is_what_is_done(color: str, sigma: Any) -> None:
     noisy = picture()[1]
     settings: dict[str, Any] = {"method": "nlridge", "color": color, "sigma": sigma, "channel_axis": -1}
     chosen = suggest(noisy, **settings)
-    assert set(chosen.to_dict()) == {"method", "sigma", "color"}
+    assert set(chosen.to_dict()) == {"method", "sigma", "color", "blend"}
     assert Parameters.from_json(chosen.to_json()) == chosen
     again = denoise(noisy, channel_axis=-1, **chosen.to_dict())
     np.testing.assert_array_equal(again, denoise(noisy, **settings))
@@ -68,7 +68,7 @@ def test_what_is_suggested_is_what_is_done(color: str, sigma: Any) -> None:
 
 def test_a_map_is_suggested_as_none() -> None:
     chosen = suggest(GREY, method="nlridge", sigma=np.full(GREY.shape, 9.0))
-    assert chosen.to_dict() == {"method": "nlridge", "color": "joint"}
+    assert chosen.to_dict() == {"method": "nlridge", "color": "joint", "blend": 0.0}
     assert chosen.strength is None
 
 
@@ -133,3 +133,31 @@ def test_a_component_without_noise_stays_as_it_is() -> None:
     for difference in ([1, 0, -1], [1, -2, 1]):
         np.testing.assert_allclose(result @ difference, noisy @ difference, atol=1e-3)
     assert rms(result - noisy) > 1
+
+
+def test_strength_multiplies_sigma_and_blend_mixes_the_image_back() -> None:
+    settings: dict[str, Any] = {"method": "nlridge", "sigma": 10.0}
+    stronger = denoise(GREY, strength=1.5, **settings)
+    np.testing.assert_array_equal(stronger, denoise(GREY, method="nlridge", sigma=15.0))
+    assert suggest(GREY, strength=1.5, **settings).sigma == 15.0
+    sigma = np.full(GREY.shape, 10.0)
+    by_map = denoise(GREY, method="nlridge", sigma=sigma, strength=1.5)
+    np.testing.assert_array_equal(by_map, denoise(GREY, method="nlridge", sigma=1.5 * sigma))
+    mixed = denoise(GREY, blend=0.25, **settings)
+    np.testing.assert_allclose(mixed, 0.75 * denoise(GREY, **settings) + 0.25 * GREY, atol=1e-4)
+    assert suggest(GREY, blend=0.25, **settings).to_dict()["blend"] == 0.25
+    with pytest.raises(InvalidValueError, match="blend must be in"):
+        Parameters(method="nlridge", blend=2.0)
+
+
+def test_chunks_of_dask_are_the_whole() -> None:
+    """Each is a task that reads its own halo; the references lie on the grid of the whole."""
+    da = pytest.importorskip("dask.array")
+    rng = np.random.default_rng(3)
+    clean = np.tile(data.camera()[:200, :160].astype(float), (2, 2))[:301, :270]
+    noisy = (clean + rng.normal(0, 20, clean.shape)).astype(np.float32)
+    for sigma in (20.0, np.full(clean.shape, 20.0)):
+        whole = denoise(noisy, method="nlridge", sigma=sigma, strength=1.1)
+        chunked = denoise(da.from_array(noisy, chunks=(90, 135)), method="nlridge", sigma=sigma, strength=1.1)
+        assert chunked.chunks == ((90, 90, 90, 31), (135, 135))
+        assert rms(chunked.compute() - whole) < 1e-5 * np.ptp(noisy)

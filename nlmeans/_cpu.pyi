@@ -22,3 +22,16 @@ def aggregate(isa: str, pair: PlanePair, normalised: Any, sums: Sums, band: Any,
 
     `normalised` has normaliser, weight_sum and, within one plane, center.
     """
+
+def nearest(isa: str, search: Any, band: Any, /) -> None:
+    """The nearest patches of the references at hand, into their rows of partners.
+
+    `search` and `band` have what struct search of kernels/cpu/groups_contract.h names, `band` the rows
+    `at_hand`, `stop` and `scratch`.
+    """
+
+def combine(isa: str, group: Any, band: Any, /) -> None:
+    """The combined patches of the references at hand, added to the sums of the band.
+
+    `band` has besides the rows `sums` that it holds, `numerator` and `votes`.
+    """

@@ -17,15 +17,16 @@ from nlmeans.running import Progress, Running, in_tiles
 def denoise(
     image: Array,
     *,
+    method: str = "nlmeans",
     sigma: float | Sequence[float] | Array | None = None,
     h: float | None = None,
     k: float | None = None,
     patch_radius: int | tuple[int, ...] | None = None,
     search_radius: int | tuple[int, ...] | Literal["image"] | None = None,
     channel_axis: int | None = None,
-    patch: str = "box",
-    center: str = "max",
-    aggregate: str = "patch",
+    patch: str | None = None,
+    center: str | None = None,
+    aggregate: str | None = None,
     color: str | None = None,
     passes: int | None = None,
     differences: Parameters | Mapping[str, Any] | None = None,
@@ -56,6 +57,11 @@ def denoise(
         float64; any range, nothing is rescaled.  It is not written to.  Images of Pillow, arrays
         of xarray and other objects with ``__array__`` are taken where nothing is lost; `channel_axis`
         may then be the name of an axis of xarray.
+    method : {"nlmeans", "nlridge"}
+        "nlridge" replaces groups of like patches by their best linear combinations, in two steps with
+        NL-means between them: 0.9 to 1.1 dB better than "nlmeans" on photographs, in about 4 times the
+        time.  It takes `sigma`, `color`, `mask` and `nan`, runs on the reference and cpu backends, and
+        denoises images, and volumes plane by plane.  Equal colours come back, sigma 0 returns the image.
     sigma : float, sequence of float, or array, optional
         Standard deviation of the noise in the units of the image, >= 0: one number, one per
         channel, or a map of the shape of the grid.  Default: estimated, see `estimate_sigma`.
@@ -71,12 +77,13 @@ def denoise(
         cost of pixels squared.  Default: from the table by sigma / data range.
     channel_axis : int, optional
         The axis of colours or other channels; see `color`.  Default: no such axis.
-    patch : {"box", "gaussian"}
-        Weights in the patch: equal, or a Gaussian of standard deviation ``r / 2``.
-    center : {"max", "one", "zero"}
-        A pixel's weight for itself: the largest of the others, 1, or 0, but at least 2^-20.
-    aggregate : {"patch", "pixel"}
+    patch : {"box", "gaussian"}, optional
+        Weights in the patch: equal, or a Gaussian of standard deviation ``r / 2``.  Default: "box".
+    center : {"max", "one", "zero"}, optional
+        A pixel's weight for itself: the largest of the others, 1, or 0, but at least 2^-20.  Default: "max".
+    aggregate : {"patch", "pixel"}, optional
         Every patch estimates all of its pixels (better, 2.5 times the time), or only its centre.
+        Default: "patch".
     color : {"auto", "luminance", "joint", "separate"}, optional
         How channels are compared.  "luminance" is for the three channels of a colour picture: their sum
         (R + G + B) / sqrt 3 is filtered by its own patches, the differences (R - B) / sqrt 2 and
@@ -165,6 +172,9 @@ def denoise(
     ----------
     A. Buades, B. Coll, J.-M. Morel, "Non-local means denoising", Image Processing On Line 1
     (2011), doi:10.5201/ipol.2011.bcm_nlm.
+
+    S. Herbreteau, C. Kervrann, "Towards a unified view of unsupervised non-local methods for image
+    denoising: the NL-Ridge approach", ICIP 2022, doi:10.48550/arXiv.2203.00570.
 
     Examples
     --------

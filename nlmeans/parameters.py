@@ -14,12 +14,30 @@ Patch = Literal["box", "gaussian"]
 Center = Literal["max", "one", "zero"]
 Aggregate = Literal["patch", "pixel"]
 Color = Literal["joint", "luminance", "separate"]
+MethodName = Literal["nlmeans", "nlridge"]
 
 PATCHES = ("box", "gaussian")
 CENTERS = ("max", "one", "zero")
 AGGREGATES = ("patch", "pixel")
 COLORS = ("joint", "luminance", "separate")
 COLOR_WORDS = ("auto", *COLORS)  # what may be asked for: "auto" is chosen for an image
+METHODS = ("nlmeans", "nlridge")
+#: Settings of NL-means, which NL-Ridge does not have: it has tables of its own.
+OF_NLMEANS = (
+    "h",
+    "k",
+    "patch_radius",
+    "search_radius",
+    "patch",
+    "center",
+    "aggregate",
+    "passes",
+    "differences",
+    "second",
+    "mixing",
+    "guide",
+    "guide_sigma",
+)
 MAX_PATCH_RADIUS = 255  # patches are padded by reflection: larger ones would cost memory, not help
 MAX_SEARCH_RADIUS = 2**31 - 1  # cut at the picture's edge anyway
 
@@ -27,15 +45,16 @@ MAX_SEARCH_RADIUS = 2**31 - 1  # cut at the picture's edge anyway
 class Settings(TypedDict, total=False):
     """The parameters of `denoise` that say what is computed; other functions take them too."""
 
+    method: str
     sigma: Any
     h: float | None
     k: float | None
     patch_radius: int | tuple[int, ...] | None
     search_radius: int | tuple[int, ...] | Literal["image"] | None
     channel_axis: int | None
-    patch: str
-    center: str
-    aggregate: str
+    patch: str | None
+    center: str | None
+    aggregate: str | None
     color: str | None
     passes: int | None
     differences: Parameters | Mapping[str, Any] | None
@@ -62,7 +81,9 @@ def check_names(settings: Settings) -> None:
 
 @dataclass(frozen=True)
 class Parameters:
-    """What NL-means computes, apart from the image: frozen, hashable, with a JSON form.
+    """What is computed, apart from the image: frozen, hashable, with a JSON form.
+
+    NL-means has all of these, NL-Ridge `method`, `sigma`, `color` and `blend`.
 
     Parameters
     ----------
@@ -100,6 +121,8 @@ class Parameters:
         How much of the image is mixed into the result, in [0, 1].
     mixing : float, optional
         Of a second pass, and of nothing else: its guide is ``mixing pilot + (1 - mixing) image``, in [0, 1].
+    method : {"nlmeans", "nlridge"}
+        What turns the noisy image into a clean one.
 
     Raises
     ------
@@ -115,8 +138,8 @@ class Parameters:
     True
     """
 
-    patch_radius: int | tuple[int, ...]
-    search_radius: int | tuple[int, ...] | Literal["image"]
+    patch_radius: int | tuple[int, ...] | None = None
+    search_radius: int | tuple[int, ...] | Literal["image"] | None = None
     sigma: float | tuple[float, ...] | None = None
     h: float | None = None
     k: float | None = None
@@ -129,8 +152,16 @@ class Parameters:
     second: Parameters | None = None
     blend: float = 0.0
     mixing: float | None = None
+    method: MethodName = "nlmeans"
 
     def __post_init__(self) -> None:
+        one_of("method", self.method, METHODS)
+        if self.method == "nlridge":
+            self._check_nlridge()
+            return
+        missing = [name for name in ("patch_radius", "search_radius") if getattr(self, name) is None]
+        if missing:
+            raise InvalidValueError(f"parameters lack {', '.join(missing)}")
         checked: dict[str, object] = {
             "patch_radius": patch_radius_of(self.patch_radius),
             "search_radius": search_radius_of(self.search_radius),
@@ -168,6 +199,15 @@ class Parameters:
                 " instead",
             )
 
+    def _check_nlridge(self) -> None:
+        """Sigma, colour and what is mixed back are there, and nothing else."""
+        given = {f.name: getattr(self, f.name) for f in fields(self)}
+        refuse_other_methods({n: v for n, v in given.items() if v != getattr(Parameters, n)})
+        one_of("color", self.color, COLORS)
+        object.__setattr__(self, "sigma", _sigma(self.sigma))
+        object.__setattr__(self, "blend", number("blend", self.blend))
+        self._check_fractions()
+
     def _check_parts(self) -> None:
         """Parts are there where they are needed, and have no parts of their own."""
         needs = {"differences": self.color == "luminance", "second": self.passes == 2}
@@ -186,6 +226,9 @@ class Parameters:
             raise InvalidValueError(
                 Parameter("second"), " must have mixing, the part of the pilot in what it compares"
             )
+        self._check_fractions()
+
+    def _check_fractions(self) -> None:
         for name in ("mixing", "blend"):
             if (getattr(self, name) or 0.0) > 1:
                 raise InvalidValueError(Parameter(name), f" must be in [0, 1], got {getattr(self, name)}")
@@ -197,25 +240,30 @@ class Parameters:
 
     @property
     def strength(self) -> float | None:
-        """h in the units of the image; k where sigma is per channel; None with a sigma map."""
+        """h in the units of the image; k where sigma is per channel; None with a sigma map or NL-Ridge."""
         if self.h is not None or self.sigma is None:
             return self.h
-        return self.k if isinstance(self.sigma, tuple) else self.k * self.sigma  # type: ignore[operator]
+        if self.k is None:
+            return None
+        return self.k if isinstance(self.sigma, tuple) else self.k * self.sigma
 
     def patch_radii(self, axes: int) -> tuple[int, ...]:
         """The patch radius of each of `axes` grid axes."""
-        return per_axis("patch_radius", self.patch_radius, axes)
+        return per_axis("patch_radius", self.patch_radius or 0, axes)
 
     def search_radii(self, shape: Sequence[int]) -> tuple[int, ...]:
         """The search radius of each axis of a grid of this shape, never beyond its end."""
         if self.search_radius == "image":
             return tuple(n - 1 for n in shape)
-        wanted = per_axis("search_radius", self.search_radius, len(shape))
+        wanted = per_axis("search_radius", self.search_radius or 0, len(shape))
         return tuple(min(r, n - 1) for r, n in zip(wanted, shape, strict=True))
 
     def to_dict(self) -> dict[str, Any]:
         """The fields that are set, by the names `denoise` takes: ``denoise(image, **p.to_dict())``."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        names = [f.name for f in fields(self)]
+        if self.method == "nlridge":
+            names = [n for n in names if n not in OF_NLMEANS]
+        values = {name: getattr(self, name) for name in names}
         return {
             name: value.to_dict() if isinstance(value, Parameters) else value
             for name, value in values.items()
@@ -238,9 +286,6 @@ class Parameters:
         names = [f.name for f in fields(cls)]
         if not set(read) <= set(names):
             raise InvalidValueError(f"parameters must be a JSON object with some of {', '.join(names)}")
-        missing = {"patch_radius", "search_radius"} - set(read)
-        if missing:
-            raise InvalidValueError(f"parameters lack {', '.join(sorted(missing))}")
         values: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in read.items()}
         return cls(**values)
 
@@ -258,6 +303,18 @@ class Parameters:
         except ValueError as error:
             raise InvalidValueError(f"parameters must be a JSON object: {error}") from None
         return cls.from_dict(read if isinstance(read, dict) else {"": read})
+
+
+def refuse_other_methods(given: Mapping[str, Any]) -> None:
+    """Refuse settings of NL-means where the method is NL-Ridge."""
+    for name in OF_NLMEANS:
+        if given.get(name) is not None:
+            raise InvalidValueError(
+                Parameter(name),
+                " belongs to NL-means; NL-Ridge takes sigma, color, strength, blend, mask and nan: leave it "
+                "out, or give ",
+                Parameter('method="nlmeans"'),
+            )
 
 
 def nested(name: str, value: object) -> Parameters | None:

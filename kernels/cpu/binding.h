@@ -1,4 +1,4 @@
-/* What reads C from Python objects: arrays come by the buffer protocol, and all that a call takes is held until it ends.
+/* What is read from Python objects: arrays come by the buffer protocol, and all of a call is held until it ends.
  * Everything that could make the loops read or write outside an array is refused here and where these are used. */
 #ifndef NLM_BINDING_H
 #define NLM_BINDING_H

@@ -30,7 +30,7 @@ struct search {
     struct grid grid;
     index_t C, Ry, Rx;
     const float *feature;      /* (C, H, stride) */
-    const float *barred;       /* (H, stride) at the first pixel of a patch: 0, or infinity where it is no partner; or NULL */
+    const float *barred;       /* (H, stride) at the first pixel of a patch: 0, or infinity: no partner; or NULL */
     struct per_query farthest; /* d of a partner, at most; finite: (H, stride) at the reference, or one for all */
     int32_t *partners;         /* (ny, nx, k) y W + x of each patch, the reference first, then by position; -1: none */
 };

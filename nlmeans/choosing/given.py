@@ -10,6 +10,7 @@ from nlmeans.errors import InvalidValueError, Parameter
 from nlmeans.inputs import Inputs
 from nlmeans.parameters import (
     COLOR_WORDS,
+    METHODS,
     Parameters,
     Settings,
     integer,
@@ -17,6 +18,7 @@ from nlmeans.parameters import (
     number,
     one_of,
     patch_radius_of,
+    refuse_other_methods,
     search_radius_of,
 )
 
@@ -25,6 +27,7 @@ from nlmeans.parameters import (
 class Given:
     """What `choose` starts from; None where nothing was given."""
 
+    method: str
     sigma: Any
     h: float | None
     k: float | None
@@ -43,7 +46,16 @@ class Given:
     @classmethod
     def of(cls, inputs: Inputs, settings: Settings) -> Given:
         """From the parameters of a call."""
-        aggregate = settings.get("aggregate", Parameters.aggregate)
+        method = settings.get("method", Parameters.method)
+        one_of("method", method, METHODS)
+        if method == "nlridge":
+            refuse_other_methods(settings)
+            if len(inputs.grid) == 1:
+                raise InvalidValueError(
+                    "NL-Ridge is for images and volumes, got a signal: give ", Parameter('method="nlmeans"')
+                )
+        asked = settings.get("aggregate")
+        aggregate = Parameters.aggregate if asked is None else asked
         one_of("aggregate", aggregate, tuple(table.FIRST))
         k, h, correction = (
             None if settings.get(name) is None else number(name, settings.get(name))
@@ -65,6 +77,7 @@ class Given:
         differences = nested("differences", settings.get("differences"))
         second = nested("second", settings.get("second"))
         return cls(
+            method,
             settings.get("sigma"),
             h,
             k,
@@ -78,7 +91,7 @@ class Given:
             free,
             differences,
             second,
-            {name: settings[name] for name in ("patch", "center") if name in settings},
+            {name: given for name in ("patch", "center") if (given := settings.get(name)) is not None},
         )
 
 

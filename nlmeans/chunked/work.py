@@ -89,6 +89,8 @@ class Work:
             chosen = self.chosen if self.ends[0] else replace(self.chosen, levels=levels_of(inputs))
             if chosen.noise.is_map:
                 sigma = beside["sigma"].reshape(inputs.value.shape[1:])
+                if chosen.parameters.method == "nlridge":
+                    sigma = sigma * settings.get("strength", 1.0)
                 chosen = replace(chosen, noise=replace(chosen.noise, sigma=sigma))
             method = method_for(chosen, inputs, self.backend)
             running = Running.checked(self.workers, None, self.memory_limit)

@@ -26,6 +26,8 @@ def classical(block_class: Any, parameters: Parameters, channels: int) -> Any:
     if not isinstance(parameters, Parameters):
         raise InvalidTypeError(f"parameters must be nlmeans.Parameters, got {type(parameters).__name__}")
     p, axes = parameters, block_class.axes
+    if p.method != "nlmeans":
+        raise InvalidValueError(f'a block is NL-means: give method="nlmeans", got "{p.method}"')
     if p.aggregate != "pixel":
         raise InvalidValueError(
             'a block averages pixels: give aggregate="pixel", or use nlmeans.learned.NLMeans for patches'

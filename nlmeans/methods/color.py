@@ -39,6 +39,26 @@ class Luminance(Parts):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class Components(Parts):
+    """Luminance and the two differences of colours by one method, which knows them apart."""
+
+    @classmethod
+    def of(cls, levels: tuple[Levels, Levels], method: Method) -> Components:
+        """For an image of three channels with these levels."""
+        return cls.made_of((method,), levels=levels, arrays=3 + 3 + 3)
+
+    def run(
+        self, tile: Tile, origin: tuple[int, ...], whole_shape: tuple[int, ...], planes: range, run: Run
+    ) -> Array:
+        """The change of red, green and blue."""
+        xp = namespace(tile.value)
+        value = formula.opponent(tile.value, xp)
+        feature = value if tile.feature is tile.value else formula.opponent(tile.feature, xp)
+        components = _channels(tile, value, feature, slice(0, 3))
+        return formula.from_opponent(self.parts[0].run(components, origin, whole_shape, planes, run), xp)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Separate(Parts):
     """Each channel by a method of its own."""
 

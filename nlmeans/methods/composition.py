@@ -23,17 +23,25 @@ def _of_all(chosen: Chosen, inputs: Inputs, backend: str) -> Method:
     color, channels = chosen.parameters.color, len(chosen.levels[0].offset)
     if color == "joint" or channels == 1:
         return _of_part(chosen, inputs, backend)
-    from nlmeans.methods.color import Luminance, Separate  # not for grey images
+    from nlmeans.methods.color import Components, Luminance, Separate  # not for grey images
 
     if color == "separate":
         each = (_of_part(chosen.of_channel(c), inputs, backend) for c in range(channels))
         return Separate.of(chosen.levels, tuple(each))
+    if chosen.parameters.method == "nlridge":
+        from nlmeans.methods.nlridge import NLRidge
+
+        return Components.of(chosen.levels, NLRidge.of(chosen.of_components(), inputs, backend, lead=True))
     parts = (_of_part(part, inputs, backend) for part in (chosen.of_luminance(), chosen.of_differences()))
     return Luminance.of(chosen.levels, *parts)
 
 
 def _of_part(chosen: Chosen, inputs: Inputs, backend: str) -> Method:
     """Of channels that are compared together: one pass or two."""
+    if chosen.parameters.method == "nlridge":
+        from nlmeans.methods.nlridge import NLRidge
+
+        return NLRidge.of(chosen, inputs, backend)
     first = NLMeans.of(chosen, inputs, backend)
     if chosen.parameters.second is None:
         return first

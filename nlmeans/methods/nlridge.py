@@ -24,7 +24,7 @@ from nlmeans.choosing import Chosen
 from nlmeans.inputs import Inputs
 from nlmeans.methods import Method
 from nlmeans.methods.nlmeans import Exponents, Geometry, plane_of_patches
-from nlmeans.methods.references import Part, Place, Stride, grid_of
+from nlmeans.methods.references import Part, Place, Step, grid_of
 from nlmeans.noise.strength import Noise
 from nlmeans.tiling import Cost, Tile
 
@@ -32,30 +32,26 @@ _LEAST_SIGMA, _GREATEST_SIGMA = 1e-9, 1e9  # of the data range: squares of what 
 _SHARES = (0.25, 0.15, 0.6)  # of the time: the first step, NL-means, the second step
 
 
-@dataclass(frozen=True)
-class Step:
-    """How one step finds and takes its patches."""
-
-    patch: int  # samples of a patch along an axis
-    partners: int  # patches of a group, the reference among them
-    radius: int  # of the window in which they are sought
-    stride: int  # pixels from one reference to the next
-
-    @property
-    def reach(self) -> int:
-        """How far from a pixel its change looks: to a patch on it, its reference, and that one's partners."""
-        return 2 * self.radius + self.patch - 1
-
-
 # Found on every twentieth picture of train400, sigma 5 to 75 of 255: this one setting is within 0.03 dB of
 # the best of each sigma.  NL-means guided by the first step is as good here as two passes of its own.
-_FIRST = Step(patch=7, partners=17, radius=18, stride=4)
+_FIRST = Step(patch=7, partners=17, radius=15, stride=4)
 _SECOND = Step(patch=7, partners=65, radius=15, stride=4)
 _FARTHEST = 64.0**2  # of partners, mean square over the variance: more takes digits and gives nothing
 _MIX = 0.5  # part of the first step in the pilot; the rest is NL-means
-_MEANS = Geometry((0, 1, 1), (0, 5, 5), "box", "max", "patch")
-_NOISY = 0.15  # part of the noisy image in the guide of NL-means; the rest is the first step
-_K = 0.5  # of NL-means
+
+
+@dataclass(frozen=True)
+class Means:
+    """NL-means for the pilot."""
+
+    geometry: Geometry
+    k: float
+    noisy: float  # part of the noisy image in what is compared; the rest is the first step
+
+
+_GUIDED = Means(Geometry((0, 1, 1), (0, 5, 5), "box", "max", "patch"), 0.5, 0.15)
+# Of differences of colours NL-means alone is the better pilot, by 0.02 to 0.1 dB (kodim01 to 11).
+_OF_DIFFERENCES = Means(Geometry((0, 3, 3), (0, 7, 7), "box", "max", "patch"), 0.6, 1.0)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -65,26 +61,26 @@ class NLRidge(Method):
     noise: Noise
     backend: Backend
     groups: Groups
-    separate: bool = False  # each channel by itself
     lead: bool = False  # partners are found by the first channel, then each channel is combined by itself
 
     @classmethod
-    def of(cls, chosen: Chosen, inputs: Inputs, backend: str) -> NLRidge:
+    def of(cls, chosen: Chosen, inputs: Inputs, backend: str, *, lead: bool = False) -> NLRidge:
         """For one image on a backend."""
         engine = backends.choose(backend, replace(inputs.request, method="nlridge"))
         dtype = engine.works_in(inputs.request.dtype)
-        noise, channels = chosen.noise, inputs.value.shape[0]
+        noise, channels = chosen.noise, len(chosen.levels[0].offset)
         reach = _FIRST.reach + _SECOND.reach
+        halo = (_OF_DIFFERENCES if lead else _GUIDED).geometry.halo
         size = np.dtype(dtype).itemsize
         return cls(
             levels=chosen.levels,
-            halo=(0, _MEANS.halo[1] + reach, _MEANS.halo[2] + reach),
+            halo=(0, halo[1] + reach, halo[2] + reach),
             # a tile's arrays; a plane's, with its partners
             cost=Cost(
                 size * (2 * channels + 2),
                 size * (12 * channels + 8) + 4 * _SECOND.partners // _SECOND.stride**2,
             ),
-            patch_radius=(0, 1, 1),
+            patch_radius=_GUIDED.geometry.patch_radius,
             sigma_map=noise.sigma if noise.is_map else None,
             dtype=dtype,
             library=engine.namespace(),
@@ -92,7 +88,8 @@ class NLRidge(Method):
             noise=noise,
             backend=engine,
             groups=groups.of(engine),
-            separate=chosen.parameters.color == "separate" and channels > 1,
+            changes_nothing=noise.largest == 0,
+            lead=lead,
         )
 
     def run(
@@ -107,15 +104,14 @@ class NLRidge(Method):
         values = tile.feature[:, z]  # holes are filled
         units = self._units(len(values))
         noisy = [c for c, unit in enumerate(units) if unit > 0]
-        together = [[c] for c in noisy] if self.separate else [noisy] if noisy else []
         result = np.zeros_like(values)
-        for channels in together:
-            unit = units[channels, None, None]
+        if noisy:
+            unit = units[noisy, None, None]
             # of a sigma map the unit is the largest
             variance = None if tile.sigma is None else (tile.sigma[z] / self.noise.largest) ** 2
-            part = Part.of(values[channels] / unit, variance, tile.vote[z], place)
-            change = self._two_steps(part, run.part(1 / len(together)))
-            result[channels] = change * (unit if variance is None else unit * (variance > 0))
+            part = Part.of(values[noisy] / unit, variance, tile.vote[z], place)
+            change = self._two_steps(part, run)
+            result[noisy] = change * (unit if variance is None else unit * (variance > 0))
         return result
 
     def _units(self, channels: int) -> Array:
@@ -130,41 +126,54 @@ class NLRidge(Method):
     def _two_steps(self, part: Part, run: Run) -> Array:
         """The change of values whose noise is 1."""
         shares = [run.part(share) for share in _SHARES]
-        first = self._step(_FIRST, part, part.values, shares[0])
-        by_means = self._means(part, part.values + (1 - _NOISY) * first, shares[1])
-        pilot = part.values + _MIX * first + (1 - _MIX) * by_means
-        return self._step(_SECOND, part, pilot, shares[2])
-
-    def _step(self, step: Step, part: Part, basis: Array, run: Run) -> Array:
-        """The change by one step: groups that are alike in the basis, and their combinations."""
-        values = part.values
-        grid = grid_of(Stride(step.patch, step.stride), values.shape[1:], part.place)
-        first, lead = basis is values, basis[:1] if self.lead else basis
-        together = [values[c : c + 1] for c in range(len(values))] if self.lead else [values]
-        samples = math.prod(grid.patch) * len(together[0])
-        # noise cannot be told from more patches than a third of the samples
-        partners = min(step.partners, 1 + samples // 3) if first else step.partners
-        farthest = _FARTHEST * part.variances(grid.patch, len(lead))
-        barred, radius = part.barred(grid.patch), (step.radius, step.radius)
-        found = self.groups.nearest(grid, lead, barred, radius, farthest, partners, run.part(0.3))
-        each = run.part(0.7 / len(together))
-        variance = part.variances(grid.patch, len(together[0]))
-        ridge, changes = FIRST_RIDGE if first else 1.0, []
-        for c, own in enumerate(together):
-            better = own if first else basis[c : c + len(own)]
-            sums, weights = self.groups.combine(grid, own, better, variance, ridge, not first, found, each)
-            changes.append(sums / np.where(weights > 0, weights, 1))
-        return np.concatenate(changes).astype(values.dtype, copy=False)
-
-    def _means(self, part: Part, guide: Array, run: Run) -> Array:
-        """The change by NL-means with the guide; its noise is that of its noisy part."""
-        strength = formula.feature_factor(_K, len(guide)) ** 2
-        scale = strength if part.variance is None else (strength / part.variance)[None].astype(guide.dtype)
-        exponents = Exponents(
-            guide[:, None].astype(part.values.dtype),
-            part.values[:, None],
-            part.vote[None],
-            scale,
-            formula.bias(_NOISY / _K),
+        pilot = self._pilot(part, shares)
+        found = self._partners(_SECOND, part, pilot[:1] if self.lead else pilot, shares[2].part(0.3))
+        if not self.lead:
+            return self._combined(_SECOND, part, pilot, found, shares[2].part(0.7))
+        each = shares[2].part(0.7 / len(pilot))
+        parts = [slice(c, c + 1) for c in range(len(pilot))]
+        return np.concatenate(
+            [self._combined(_SECOND, part.of_channels(c), pilot[c], found, each) for c in parts]
         )
-        return plane_of_patches(exponents, 0, _MEANS, self.backend, run.part(0.5), np)
+
+    def _pilot(self, part: Part, runs: list[Run]) -> Array:
+        """The first step and NL-means."""
+        own = part.of_channels(slice(0, 1)) if self.lead else part
+        found = self._partners(_FIRST, own, own.values, runs[0].part(0.5))
+        first = self._combined(_FIRST, own, own.values, found, runs[0].part(0.5))
+        differences = part.of_channels(slice(1, None))
+        each = runs[1].part(1 / 2 if self.lead and len(differences.values) else 1)
+        pilot = own.values + _MIX * first + (1 - _MIX) * self._means(_GUIDED, own, first, each)
+        if not self.lead or not len(differences.values):
+            return pilot
+        by_means = self._means(_OF_DIFFERENCES, differences, None, each)
+        return np.concatenate([pilot, differences.values + by_means])
+
+    def _partners(self, step: Step, part: Part, feature: Array, run: Run) -> Array:
+        """The groups of one step: patches that are alike in the feature."""
+        grid = grid_of(step, part)
+        samples, partners = len(feature) * math.prod(grid.patch), step.partners
+        if step is _FIRST:  # noise cannot be told from more patches than a third of the samples
+            partners = min(partners, 1 + samples // 3)
+        farthest = _FARTHEST * part.variances(grid.patch, len(feature))
+        radius = (step.radius, step.radius)
+        return self.groups.nearest(grid, feature, part.barred(grid.patch), radius, farthest, partners, run)
+
+    def _combined(self, step: Step, part: Part, basis: Array, found: Array, run: Run) -> Array:
+        """The change by the combinations of groups, which are made for the basis."""
+        first, values = basis is part.values, part.values
+        grid = grid_of(step, part)
+        variance, ridge = part.variances(grid.patch, len(values)), FIRST_RIDGE if first else 1.0
+        sums, weights = self.groups.combine(grid, values, basis, variance, ridge, not first, found, run)
+        return (sums / np.where(weights > 0, weights, 1)).astype(values.dtype, copy=False)
+
+    def _means(self, means: Means, part: Part, first: Array | None, run: Run) -> Array:
+        """The change by NL-means, guided by the first step; the guide's noise is that of its noisy part."""
+        guide = part.values if first is None else part.values + (1 - means.noisy) * first
+        strength = formula.feature_factor(means.k, len(guide)) ** 2
+        scale: float | Array = strength
+        if part.variance is not None:
+            scale = (strength / part.variance)[None].astype(guide.dtype)
+        bias = formula.bias(means.noisy / means.k)
+        exponents = Exponents(guide[:, None], part.values[:, None], part.vote[None], scale, bias)
+        return plane_of_patches(exponents, 0, means.geometry, self.backend, run.part(0.5), np)

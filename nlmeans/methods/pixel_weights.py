@@ -73,6 +73,9 @@ class PixelWeights:
 
     def __init__(self, image: Array, component: int | None = None, **settings: Unpack[Settings]) -> None:
         self._inputs = check(image, settings)
+        method = settings.get("method")
+        if isinstance(method, str) and method == "nlridge":
+            raise InvalidValueError("weights are those of NL-means: give ", Parameter('method="nlmeans"'))
         whole = choose(self._inputs, {**settings, "passes": settings.get("passes") or 1})
         self.parameters = whole.parameters
         if self.parameters.passes != 1:

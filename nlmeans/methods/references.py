@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,11 +23,18 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Stride:
-    """Patches of so many samples along an axis, and pixels from one reference to the next."""
+class Step:
+    """How one step finds and takes its patches."""
 
-    patch: int
-    step: int
+    patch: int  # samples of a patch along an axis
+    partners: int  # patches of a group, the reference among them
+    radius: int  # of the window in which they are sought
+    stride: int  # pixels from one reference to the next
+
+    @property
+    def reach(self) -> int:
+        """How far from a pixel its change looks: to a patch on it, its reference, and that one's partners."""
+        return 2 * self.radius + self.patch - 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +54,10 @@ class Part:
         if not bool(vote.all()):
             variance = np.where(vote > 0, 1.0 if variance is None else variance, _FILLED)
         return cls(values, None if variance is None else variance.astype(values.dtype), vote, place)
+
+    def of_channels(self, channels: slice) -> Part:
+        """Some of the channels."""
+        return replace(self, values=self.values[channels])
 
     def variances(self, patch: tuple[int, int], channels: int) -> Array:
         """The variance of a patch's samples, summed: at the first pixel of each, or one number for all."""
@@ -73,17 +84,16 @@ def sums(plane: Array, patch: tuple[int, int]) -> Array:
     return result
 
 
-def grid_of(stride: Stride, shape: tuple[int, ...], place: Place) -> Grid:
-    """The references in a tile: at multiples of the step in the whole image, and where it ends."""
-    rows, cols = (
-        _starts(length, min(stride.patch, whole), stride.step, origin, whole)
-        for length, origin, whole in zip(shape, place.origin, place.whole, strict=True)
-    )
-    patch = min(stride.patch, place.whole[0]), min(stride.patch, place.whole[1])
-    return Grid((int(shape[0]), int(shape[1])), patch, rows, cols)
+def grid_of(step: Step, part: Part) -> Grid:
+    """The references in a tile: at multiples of the stride in the whole image, and where it ends."""
+    height, width = part.values.shape[1:]
+    py, px = (min(step.patch, whole) for whole in part.place.whole)
+    (top, left), (bottom, right) = part.place.origin, part.place.whole
+    rows = _starts(height, py, step.stride, top, bottom)
+    return Grid((height, width), (py, px), rows, _starts(width, px, step.stride, left, right))
 
 
-def _starts(length: int, patch: int, step: int, origin: int, whole: int) -> Array:
+def _starts(length: int, patch: int, stride: int, origin: int, whole: int) -> Array:
     """First pixels of references along an axis of a tile; the last patch of the image ends with it."""
-    absolute = np.append(np.arange(0, whole - patch, step), whole - patch)
+    absolute = np.append(np.arange(0, whole - patch, stride), whole - patch)
     return (absolute[(absolute >= origin) & (absolute <= origin + length - patch)] - origin).astype(np.int32)

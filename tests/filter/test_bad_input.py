@@ -24,6 +24,7 @@ from nlmeans import (
     denoise,
     weights,
 )
+from nlmeans.parameters import OF_NLMEANS
 
 from ..conftest import TOLERANCE
 
@@ -105,6 +106,7 @@ def rows() -> list[Any]:
         for value, error, came in RADII:
             table.append((f"{name}={value!r}", {name: value}, error, [name, came, A_RADIUS]))
     for name, allowed, wrong in (
+        ("method", ["nlmeans", "nlridge"], "bm3d"),
         ("patch", ["box", "gaussian"], "disc"),
         ("center", ["max", "one", "zero"], "centre"),
         ("aggregate", ["patch", "pixel"], "pixels"),
@@ -114,6 +116,8 @@ def rows() -> list[Any]:
         table.append((f"{name}={wrong!r}", {name: wrong}, InvalidValueError, [name, repr(wrong), *allowed]))
         table.append((f"{name}=''", {name: ""}, InvalidValueError, [name, "''", *allowed]))
         for value in (None, 1, True, ["x"], Odd()):
+            if value is None and name in ("patch", "center", "aggregate"):
+                continue  # by default
             came = re.escape(repr(value))
             table.append((f"{name}={value!r}", {name: value}, InvalidTypeError, [name, came, *allowed]))
     for name, least in (("workers", 1), ("memory_limit", 1)):
@@ -464,9 +468,10 @@ SENSIBLE: dict[str, list[Any]] = {
     "patch_radius": [0, 1, (1, 2), None, 255],
     "search_radius": [0, 1, 2, (1, 3), "image", None],
     "channel_axis": [None, 0, 1, -1],
-    "patch": ["box", "gaussian"],
-    "center": ["max", "one", "zero"],
-    "aggregate": ["pixel", "patch"],
+    "method": ["nlmeans", "nlridge"],
+    "patch": ["box", "gaussian", None],
+    "center": ["max", "one", "zero", None],
+    "aggregate": ["pixel", "patch", None],
     "guide": [None, GREY, COLOUR],
     "guide_sigma": [None, 0, 0.1],
     "mask": [None, np.ones((7, 6), bool), np.zeros((7, 6), bool)],
@@ -517,6 +522,9 @@ def random_call(rng: random.Random) -> tuple[Any, dict[str, Any]]:
         given_["channel_axis"] = -1
     for name in rng.sample(list(SENSIBLE), rng.choice([0, 1, 1, 1, 2, 3])):
         given_[name] = rng.choice(ANYTHING + SENSIBLE[name])
+    method = given_.get("method")
+    if isinstance(method, str) and method == "nlridge" and rng.random() < 0.8:
+        given_ = {n: value for n, value in given_.items() if n not in OF_NLMEANS}
     if callable(given_.get("progress")):
         del given_["progress"]  # what it raises is its own
     return picture, given_

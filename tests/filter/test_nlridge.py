@@ -11,12 +11,9 @@ from skimage import data
 from nlmeans import denoise
 from nlmeans.backends import cpu as cpu_backend
 from nlmeans.backends.contract import Request
-from nlmeans.choosing import choose
+from nlmeans.backends.groups import Grid
 from nlmeans.errors import BackendUnavailableError
-from nlmeans.inputs import check
-from nlmeans.methods.nlridge import NLRidge
-from nlmeans.methods.references import Place, Stride, grid_of
-from nlmeans.running import Running, in_tiles
+from nlmeans.methods.references import Part, Place, Step, grid_of
 
 NO_CPU = cpu_backend.can_run(Request("numpy", "float32", 64, 1)) is not None
 needs_cpu = pytest.mark.skipif(NO_CPU, reason="the extension is not built")
@@ -34,11 +31,8 @@ def ridge(
     **settings: Any,
 ) -> np.ndarray:
     """`denoise` with this method."""
-    inputs = check(image, settings)  # type: ignore[arg-type]
-    chosen = choose(inputs, settings)  # type: ignore[arg-type]
-    method = NLRidge.of(chosen, inputs, backend)
-    running = Running.checked(workers, progress, memory_limit)
-    result: np.ndarray = inputs.restored(in_tiles(inputs, method, running))
+    more: dict[str, Any] = {"memory_limit": memory_limit, "progress": progress, **settings}
+    result: np.ndarray = denoise(image, method="nlridge", backend=backend, workers=workers, **more)
     return result
 
 
@@ -131,10 +125,14 @@ def test_tiles_are_the_whole(settings: dict[str, bool]) -> None:
 
 
 def test_references_do_not_depend_on_where_a_tile_begins() -> None:
-    whole = grid_of(Stride(7, 4), (50, 43), Place((0, 0), (50, 43)))
+    def grid(shape: tuple[int, int], origin: tuple[int, int]) -> Grid:
+        part = Part.of(np.zeros((1, *shape)), None, np.ones(shape), Place(origin, (50, 43)))
+        return grid_of(Step(patch=7, partners=9, radius=5, stride=4), part)
+
+    whole = grid((50, 43), (0, 0))
     assert whole.rows.tolist() == [*range(0, 43, 4), 43]
     assert whole.cols.tolist() == [*range(0, 36, 4), 36]
-    part = grid_of(Stride(7, 4), (21, 30), Place((9, 13), (50, 43)))
+    part = grid((21, 30), (9, 13))
     assert [9 + y for y in part.rows] == [y for y in whole.rows if 9 <= y <= 9 + 21 - 7]
     assert [13 + x for x in part.cols] == [x for x in whole.cols if 13 <= x <= 13 + 30 - 7]
 

@@ -317,8 +317,8 @@ def test_what_does_not_go_together_is_refused(
 
 
 def test_an_unknown_parameter_is_a_mistake_of_the_call() -> None:
-    with pytest.raises(TypeError, match="strength"):
-        denoise(GREY, strength=3)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="sharpness"):
+        denoise(GREY, sharpness=3)  # type: ignore[call-arg]
 
 
 def test_parameters_are_named_not_counted() -> None:

@@ -135,9 +135,9 @@ def _together(light: Found, *others: Found) -> list[Found]:
     """
     found = [f.white for f in others]
     white = root_mean_square(found)
-    alike = max(found) <= (1 + _ALIKE) * min(found) and not any(f.apart for f in (light, *others))
+    alike = max(found) <= (1 + _ALIKE) * min(found) and not any(f.apart for f in others)
     if alike and _TEXTURE * light.white <= white <= light.white:
-        return [replace(light, white=white), *others]
+        return [Found(white), *others]
     least = _HALVED * light.white
     return [light, *(replace(f, white=max(f.white, least)) if f.white > 0 else f for f in others)]
 

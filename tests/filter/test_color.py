@@ -194,7 +194,9 @@ def test_texture_of_the_luminance_is_not_taken_for_noise() -> None:
     chosen = suggest(image.astype(np.float32), channel_axis=-1)
     assert chosen.color == "luminance"
     np.testing.assert_allclose(chosen.sigma, 5, rtol=0.02)  # type: ignore[arg-type]
-    assert nlmeans.estimate_sigma(image.sum(axis=-1) / np.sqrt(3)) > 5.5
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that two estimates disagree
+        assert nlmeans.estimate_sigma(image.sum(axis=-1) / np.sqrt(3)) > 5.5
 
 
 def test_the_sigmas_of_channels_become_those_of_components() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,6 +18,12 @@ from nlmeans.noise.estimate import Estimates, Found, both_estimates, chosen_of, 
 from nlmeans.noise.strength import root_mean_square
 from nlmeans.parameters import number
 
+# Of sigma: a mean of 2 x 2 takes half; doubling both axes by a triangle leaves 5/8 of it.  Six photographs
+# with noise of 10 to 25, then JPEG of quality 80 to 95 in 4:2:0, gain 0.2 to 1.1 dB (2026-11-30).
+_HALVED = 0.3
+# White noise of 2.5 to 25 on the same six: differences are found within 3 %, the luminance is 0 to 37 % too
+# large by texture, which costs up to 0.14 dB.
+_ALIKE, _TEXTURE = 0.1, 0.6
 _GREATEST = 1e100  # in units of the image: far beyond any use, and its square is finite
 
 Sigma = tuple[float, ...] | Array  # one, one for each of what is compared, or a map (Z, Y, X)
@@ -126,8 +133,26 @@ def _automatic(inputs: Inputs, sigma: Sigma | None, levels: Levels) -> tuple[str
 
 
 def _both_of_components(inputs: Inputs, levels: Levels) -> list[Found]:
-    """What is found of the luminance and of each difference."""
-    return [f.scaled(levels.unit) for f in both_estimates(_components(inputs.value, levels), inputs.mask)]
+    """What is found of the luminance and of each difference, as it bears on one another."""
+    each = both_estimates(_components(inputs.value, levels), inputs.mask)
+    return [f.scaled(levels.unit) for f in _together(*each)]
+
+
+def _together(light: Found, *others: Found) -> list[Found]:
+    """What was found of components, in the light of each other.
+
+    Differences hold little texture.  Where both have about the same noise, somewhat less than was found in
+    the luminance, that is taken for noise of independent channels, and the rest for texture.
+    Differences whose noise is hardly found have at least what is left of it where colours are stored at half
+    the resolution: neighbours share it there, and coding flattens it where it is weak.
+    """
+    found = [f.white for f in others]
+    white = root_mean_square(found)
+    alike = max(found) <= (1 + _ALIKE) * min(found) and not any(f.apart for f in others)
+    if alike and _TEXTURE * light.white <= white <= light.white:
+        return [Found(white), *others]
+    least = _HALVED * light.white
+    return [light, *(replace(f, white=max(f.white, least)) if f.white > 0 else f for f in others)]
 
 
 def _components(value: Array, levels: Levels) -> Array:

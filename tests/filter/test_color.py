@@ -184,6 +184,21 @@ def test_the_noise_of_each_component_is_estimated() -> None:
     assert max(chosen.sigma[1:]) < 6
 
 
+def test_texture_of_the_luminance_is_not_taken_for_noise() -> None:
+    """Noise of independent channels is in the differences too, where there is no texture."""
+    rng = np.random.default_rng(0)
+    padded = np.pad(rng.normal(0, 1, (160, 180)), 1, mode="symmetric")
+    rows = padded[:-2] + 2 * padded[1:-1] + padded[2:]
+    texture = rows[:, :-2] + 2 * rows[:, 1:-1] + rows[:, 2:]
+    image = 100 + texture[..., None] * (10 / texture.std()) + rng.normal(0, 5, (160, 180, 3))
+    chosen = suggest(image.astype(np.float32), channel_axis=-1)
+    assert chosen.color == "luminance"
+    np.testing.assert_allclose(chosen.sigma, 5, rtol=0.02)  # type: ignore[arg-type]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that two estimates disagree
+        assert nlmeans.estimate_sigma(image.sum(axis=-1) / np.sqrt(3)) > 5.5
+
+
 def test_the_sigmas_of_channels_become_those_of_components() -> None:
     image = (photograph() + np.random.default_rng(0).normal(0, 20, (100, 120, 3))).astype(np.float32)
     each = (10.0, 20.0, 30.0)

@@ -10,7 +10,12 @@ import pytest
 
 import nlmeans
 from nlmeans import InvalidTypeError, InvalidValueError, Parameters, denoise, suggest
+from nlmeans.backends.contract import Run
 from nlmeans.compat import denoise_nl_means
+from nlmeans.levels import Levels
+from nlmeans.methods import Method
+from nlmeans.methods.passes import TwoPasses
+from nlmeans.tiling import Cost, Tile
 
 from ..conftest import allowed_error
 
@@ -219,3 +224,28 @@ def test_other_doors_keep_one_pass_and_joint_channels() -> None:
     np.testing.assert_array_equal(theirs, joint)
     plain = Parameters(patch_radius=1, search_radius=3, h=0.1, sigma=0.1)
     assert (plain.color, plain.passes, plain.differences, plain.second) == ("joint", 1, None, None)
+
+
+def test_the_second_method_is_told_where_its_tile_lies() -> None:
+    """A method with a grid of its own depends on absolute positions; it sees the planes that it needs."""
+    seen: list[Any] = []
+
+    class Recorder(Method):
+        def run(self, tile: Tile, origin: Any, whole_shape: Any, planes: range, run: Run) -> Any:
+            seen.append((tile.value.shape[1], origin, whole_shape, planes))
+            return np.zeros_like(tile.value[:, planes.start : planes.stop])
+
+    levels = (Levels((0.0,), 1.0, 1.0),) * 2
+    first, second = (
+        Recorder(levels=levels, halo=(deep, 3, 3), cost=Cost(8, 8), patch_radius=(0, 1, 1)) for deep in (2, 1)
+    )
+    method = TwoPasses.of(first, second, 0.5)
+    assert method.halo == (3, 6, 6)
+    array = np.zeros((1, 9, 5, 6), np.float32)
+    tile = Tile(array, array, array, array[0] + 1, None)
+    change = method.run(tile, (10, 20, 30), (50, 60, 70), range(4, 6), Run())
+    assert change.shape == (1, 2, 5, 6)
+    assert seen == [
+        (9, (10, 20, 30), (50, 60, 70), range(3, 7)),
+        (4, (13, 20, 30), (50, 60, 70), range(1, 3)),
+    ]

@@ -21,7 +21,8 @@ from .outcome import in_options
 from .progress import Part, Progress
 from .status import UnreadableError, UsageError
 
-_OF_AN_IMAGE = ("nan", "color", "passes", "strength")  # settings that are right or wrong for an image only
+# settings that are right or wrong for an image only
+_OF_AN_IMAGE = ("nan", "color", "passes", "strength", "spacing")
 _NO_NOISE = 1e-3  # sigma of integers: rounding to them alone makes 0.29
 _LARGE_PATCH = 10  # radius; twice the largest of the table in nlmeans/choosing.py
 _FEW_STEPS = 16  # of integers between the smallest and the largest value

@@ -90,6 +90,23 @@ class Radius(_ParamType):
         return radii[0] if len(radii) == 1 else radii
 
 
+class Spacing(_ParamType):
+    """ "3,1,1": the distance of samples along each axis."""
+
+    name = "spacing"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            each = tuple(float(part) for part in value.split(","))
+        except ValueError:
+            each = (math.nan,)
+        if not all(0 < number < math.inf for number in each):
+            self.fail(f"{value!r} is no spacing: give a number > 0 per axis, as in 3,1,1", param, ctx)
+        return each
+
+
 class Level(_ParamType):
     """A noise level: "12.5" in the file's units, "4%" of full scale, or one per channel."""
 
@@ -198,6 +215,13 @@ parameter_options = _stacked(
         type=Radius(whole_image=True),
         metavar="R",
         help="Radius of the window in which like patches are sought, or 'image'.",
+    ),
+    option(
+        FILTER,
+        "--spacing",
+        type=Spacing(),
+        metavar="Z,Y,X",
+        help="Distance of samples along each axis, as in 3,1,1: radii not given are equally long along all.",
     ),
     option(
         FILTER,

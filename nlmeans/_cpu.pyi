@@ -6,7 +6,7 @@ arrays are float32 and C-contiguous.
 
 from typing import Any
 
-from nlmeans.backends.contract import PlanePair, Sums
+from nlmeans.backends.contract import PlanePair, Slab, Sums
 
 def isas() -> list[str]:
     """The instruction sets that this build has and this processor runs, best first."""
@@ -35,3 +35,9 @@ def combine(isa: str, group: Any, band: Any, /) -> None:
 
     `band` has besides the rows `sums` that it holds, `numerator` and `votes`.
     """
+
+def accumulate_slab(isa: str, slab: Slab, sums: Sums, band: Any, /) -> None:
+    """The contract's accumulate_slab for the pixels of a band, into its rows of sums."""
+
+def aggregate_slab(isa: str, slab: Slab, normalised: Any, sums: Sums, band: Any, /) -> None:
+    """The contract's aggregate_slab for the pixels of a band, into its rows of sums."""

@@ -24,6 +24,7 @@ def denoise(
     patch_radius: int | tuple[int, ...] | None = None,
     search_radius: int | tuple[int, ...] | Literal["image"] | None = None,
     channel_axis: int | None = None,
+    spacing: tuple[float, ...] | None = None,
     patch: str | None = None,
     center: str | None = None,
     aggregate: str | None = None,
@@ -77,6 +78,9 @@ def denoise(
         cost of pixels squared.  Default: from the table by sigma / data range.
     channel_axis : int, optional
         The axis of colours or other channels; see `color`.  Default: no such axis.
+    spacing : tuple of float, optional
+        Distance of neighbouring samples along each grid axis, > 0, in any unit: the voxel size of a volume.
+        Radii that are not given are then equally long along all axes.  Default: radii of as many samples.
     patch : {"box", "gaussian"}, optional
         Weights in the patch: equal, or a Gaussian of standard deviation ``r / 2``.  Default: "box".
     center : {"max", "one", "zero"}, optional

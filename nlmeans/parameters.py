@@ -52,6 +52,7 @@ class Settings(TypedDict, total=False):
     patch_radius: int | tuple[int, ...] | None
     search_radius: int | tuple[int, ...] | Literal["image"] | None
     channel_axis: int | None
+    spacing: tuple[float, ...] | None
     patch: str | None
     center: str | None
     aggregate: str | None
@@ -366,6 +367,18 @@ def integer(name: str, value: object, least: int, most: int = 2**31 - 1) -> int:
             Parameter(name), f" must be an integer in [{least}, {most}], got {shown(result)}"
         )
     return result
+
+
+def spacing_of(value: object, axes: int) -> tuple[float, ...]:
+    """The distance of neighbouring samples along each grid axis, > 0."""
+    if not isinstance(value, tuple | list) or len(value) != axes:
+        raise InvalidValueError(
+            Parameter("spacing"), f" must have {axes} numbers, one per grid axis, got {shown(value)}"
+        )
+    each = tuple(number("spacing", v) for v in value)
+    if not all(each):
+        raise InvalidValueError(Parameter("spacing"), f" must be > 0 along every axis, got {shown(value)}")
+    return each
 
 
 def patch_radius_of(value: object) -> int | tuple[int, ...]:

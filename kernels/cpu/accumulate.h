@@ -22,10 +22,11 @@ static void accumulate_run(const struct work *w, const struct run *run)
     struct step s = first_step(w, run);
     for (; s.t < w->stripe.length; next_step(w, &s)) {
         weights(w, &s);
-        for (index_t g = 0, count; g < run->shifts; g += count) {
-            count = group(run->shifts - g, SHIFTS);
-            add(w, &s, g, (int)count);
-        }
+        for (index_t b = 0; b < w->deep; b++)
+            for (index_t g = 0, count; g < run->shifts; g += count) {
+                count = group(run->shifts - g, SHIFTS);
+                add(w, &s, b, g, (int)count);
+            }
     }
 }
 

@@ -226,26 +226,26 @@ struct chosen {
 static struct line line_of(const struct work *w, struct side s, struct chosen plane)
 {
     return (struct line){
-        .a = at(s.totals, plane.a, s.row, s.t),
-        .b = at(s.totals, plane.b, s.row, s.t),
-        .c = at(s.totals, plane.c, s.row, s.t),
-        .x = at(s.values, plane.a, s.row, s.t),
-        .y = at(s.values, plane.b, s.row, s.t),
-        .vote = at(s.values, w->pair->V, s.row, s.t),
+        .a = at(s.totals, s.first_total + plane.a, s.row, s.t),
+        .b = at(s.totals, s.first_total + plane.b, s.row, s.t),
+        .c = at(s.totals, s.first_total + plane.c, s.row, s.t),
+        .x = at(s.values, s.first_value + plane.a, s.row, s.t),
+        .y = at(s.values, s.first_value + plane.b, s.row, s.t),
+        .vote = at(s.values, s.first_value + w->pair->V, s.row, s.t),
         .totals_row = s.totals->row,
         .values_row = s.values->row,
     };
 }
 
-/* The weights of `shifts` shifts from number g on, to every sum of the sides; more values two by two. */
-static void add(const struct work *w, const struct step *s, index_t g, int shifts)
+/* The weights of `shifts` shifts from number g on, in plane b, to every sum of the sides; more values two by two. */
+static void add(const struct work *w, const struct step *s, index_t b, index_t g, int shifts)
 {
     const struct run *run = &s->run;
     const index_t V = w->pair->V;
     const int has_peak = w->sums->has_peak;
-    const struct some_weights some = {w->weights + g * STEP + run->from * COLUMNS, shifts, w->half,
+    const struct some_weights some = {w->weights + (b * run->shifts + g) * STEP + run->from * COLUMNS, shifts, w->both,
                                       run->to - run->from};
-    struct side own = own_side(w, s), other = other_side(w, s, g);
+    struct side own = own_side(w, s, b), other = other_side(w, s, b, g);
     own.row += run->from;
     other.row += run->from;
     const int all = all_vote(w, least(own.t, other.t), most(own.t, other.t + shifts - 1) + COLUMNS);

@@ -23,16 +23,17 @@
 static void aggregate_run(const struct work *w, const struct run *run)
 {
     const index_t length = w->stripe.length, end = length + w->nx - 1;
-    const size_t step_size = sizeof(vec) * (size_t)(run->shifts * STEP);
+    const size_t step_size = sizeof(vec) * (size_t)(w->deep * run->shifts * STEP);
     struct step s = first_step(w, run);
-    memset(w->p, 0, sizeof(vec) * (size_t)((1 + w->half) * run->shifts * w->p_columns * ROWS));
+    memset(w->p, 0, sizeof(vec) * (size_t)(w->deep * (1 + w->both) * run->shifts * w->p_columns * ROWS));
     memset(w->weights, 0, step_size); /* rows without candidates stay so */
     for (; s.t < end; next_step(w, &s)) {
         if (s.t < length)
             weights(w, &s);
         else
             memset(w->weights, 0, step_size);
-        spread(w, &s);
+        for (index_t b = 0; b < w->deep; b++)
+            spread(w, &s, b);
     }
 }
 

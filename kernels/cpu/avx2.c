@@ -13,6 +13,7 @@
 #include "aggregate.h"
 #include "combine.h"
 #include "nearest.h"
+#include "slab.h"
 #if defined(__clang__)
 #pragma clang attribute pop
 #endif

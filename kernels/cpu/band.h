@@ -29,23 +29,32 @@ static float gain_of(const struct work *w)
                  (w->tapped_x ? 1 : p->taps_x[0]));
 }
 
+/* Shifts before the first are done. */
+static void begin_shifts(struct work *w)
+{
+    w->dy1 = w->half ? -1 : -w->pair->Ry - 1;
+    w->dx1 = w->pair->Rx;
+}
+
 /* A band, before its first rectangle of shifts, as accumulate has it. */
 static struct work work_on(const struct pair *p, const struct sums *sums, const struct band *band)
 {
     const index_t stripes = (p->W + LANES * MOST_VECTORS - 1) / (LANES * MOST_VECTORS);
     struct work w = {.pair = p, .sums = sums, .band = band};
-    w.stripe.length = (p->W + LANES * stripes - 1) / (LANES * stripes);
+    w.stripe.length = w.stripe.apart = (p->W + LANES * stripes - 1) / (LANES * stripes);
     w.ny = 2 * p->ry + 1;
     w.nx = 2 * p->rx + 1;
     w.tapped_y = !equal(p->taps_y, w.ny);
     w.tapped_x = !equal(p->taps_x, w.nx);
     w.gain = gain_of(&w);
+    w.deep = w.nz = 1;
+    w.channels = p->C;
     w.bias_by_planes = p->bias.is_plane || p->scale.is_plane;
-    w.half = p->own && !w.bias_by_planes; /* else the weight differs from pixel to candidate */
+    w.start[0] = splat(w.bias_by_planes ? 0 : -p->bias.data[0]);
+    w.half = w.both = p->own && !w.bias_by_planes; /* else the weight differs from pixel to candidate */
     w.sum_planes = p->V + 1 + sums->has_peak;
     w.value_planes = p->V + 1;
-    w.dy1 = w.half ? -1 : -p->Ry - 1; /* shifts before the first are done */
-    w.dx1 = p->Rx;
+    begin_shifts(&w);
     return w;
 }
 
@@ -82,14 +91,14 @@ static int next_rectangle(struct work *w)
     w->deep_key = w->deep_query + w->dy1 - w->dy0;
     w->central = w->dy0 <= 0 && w->dy1 >= 0 && w->dx0 <= 0 && w->dx1 >= 0;
     w->shared = w->central && p->query == p->key;
-    w->stripe.x0 = -LANES * w->stripe.length; /* before the first */
+    w->stripe.x0 = -COVERED(w->stripe); /* before the first */
     return 1;
 }
 
 /* The next stripe; 0 after the last, or when the work is to stop. */
 static int next_stripe(struct work *w)
 {
-    w->stripe.x0 += LANES * w->stripe.length;
+    w->stripe.x0 += COVERED(w->stripe);
     return w->stripe.x0 < w->pair->W && !*w->band->stop;
 }
 

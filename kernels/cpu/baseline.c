@@ -3,3 +3,4 @@
 #include "aggregate.h"
 #include "combine.h"
 #include "nearest.h"
+#include "slab.h"

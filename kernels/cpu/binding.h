@@ -90,14 +90,14 @@ static int truth(PyObject *owner, const char *name, int *to)
     return *to >= 0;
 }
 
-/* A plane, or one number as an array of one item. */
+/* A plane or a volume, or one number as an array of one item. */
 static int read_per_query(struct buffers *b, PyObject *object, const char *name, index_t plane, struct per_query *to)
 {
     Py_buffer *view = take_from(b, object, name, 'f', -1, 0);
     if (!view)
         return 0;
     to->data = view->buf;
-    to->is_plane = view->ndim == 2 && view->len == plane * (index_t)sizeof(float);
+    to->is_plane = view->ndim > 1 && view->len == plane * (index_t)sizeof(float);
     if (to->is_plane || view->len == sizeof(float))
         return 1;
     PyErr_Format(PyExc_ValueError, "%s must be one number or a plane.", name);

@@ -49,6 +49,20 @@ struct sums {
     int has_peak;       /* whether that is asked for */
 };
 
+/* Planes of a volume, each against all planes of its search window.  A patch is as deep as taps_z is long; a plane
+ * outside the volume is compared as its mirror image and is no candidate. */
+struct slab {
+    index_t C, V, Z, H, W;
+    index_t Rz, Ry, Rx;    /* search radius, less than Z, H and W */
+    index_t rz, ry, rx;    /* patch radius */
+    index_t first, last;   /* the planes first..last-1 are those to denoise */
+    const float *feature;  /* (C, Z, H, W) */
+    const float *value;    /* (V, Z, H, W) */
+    const float *vote;     /* (Z, H, W) */
+    const float *taps_z, *taps_y, *taps_x;
+    struct per_query bias, scale; /* planes of (Z, H, W), or a number */
+};
+
 /* The rows first..last-1 of the query plane, and the rows above and below them that their sums reach: within one
  * plane a weight serves its candidate too, and in aggregate it goes to the patch around its pixel. */
 struct band {
@@ -62,9 +76,17 @@ struct band {
 void accumulate_reach(const struct pair *, struct band *);
 void aggregate_reach(const struct pair *, struct band *);
 
+/* The same for a slab, whose sums are of last - first planes: numerator (V, n, H, W), denominator and peak (n, H, W),
+ * spill (V + 1 + has_peak, above + below, n, W); in aggregate normaliser, center and weight_sum are (n, H, W). */
+void accumulate_slab_reach(const struct slab *, struct band *);
+void aggregate_slab_reach(const struct slab *, struct band *);
+
 /* Bytes of scratch memory that a band needs, on instruction set number `isa`. */
 size_t accumulate_scratch(int isa, const struct pair *, const struct sums *, const struct band *);
 size_t aggregate_scratch(int isa, const struct pair *, const struct sums *, const struct band *);
+
+size_t accumulate_slab_scratch(int isa, const struct slab *, const struct sums *, const struct band *);
+size_t aggregate_slab_scratch(int isa, const struct slab *, const struct sums *, const struct band *);
 
 /* Sums over the search window, without the pixel itself where the pair is own:
  * numerator = sum_s w (value_j - own_value_i), denominator = sum_s w, peak = max_s w. */
@@ -75,6 +97,11 @@ void accumulate(int isa, const struct pair *, const struct sums *, const struct 
  * j = x + s. */
 void aggregate(int isa, const struct pair *, const struct normalised *, const struct sums *, const struct band *,
                char *scratch);
+
+/* Both for the planes of a slab, without the pixels themselves in accumulate_slab. */
+void accumulate_slab(int isa, const struct slab *, const struct sums *, const struct band *, char *scratch);
+void aggregate_slab(int isa, const struct slab *, const struct normalised *, const struct sums *, const struct band *,
+                    char *scratch);
 
 /* The instruction sets of this build, best first, and whether this processor runs them. */
 extern const int isa_count;

@@ -22,7 +22,12 @@
     size_t nearest_scratch_##isa(const struct search *);                                                               \
     size_t combine_scratch_##isa(const struct group *);                                                                \
     void nearest_##isa(const struct search *, char *, const volatile unsigned char *);                                 \
-    void combine_##isa(const struct group *, char *, const volatile unsigned char *);
+    void combine_##isa(const struct group *, char *, const volatile unsigned char *);                                  \
+    size_t accumulate_slab_scratch_##isa(const struct slab *, const struct sums *, const struct band *);               \
+    size_t aggregate_slab_scratch_##isa(const struct slab *, const struct sums *, const struct band *);                \
+    void accumulate_slab_##isa(const struct slab *, const struct sums *, const struct band *, char *);                 \
+    void aggregate_slab_##isa(const struct slab *, const struct normalised *, const struct sums *,                     \
+                              const struct band *, char *);
 EACH_ISA(DECLARE_ENTRIES)
 #undef DECLARE_ENTRIES
 

@@ -3,6 +3,7 @@
 #define NLM_LOAD_H
 
 #include "rows.h"
+#include "volume.h"
 #include "work.h"
 
 #include <string.h>
@@ -32,13 +33,18 @@ static void load_features(const struct work *w)
         }
 }
 
-/* Features of patches side by side, vector by vector, so that one step reads one piece of memory: `deep` rows from row
- * `row` of the candidates' features, `count` vectors from vector t. */
-static void pick(const struct work *w, index_t row, index_t t, index_t deep, index_t count, vec *to)
+/* `deep` rows from row `row` on, `count` vectors from vector t. */
+struct piece {
+    index_t row, t, deep, count;
+};
+
+/* Features of patches side by side, vector by vector, so that one step reads one piece of memory, from rows of `wide`
+ * vectors. */
+static void pick(const vec *features, index_t wide, index_t C, struct piece piece, vec *to)
 {
-    const index_t C = w->pair->C, wide = w->wide + w->nx - 1, size = deep * C;
+    const index_t deep = piece.deep, count = piece.count, size = deep * C;
     for (index_t r = 0; r < deep; r++) {
-        const vec *from = w->features + ((row + r) * wide + t) * C;
+        const vec *from = features + ((piece.row + r) * wide + piece.t) * C;
         for (index_t i = 0; i < count; i++)
             for (index_t c = 0; c < C; c++)
                 to[i * size + c] = *from++;
@@ -49,7 +55,8 @@ static void pick(const struct work *w, index_t row, index_t t, index_t deep, ind
 /* Features of the candidates of ROWS rows from `top` on. */
 static void pick_key(const struct work *w, index_t top)
 {
-    pick(w, top, 0, w->deep_key, w->wide + w->nx - 1, w->key);
+    const index_t wide = w->wide + w->nx - 1;
+    pick(w->features, wide, w->pair->C, (struct piece){top, 0, w->deep_key, wide}, w->key);
 }
 
 /* Features of the pixels themselves. */
@@ -57,8 +64,11 @@ static void pick_query(const struct work *w, index_t top)
 {
     const struct pair *p = w->pair;
     const index_t count = rounded_up(w->stripe.length) + w->nx - 1;
-    if (w->shared) {
-        pick(w, top - w->dy0, -w->dx0, w->deep_query, count, w->query);
+    if (w->shared || w->block) {
+        const vec *from = w->shared ? w->features : w->own_features;
+        const index_t wide = w->shared ? w->wide + w->nx - 1 : count;
+        const struct piece piece = {w->shared ? top - w->dy0 : top, w->shared ? -w->dx0 : 0, w->deep_query, count};
+        pick(from, wide, p->C, piece, w->query);
         return;
     }
     map_columns(w->stripe, p->W, -p->rx, count, REFLECTED, w->map);
@@ -87,6 +97,15 @@ static void load_bias_and_scale(const struct work *w, index_t top)
 {
     const struct pair *p = w->pair;
     const index_t count = rounded_up(w->stripe.length);
+    if (w->block) {
+        for (index_t r = 0; r < w->deep * ROWS; r++) {
+            const index_t y = least(w->band->first + top + r % ROWS, p->H - 1), step = w->block->step + r / ROWS;
+            const struct part part = {y, w->stripe.x0, count, step, REFLECTED};
+            load_lanes(&w->block->bias, 0, part, w->bias + r * count, 1);
+            load_lanes(&w->block->bias, 1, part, w->scale + r * count, 1);
+        }
+        return;
+    }
     map_columns(w->stripe, p->W, 0, count, REFLECTED, w->map);
     for (index_t r = 0; r < ROWS; r++) {
         const index_t y = least(w->band->first + top + r, p->H - 1);
@@ -124,9 +143,9 @@ static void load_values(const struct work *w, const float *value, const struct p
 
 static void clear_totals(const struct work *w)
 {
-    memset(w->totals.first, 0, sizeof(vec) * (size_t)(w->sum_planes * w->totals.plane));
+    memset(w->totals.first, 0, sizeof(vec) * (size_t)(w->deep * w->sum_planes * w->totals.plane));
     if (w->own_totals.first != w->totals.first)
-        memset(w->own_totals.first, 0, sizeof(vec) * (size_t)(w->sum_planes * w->own_totals.plane));
+        memset(w->own_totals.first, 0, sizeof(vec) * (size_t)(w->deep * w->sum_planes * w->own_totals.plane));
 }
 
 /* Where row y of sum number s goes: the plane, or above and below the band the spill. */

@@ -11,7 +11,11 @@
 
 struct stripe {
     index_t x0, length;
+    index_t apart; /* columns from lane to lane: the length; 0 where the lanes are planes of a slab (slab.h) */
 };
+
+/* Columns of the plane in a stripe. */
+#define COVERED(s) ((s).length + (LANES - 1) * (s).apart)
 
 _Static_assert(ROWS == COLUMNS, "rows and columns are rounded up alike");
 INLINE index_t rounded_up(index_t n) { return (n + COLUMNS - 1) / COLUMNS * COLUMNS; }

@@ -18,28 +18,32 @@ static void *carve(struct arena *a, size_t bytes)
 
 static vec *carve_vectors(struct arena *a, index_t vectors) { return carve(a, sizeof(vec) * (size_t)vectors); }
 
-static void carve_features(struct work *w, struct arena *a, index_t rows)
+static void carve_features(struct work *w, struct arena *a, index_t band, index_t rows)
 {
     const index_t C = w->pair->C, length = rounded_up(w->stripe.length), margin = w->nx - 1;
     w->features = carve_vectors(a, (rows + w->ny - 1) * (w->wide + margin) * C);
+    w->own_features =
+        carve_vectors(a, w->block && !w->shared ? (band + w->ny - 1) * (length + margin) * C : 0);
     w->query = carve_vectors(a, (length + margin) * w->deep_query * C);
     w->key = carve_vectors(a, (w->wide + margin) * w->deep_key * C);
+    w->taps_z = carve_vectors(a, w->nz);
     w->taps_y = carve_vectors(a, w->ny);
     w->taps_x = carve_vectors(a, w->nx);
-    w->bias = carve_vectors(a, w->bias_by_planes * ROWS * length);
-    w->scale = carve_vectors(a, w->bias_by_planes * ROWS * length);
+    w->bias = carve_vectors(a, w->bias_by_planes * w->deep * ROWS * length);
+    w->scale = carve_vectors(a, w->bias_by_planes * w->deep * ROWS * length);
     w->map = carve(a, sizeof(int) * LANES * (size_t)(w->wide + w->nx));
 }
 
 static void carve_step(struct work *w, struct arena *a)
 {
-    const index_t shifts = shifts_along_x(w), margin = w->nx - 1;
-    w->terms = carve_vectors(a, ROWS + w->ny - 1);
+    const index_t shifts = w->deep * shifts_along_x(w), margin = w->nx - 1;
+    w->terms = carve_vectors(a, w->deep * (ROWS + w->ny - 1));
+    w->squares = carve_vectors(a, w->deep + w->nz - 1);
     w->columns.n = margin;
     w->columns.steps = carve_vectors(a, shifts * 2 * STEP);
     w->columns.kept = carve_vectors(a, margin <= COLUMNS ? 0 : shifts * ROWS * margin);
     w->weights = carve_vectors(a, shifts * STEP);
-    w->p = carve_vectors(a, (1 + w->half) * shifts * w->p_columns * ROWS);
+    w->p = carve_vectors(a, (1 + w->both) * shifts * w->p_columns * ROWS);
 }
 
 /* Values and totals reach around the candidates and the pixels as far as weights go.  Where half of the shifts are
@@ -53,24 +57,24 @@ static void carve_planes(struct work *w, struct arena *a, index_t band, index_t 
     const struct planes own = {NULL, (band + 2 * ry) * narrow, narrow, -ry, -rx};
     w->values = w->totals = others;
     w->own_values = w->own_totals = own;
-    w->values.first = carve_vectors(a, w->value_planes * others.plane);
-    if (w->half)
-        w->totals.first = carve_vectors(a, w->sum_planes * others.plane);
+    w->values.first = carve_vectors(a, w->deep * w->value_planes * others.plane);
+    if (w->both)
+        w->totals.first = carve_vectors(a, w->deep * w->sum_planes * others.plane);
     if (w->half && w->central) {
         w->own_values = w->values;
         w->own_totals = w->totals;
         return;
     }
-    w->own_values.first = carve_vectors(a, w->value_planes * own.plane);
-    w->own_totals.first = carve_vectors(a, w->sum_planes * own.plane);
-    if (!w->half)
+    w->own_values.first = carve_vectors(a, w->deep * w->value_planes * own.plane);
+    w->own_totals.first = carve_vectors(a, w->deep * w->sum_planes * own.plane);
+    if (!w->both)
         w->totals = w->own_totals; /* candidates get nothing */
 }
 
 static void carve_all(struct work *w, struct arena *a)
 {
     const index_t band = rounded_up(w->band->last - w->band->first), rows = band + w->dy1 - w->dy0;
-    carve_features(w, a, rows);
+    carve_features(w, a, band, rows);
     carve_step(w, a);
     carve_planes(w, a, band, rows);
 }

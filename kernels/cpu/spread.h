@@ -24,6 +24,7 @@
 struct spread {
     index_t first, end;    /* shifts number first..end-1 of the run */
     index_t t;             /* vectors from here on */
+    const vec *weights;    /* [shifts][STEP] */
     const vec *normaliser; /* of this side */
     const vec *missing;    /* of the other: vote - 1, so that p vote = p + p missing */
     const vec *value;      /* of the other, .. */
@@ -173,7 +174,7 @@ INLINE void spread_shifts(const struct work *w, const struct spread *all, index_
     const index_t nx = w->nx, columns = least(COLUMNS, w->stripe.length + nx - 1 - all->t);
     for (index_t g = all->first; g < all->end; g++) {
         struct spread s = of_shift(all, g, nx);
-        const vec *weights = w->weights + g * STEP;
+        const vec *weights = all->weights + g * STEP;
         vec sums[ROWS], *kept = s.history + nx * ROWS;
         UNROLL for (int i = 0; i < ROWS; i++)
             sums[i] = kept[i];
@@ -317,7 +318,7 @@ INLINE void spread_both_shifts(const struct work *w, const struct spread *own, c
     const index_t nx = w->nx, columns = least(COLUMNS, w->stripe.length + nx - 1 - own->t);
     for (index_t g = own->first; g < own->end; g++) {
         struct spread i = of_shift(own, g, nx), j = of_shift(back, g, nx);
-        const vec *weights = w->weights + g * STEP;
+        const vec *weights = own->weights + g * STEP;
         vec b[ROWS], c[ROWS], *kept_b = i.history + nx * ROWS, *kept_c = j.history + nx * ROWS;
         UNROLL for (int r = 0; r < ROWS; r++) {
             b[r] = kept_b[r];
@@ -373,28 +374,29 @@ static void spread_both(const struct work *w, const struct spread *own, const st
 static int has_gaps(const struct work *w, const struct step *s, index_t g, int back)
 {
     const struct pair *p = w->pair;
-    const struct side other = back ? own_side(w, s) : other_side(w, s, g);
+    const struct side other = back ? own_side(w, s, 0) : other_side(w, s, 0, g);
     const index_t top = w->band->first + other.row - p->ry;
     return top < 0 || top + ROWS + w->ny - 1 > p->H || !all_vote(w, other.t - p->rx, other.t + COLUMNS);
 }
 
-/* All shifts of a step, from the pixels' side or (back) from the candidates'. */
-static struct spread spread_of_step(const struct work *w, const struct step *s, int back)
+/* All shifts of a step in plane b, from the pixels' side or (back) from the candidates'. */
+static struct spread spread_of_step(const struct work *w, const struct step *s, index_t b, int back)
 {
     const index_t V = w->pair->V, ry = w->pair->ry, rx = w->pair->rx;
     const index_t past = s->t < w->stripe.length ? 0 : s->t; /* lanes have ended: weights are 0, and any normaliser
                                                               * and vote will do */
-    const struct side pixels = own_side(w, s), candidates = other_side(w, s, 0);
+    const struct side pixels = own_side(w, s, b), candidates = other_side(w, s, b, 0);
     const struct side mine = back ? candidates : pixels, other = back ? pixels : candidates;
-    const char *own = (const char *)at(mine.values, 0, mine.row, mine.t);
+    const char *own = (const char *)at(mine.values, mine.first_value, mine.row, mine.t);
     return (struct spread){
         .t = s->t,
-        .normaliser = at(mine.values, V + 1, mine.row, mine.t - past),
-        .missing = at(other.values, V, other.row, other.t - past),
-        .value = at(other.values, 0, other.row - ry, other.t - rx),
-        .total = at(mine.totals, 0, mine.row - ry, mine.t - rx),
-        .own = own - (const char *)at(mine.totals, 0, mine.row, mine.t),
-        .history = w->p + back * s->run.shifts * w->p_columns * ROWS,
+        .weights = w->weights + b * s->run.shifts * STEP,
+        .normaliser = at(mine.values, mine.first_value + V + 1, mine.row, mine.t - past),
+        .missing = at(other.values, other.first_value + V, other.row, other.t - past),
+        .value = at(other.values, other.first_value, other.row - ry, other.t - rx),
+        .total = at(mine.totals, mine.first_total, mine.row - ry, mine.t - rx),
+        .own = own - (const char *)at(mine.totals, mine.first_total, mine.row, mine.t),
+        .history = w->p + (b * (1 + w->both) + back) * s->run.shifts * w->p_columns * ROWS,
         .value_row = other.values->row,
         .value_plane = other.values->plane,
         .row = mine.totals->row,
@@ -407,29 +409,29 @@ static struct spread spread_of_step(const struct work *w, const struct step *s, 
 /* The sides of shift number g whose other side has gaps: bit 0 the pixels', bit 1 the candidates'. */
 static int sides_with_gaps(const struct work *w, const struct step *s, index_t g)
 {
-    return has_gaps(w, s, g, 0) | (w->half && has_gaps(w, s, g, 1)) << 1;
+    return has_gaps(w, s, g, 0) | (w->both && has_gaps(w, s, g, 1)) << 1;
 }
 
-/* The weights of a step: shifts without gaps to both sides at a time, others to one after the other. */
-static void spread(const struct work *w, const struct step *s)
+/* The weights of a step in plane b: shifts without gaps to both sides at a time, others to one after the other. */
+static void spread(const struct work *w, const struct step *s, index_t b)
 {
     const index_t shifts = s->run.shifts;
-    struct spread sides[2] = {spread_of_step(w, s, 0)};
-    if (w->half)
-        sides[1] = spread_of_step(w, s, 1);
+    struct spread sides[2] = {spread_of_step(w, s, b, 0)};
+    if (w->both)
+        sides[1] = spread_of_step(w, s, b, 1);
     for (index_t g = 0, end; g < shifts; g = end) {
         const int gaps = sides_with_gaps(w, s, g);
         for (end = g + 1; end < shifts && sides_with_gaps(w, s, end) == gaps;)
             end++;
-        for (int back = 0; back <= w->half; back++) {
+        for (int back = 0; back <= w->both; back++) {
             sides[back].first = g;
             sides[back].end = end;
         }
-        if (w->half && !gaps && !tapped(w)) {
+        if (w->both && !gaps && !tapped(w)) {
             spread_both(w, &sides[0], &sides[1]);
             continue;
         }
-        for (int back = 0; back <= w->half; back++)
+        for (int back = 0; back <= w->both; back++)
             spread_some(w, &sides[back], gaps >> back & 1);
     }
 }

@@ -27,7 +27,9 @@ static struct step first_step(const struct work *w, const struct run *run)
     const index_t C = w->pair->C, margin = w->nx - 1, deep = w->deep_key * C;
     struct step s = {.run = *run, .query = w->query};
     s.key = w->key + (run->dx - w->dx0) * deep + (run->dy - w->dy0) * C;
-    const struct column_sums to = {before_of(&w->columns, 0, s.turn), shift_stride(&w->columns), row_stride(margin)};
+    const index_t stride = shift_stride(&w->columns);
+    const struct column_sums to = {before_of(&w->columns, 0, s.turn), stride, row_stride(margin),
+                                   run->shifts * stride};
     patch_sum_y_of_margin(w, s.query, s.key, run->shifts, to);
     s.query += margin * w->deep_query * C;
     s.key += margin * deep;
@@ -50,14 +52,15 @@ static void clear_past(vec *weights, index_t rows, index_t columns)
             weights[row * COLUMNS + c] = splat(0);
 }
 
-/* Sums along y -> weights of shift number g. */
-static void weights_of_shift(const struct work *w, const struct step *s, index_t g)
+/* Sums along y -> weights of shift number g in plane b. */
+static void weights_of_shift(const struct work *w, const struct step *s, index_t b, index_t g)
 {
     const index_t from = s->run.from, rows = s->run.to - from, length = w->stripe.length;
-    const index_t stride = rounded_up(length), here = from * stride + s->t;
-    vec *weights = w->weights + g * STEP + from * COLUMNS;
-    patch_sum_x(w, before_of(&w->columns, g, s->turn) + from * row_stride(w->nx - 1),
-                now_of(&w->columns, g, s->turn) + from * COLUMNS, weights, rows);
+    const index_t stride = rounded_up(length), here = (b * ROWS + from) * stride + s->t;
+    const index_t number = b * s->run.shifts + g;
+    vec *weights = w->weights + number * STEP + from * COLUMNS;
+    patch_sum_x(w, before_of(&w->columns, number, s->turn) + from * row_stride(w->nx - 1),
+                now_of(&w->columns, number, s->turn) + from * COLUMNS, weights, rows, w->start + b);
     if (w->bias_by_planes)
         weigh_by_planes(weights, w->bias + here, w->scale + here, stride, rows);
     else
@@ -88,29 +91,34 @@ static void weights(const struct work *w, const struct step *s)
     const index_t deep = w->deep_key * w->pair->C, at_a_time = shifts_at_a_time(w);
     for (index_t first = 0, count; first < s->run.shifts; first += count) {
         count = group(s->run.shifts - first, at_a_time);
-        patch_sum_y_of_step(w, s->query, s->key + first * deep, count, now_of(&w->columns, first, s->turn));
-        for (index_t g = first; g < first + count; g++)
-            weights_of_shift(w, s, g);
+        const struct column_sums to = {now_of(&w->columns, first, s->turn), 2 * STEP, COLUMNS,
+                                       s->run.shifts * 2 * STEP};
+        patch_sum_y_of_step(w, s->query, s->key + first * deep, count, to);
+        for (index_t b = 0; b < w->deep; b++)
+            for (index_t g = first; g < first + count; g++)
+                weights_of_shift(w, s, b, g);
     }
 }
 
 /* --- the two sides of the pairs of a step -------------------------------------------------------------------- */
 
-/* The pixels or their candidates, from some row of the band and vector on. */
+/* The pixels or their candidates, from some row of the band and vector on, in one of the planes at a time. */
 struct side {
     const struct planes *values, *totals;
     index_t row, t;
+    index_t first_value, first_total;
 };
 
-static struct side own_side(const struct work *w, const struct step *s)
+static struct side own_side(const struct work *w, const struct step *s, index_t b)
 {
-    return (struct side){&w->own_values, &w->own_totals, s->run.top, s->t};
+    return (struct side){&w->own_values, &w->own_totals, s->run.top, s->t, b * w->value_planes, b * w->sum_planes};
 }
 
 /* .. of shift number g */
-static struct side other_side(const struct work *w, const struct step *s, index_t g)
+static struct side other_side(const struct work *w, const struct step *s, index_t b, index_t g)
 {
-    return (struct side){&w->values, &w->totals, s->run.top + s->run.dy, s->t + s->run.dx + g};
+    return (struct side){&w->values,           &w->totals,           s->run.top + s->run.dy, s->t + s->run.dx + g,
+                         b * w->value_planes, b * w->sum_planes};
 }
 
 #endif

@@ -28,6 +28,8 @@ struct history {
     index_t n;
 };
 
+enum { MOST_DEEP = 4 }; /* planes of a slab at a time */
+
 struct work {
     const struct pair *pair;
     const struct sums *sums;
@@ -37,12 +39,18 @@ struct work {
     index_t ny, nx;           /* patch sizes */
     int tapped_y, tapped_x;   /* taps that are not all equal; equal ones are in the gain */
     float gain;               /* factor of the features */
-    int half;                 /* half of the shifts are enough: S(i, j) = S(j, i), a weight serves both pixels */
+    int half;                 /* half of the shifts are enough: S(i, j) = S(j, i) */
+    int both;                 /* a weight serves both pixels: where half, and between two planes of a slab */
     int holes;                /* some vote in reach is not 1 */
     index_t sum_planes;       /* V numerators, denominator, [peak] */
     index_t value_planes;     /* V values, the votes and, in aggregate, the normaliser */
     index_t reach_y, reach_x; /* how far from its pixel a weight's sums go: 0; in aggregate the patch radius */
     index_t p_columns;        /* columns of p that spread.h keeps: 0; in aggregate nx + 1 */
+
+    /* Planes at a time: 1; of a slab `deep`, for which features of deep + nz - 1 are needed (slab.h). */
+    index_t deep, nz, channels; /* .. of so many channels each */
+    int tapped_z;
+    vec start[MOST_DEEP]; /* what a patch sum of each begins with: less the bias */
 
     /* The rectangle of shifts at hand, the last of them included. */
     index_t dy0, dy1, dx0, dx1;
@@ -55,17 +63,21 @@ struct work {
 
     /* Scratch memory. */
     vec *features;                    /* [rows][wide + 2 rx][C] of the candidates */
+    vec *own_features;                /* [rows][length + 2 rx][C] of the pixels, in a slab where not shared */
     vec *query, *key;                 /* [vectors][deep_query], [vectors][deep_key][C] for ROWS rows */
     vec *bias, *scale;                /* [ROWS][stripe.length rounded up] */
     int bias_by_planes;               /* .. in use: one of the two is a plane */
-    vec *taps_y, *taps_x;
-    vec *terms;                       /* [ROWS + 2 ry] squared differences of a column */
-    struct history columns;           /* sums along y */
-    vec *weights;                     /* [shifts][ROWS][COLUMNS] of a step */
-    vec *p;                           /* [1 + half][shifts][p_columns][ROWS], see spread.h */
-    struct planes values, own_values; /* values, vote, in aggregate see there */
-    struct planes totals, own_totals; /* sums, of the candidates and of the pixels */
+    vec *taps_z, *taps_y, *taps_x;
+    vec *terms;                       /* [deep][ROWS + 2 ry] squared differences of a column, for some planes */
+    vec *squares;                     /* [deep + 2 rz] of one pixel */
+    struct history columns;           /* sums along y, [deep][shifts] */
+    vec *weights;                     /* [deep][shifts][ROWS][COLUMNS] of a step */
+    vec *p;                           /* [deep][1 + both][shifts][p_columns][ROWS], see spread.h */
+    struct planes values, own_values; /* values, vote, in aggregate see there; [deep] times as many */
+    struct planes totals, own_totals; /* sums, of the candidates and of the pixels; the same */
     int *map;                         /* [vectors][LANES] columns */
+
+    const struct block *block; /* planes of a slab, else NULL */
 };
 
 INLINE int tapped(const struct work *w) { return w->tapped_y || w->tapped_x; }
@@ -75,7 +87,7 @@ INLINE index_t shifts_along_x(const struct work *w) { return w->dx1 - w->dx0 + 1
 static int all_vote(const struct work *w, index_t t, index_t end)
 {
     const struct stripe s = w->stripe;
-    return !w->holes && s.x0 + t >= 0 && s.x0 + (LANES - 1) * s.length + end <= w->pair->W;
+    return !w->holes && s.x0 + t >= 0 && s.x0 + (LANES - 1) * s.apart + end <= w->pair->W;
 }
 
 /* --- the history of sums along y ----------------------------------------------------------------------------- */

@@ -46,6 +46,30 @@ class PlanePair:
         return len(self.taps[0]) // 2, len(self.taps[1]) // 2
 
 
+@dataclass(frozen=True, eq=False)
+class Slab:
+    """Planes of a volume, each against all planes of its search window: the input of both slab entries.
+
+    Shifts are (dz, dy, dx) and patches are deep in z: ``S(i, s) = sum_oz a(oz) S_oz(i, s)``, where S_oz
+    compares plane ``z + oz`` with plane ``z + dz + oz``, reflected by index at the ends.  Weights are spread
+    in their plane.
+    """
+
+    feature: Array  # (C, Z, H, W) what is compared
+    value: Array  # (V, Z, H, W) finite; V = 0 where only weights are asked for
+    vote: Array  # (Z, H, W) 1 where a candidate may be averaged, else 0
+    radius: tuple[int, int, int]  # search radius (Rz, Ry, Rx), each >= 0, any size
+    taps: tuple[Array, Array, Array]  # (2 rz + 1,), (2 ry + 1,), (2 rx + 1,), each of sum 1; NumPy
+    bias: float | Array  # a number or (Z, H, W) per query
+    scale: float | Array  # a number or (Z, H, W) per query
+    planes: tuple[int, int]  # first, last + 1 of those to denoise: sums are (V, n, H, W) and (n, H, W)
+
+    @property
+    def patch_radius(self) -> tuple[int, int, int]:
+        z, y, x = (len(t) // 2 for t in self.taps)
+        return z, y, x
+
+
 @dataclass(eq=False)
 class Sums:
     """What an entry gives back, in the floating type of the planes."""
@@ -104,6 +128,16 @@ class Backend(Protocol):
         P is 1 where a pixel is valid and 0 elsewhere, which is ``pair.vote``.  Otherwise it is the
         `Sums.token` that `accumulate` gave for the same query, key, vote, bias and scale, unchanged.
         """
+
+
+class SlabBackend(Backend, Protocol):
+    """A backend that has both entries for slabs; with others a volume is pairs of planes."""
+
+    def accumulate_slab(self, slab: Slab, run: Run, *, peak: bool = False) -> Sums:
+        """`accumulate` for planes of a volume, over the whole window, without the pixels themselves."""
+
+    def aggregate_slab(self, slab: Slab, run: Run, normaliser: Array, center: Array) -> Sums:
+        """`aggregate` for the same; normaliser and center are (n, H, W), of the planes to denoise."""
 
 
 class Transfers(Protocol):

@@ -10,6 +10,7 @@ from nlmeans.carriers import carried
 from nlmeans.choosing import table
 from nlmeans.choosing.channels import color_and_noise
 from nlmeans.choosing.given import Given
+from nlmeans.choosing.spacing import spaced
 from nlmeans.choosing.table import Choice
 from nlmeans.inputs import Inputs, check
 from nlmeans.levels import Levels
@@ -137,7 +138,8 @@ def choose(inputs: Inputs, settings: Settings, *, maps: bool = True) -> Chosen:
         choice = Choice.of(rows, relative, inputs.grid)
         stretched = replace(choice, k=round(choice.k * _stretch(color, stretch), 3))
         chosen["second"] = _part(given.second, stretched, first, given, noise)
-    return Chosen(Parameters(**{**rules, **chosen}), noise, levels)
+    parameters = spaced(Parameters(**{**rules, **chosen}), given)
+    return Chosen(parameters, noise, levels)
 
 
 def _stretch(color: str, each: tuple[float, ...]) -> float:

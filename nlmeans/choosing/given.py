@@ -20,6 +20,7 @@ from nlmeans.parameters import (
     patch_radius_of,
     refuse_other_methods,
     search_radius_of,
+    spacing_of,
 )
 
 
@@ -35,6 +36,7 @@ class Given:
     correction: float | None  # sigma of a guide
     patch_radius: Any
     search_radius: Any
+    spacing: tuple[float, ...] | None
     aggregate: str
     color: str  # "auto" where it depends on the image
     passes: int | None
@@ -74,6 +76,7 @@ class Given:
             and inputs.feature is inputs.value
             and all(settings.get(name) is None for name in ("h", "k", "patch_radius", "search_radius"))
         )
+        spacing = settings.get("spacing")
         differences = nested("differences", settings.get("differences"))
         second = nested("second", settings.get("second"))
         return cls(
@@ -85,6 +88,7 @@ class Given:
             correction,
             None if patch_radius is None else patch_radius_of(patch_radius),
             None if search_radius is None else search_radius_of(search_radius),
+            None if spacing is None else spacing_of(spacing, len(inputs.grid)),
             aggregate,
             _color(inputs, settings.get("color"), differences),
             _passes(inputs, settings.get("passes"), second),

@@ -1,7 +1,8 @@
 """NL-means as a method: features as exponents of 2, pairs of planes to a backend, centre and division.
 
 This is the one driver of every backend and dimension: a signal is a picture of height 1, a volume
-is pairs of planes, and a patch deep in z is the neighbouring planes stacked as channels.
+is pairs of planes, and a patch deep in z is the neighbouring planes stacked as channels.  A backend that
+has the entries for slabs does all planes of a tile in one call.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ import numpy as np
 
 from nlmeans import backends, formula
 from nlmeans.arrays import namespace
-from nlmeans.backends.contract import Array, Backend, PlanePair, Run, Sums
+from nlmeans.backends.contract import Array, Backend, PlanePair, Run, Slab, Sums
 from nlmeans.choosing import Chosen
 from nlmeans.inputs import Inputs
 from nlmeans.methods import Method
+from nlmeans.methods.slab import LEAST_PLANES, patches_of_slab, pixels_of_slab
 from nlmeans.noise.strength import Noise
 from nlmeans.parameters import Parameters
 from nlmeans.tiling import Cost, Tile
@@ -65,6 +67,16 @@ class Geometry:
         (z, y, x) = (b + t * r for b, t, r in zip(self.search_radius, times, self.patch_radius, strict=True))
         return z, y, x
 
+    def taps(self, dtype: Any) -> tuple[Array, Array, Array]:
+        """Weights of a patch along (Z, Y, X)."""
+        z, y, x = (formula.taps(r, self.patch, dtype) for r in self.patch_radius)
+        return z, y, x
+
+    @property
+    def is_deep(self) -> bool:
+        """Whether planes have to do with each other."""
+        return self.search_radius[0] > 0 or self.patch_radius[0] > 0
+
     @property
     def calls(self) -> int:
         """Kernel calls for one plane, at most."""
@@ -86,6 +98,19 @@ class Exponents:
         scale, bias = (x if isinstance(x, float) else x[index] for x in (self.scale, self.bias))
         return scale, bias
 
+    def slab(self, geometry: Geometry, planes: range) -> Slab:
+        """Some planes against their windows, for a backend that does all of them in one call."""
+        return Slab(
+            feature=self.feature,
+            value=self.value,
+            vote=self.vote,
+            radius=geometry.search_radius,
+            taps=geometry.taps(self.value.dtype),
+            bias=self.bias,
+            scale=self.scale,
+            planes=(planes.start, planes.stop),
+        )
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class NLMeans(Method):
@@ -103,11 +128,15 @@ class NLMeans(Method):
         dtype = dtype or engine.works_in(inputs.request.dtype)
         size = np.dtype(dtype).itemsize
         values, features = (len(levels.offset) for levels in chosen.levels)
+        slab = geometry.is_deep and hasattr(engine, "accumulate_slab")
         return cls(
             levels=chosen.levels,
             halo=geometry.halo,
-            # a tile's arrays and its vote plane; a plane's sums and the kernel's scratch
-            cost=Cost(size * (values + features + 2), size * (3 * values + 2 * features + 8)),
+            # a tile's arrays and its vote plane, of a slab its sums too; a plane's sums, the kernel's scratch
+            cost=Cost(
+                size * (values + features + 2 + (2 * values + features + 6 if slab else 0)),
+                size * (3 * values + 2 * features + 8),
+            ),
             patch_radius=geometry.patch_radius,
             sigma_map=None if isinstance(chosen.noise.sigma, tuple) else chosen.noise.sigma,
             dtype=dtype,
@@ -127,10 +156,20 @@ class NLMeans(Method):
         if self.changes_nothing:
             return xp.zeros_like(tile.value[:, planes.start : planes.stop])
         exponents = self.exponents(tile)
+        if self._by_slabs(planes):
+            slab = exponents.slab(self.geometry, planes)
+            slab_of = patches_of_slab if self.geometry.aggregate == "patch" else pixels_of_slab
+            return slab_of(slab, self.geometry.center, self.backend, run)  # type: ignore[arg-type]
         plane = plane_of_patches if self.geometry.aggregate == "patch" else _plane
         part = run.part(1 / (len(planes) * self.geometry.calls))
         results = [plane(exponents, z, self.geometry, self.backend, part, xp) for z in planes]
         return results[0][:, None] if len(results) == 1 else xp.stack(results, axis=1)
+
+    def _by_slabs(self, planes: range) -> bool:
+        """Whether the backend does several planes in one call, and that pays."""
+        return (
+            self.geometry.is_deep and len(planes) >= LEAST_PLANES and hasattr(self.backend, "accumulate_slab")
+        )
 
     def exponents(self, tile: Tile) -> Exponents:
         """The tile with features, scale and bias from h and sigma: see :mod:`nlmeans.formula`."""
@@ -232,8 +271,7 @@ def _pairs(tile: Exponents, z: int, geometry: Geometry, xp: Any) -> Iterator[Pla
     """Plane z against every plane of its search window."""
     depth = tile.vote.shape[0]
     reach = geometry.search_radius
-    dtype = tile.value.dtype
-    down, along = (formula.taps(r, geometry.patch, dtype) for r in geometry.patch_radius[1:])
+    _, down, along = geometry.taps(tile.value.dtype)
     query = _stacked(tile.feature, z, geometry, xp)
     scale, bias = tile.at(z)
     own_value = tile.value[:, z]

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nlmeans.backends import cpu, reference
+from nlmeans.backends import bands, cpu, reference
+from nlmeans.backends.bands import Band
 from nlmeans.backends.contract import PlanePair, Request, Run, Sums
 from nlmeans.formula import taps
 
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(autouse=True)
 def threads_for_everything(monkeypatch):
     """Small pairs too are worked on by threads, as large ones are."""
-    monkeypatch.setattr(cpu, "_WORTH_THREADS", 0)
+    monkeypatch.setattr(bands, "_WORTH_THREADS", 0)
 
 
 def case(seed, *, far=False, shape=None):
@@ -203,8 +204,8 @@ def test_every_number_of_workers_and_every_run_gives_the_same_bits(seed, monkeyp
     expected = bits(1)
     for workers in (1, 2, 3, 8, 64):
         assert bits(workers) == expected
-    monkeypatch.setattr(cpu, "_WORTH_THREADS", 2**62)
-    monkeypatch.setattr(cpu, "ThreadPoolExecutor", None)  # what is small needs none
+    monkeypatch.setattr(bands, "_WORTH_THREADS", 2**62)
+    monkeypatch.setattr(bands, "ThreadPoolExecutor", None)  # what is small needs none
     assert bits(2) == expected
 
 
@@ -230,7 +231,7 @@ def test_what_is_in_the_scratch_memory_has_no_part_in_the_result(monkeypatch, se
         return np.random.default_rng(number).random(2**21, np.float32).tobytes()
 
     def bits(scratch):
-        monkeypatch.setattr(cpu, "bytearray", lambda *n: bytearray(*n or (scratch,)), raising=False)
+        monkeypatch.setattr(bands, "bytearray", lambda *n: bytearray(*n or (scratch,)), raising=False)
         first = cpu.accumulate(pair, Run(1), peak=True)
         second = cpu.aggregate(pair, Run(1), single(normaliser), single(centre), first.token)
         return [a.tobytes() for a in (*planes(first), *planes(second))]
@@ -346,6 +347,10 @@ import test_cpu_kernel as tests
 assert tests.cpu._kernel is module
 for seed in {seeds!r}:
     tests.test_both_entries_match_the_reference(seed)
+import test_slab_kernel as slabs
+for seed in {seeds!r}:
+    slabs.test_accumulate_slab_matches_the_reference(seed)
+    slabs.test_aggregate_slab_matches_the_reference(seed)
 tests.test_a_sharp_edge_does_not_disturb_the_weights_behind_it()
 print("clean")
 """
@@ -367,7 +372,7 @@ def test_the_c_code_is_clean_under_address_and_undefined_behaviour_sanitizers(tm
 @needs_gcc
 def test_one_lane_is_right(tmp_path):
     """The text that compilers without vector types get."""
-    one = '#define LANES 1\n#include "accumulate.h"\n#include "aggregate.h"\n'
+    one = '#define LANES 1\n#include "accumulate.h"\n#include "aggregate.h"\n#include "slab.h"\n'
     checked_with(compiled(tmp_path, ["-O2"], baseline=one), range(400, 430))
 
 
@@ -395,6 +400,7 @@ EACH(__m512, rounded, rintf(a[l]))
 #define LANES 16
 #include "accumulate.h"
 #include "aggregate.h"
+#include "slab.h"
 """
     checked_with(compiled(tmp_path, ["-O2"], baseline=sixteen), range(300, 360))
 
@@ -448,7 +454,7 @@ def test_arguments_that_would_reach_outside_an_array_are_refused():
         pair = replace(cpu._for_the_kernel(a_pair()), **changed)
         sums = sums or cpu._empty(pair)
         spill = np.zeros((2, 5 if entry == "accumulate" else 6, 7), np.float32)
-        band = band or cpu._Band((0, 4), spill, bytearray(1), bytearray())
+        band = band or Band((0, 4), spill, bytearray(1), bytearray())
         middle = () if entry == "accumulate" else (normalised or whole(),)
         with pytest.raises(error):
             getattr(cpu._kernel, entry)(cpu.isa(), pair, *middle, sums, band)
@@ -481,9 +487,9 @@ def test_arguments_that_would_reach_outside_an_array_are_refused():
     refused(ValueError, sums=Sums(np.ones((1, 20, 7), np.float32), smaller))
     refused(ValueError, sums=Sums(np.ones((1, 20, 7), np.float32), small, smaller))
     for rows in ((-1, 4), (4, 4), (0, 21)):
-        refused(ValueError, band=cpu._Band(rows, np.zeros((2, 5, 7), np.float32), bytearray(1), bytearray()))
-    refused(ValueError, band=cpu._Band((0, 4), np.zeros((2, 4, 7), np.float32), bytearray(1), bytearray()))
-    refused(TypeError, band=cpu._Band((0, 4), np.zeros((2, 5, 7), np.float32), bytearray(1), b""))
+        refused(ValueError, band=Band(rows, np.zeros((2, 5, 7), np.float32), bytearray(1), bytearray()))
+    refused(ValueError, band=Band((0, 4), np.zeros((2, 4, 7), np.float32), bytearray(1), bytearray()))
+    refused(TypeError, band=Band((0, 4), np.zeros((2, 5, 7), np.float32), bytearray(1), b""))
     refused(AttributeError, band=object())
     for name in ("normaliser", "center", "weight_sum"):
         refused(ValueError, "aggregate", normalised=whole(**{name: smaller}))

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from nlmeans.backends import cpu
+from nlmeans.backends.bands import in_order
 from nlmeans.backends.contract import Array, Run
 from nlmeans.backends.groups import Grid
 
@@ -172,7 +173,7 @@ def _each(
     count = len(grid.rows)
     bands = [(a, min(a + _BAND, count)) for a in range(0, count, _BAND)]
     stop = bytearray(1)
-    with cpu.in_order(lambda rows: work(rows, stop), bands, run, stop) as done:
+    with in_order(lambda rows: work(rows, stop), bands, run, stop) as done:
         for rows, result in zip(bands, done, strict=True):
             then(result)
             if run.tick is not None:

@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from nlmeans.noise.estimate import estimate_sigma as estimate_sigma
     from nlmeans.operation.nonlocal_mean import nonlocal_mean as nonlocal_mean
     from nlmeans.parameters import Parameters as Parameters
+    from nlmeans.video.frames import denoise_frames as denoise_frames
 
 _HOME = {
     "denoise": "denoising",
+    "denoise_frames": "video.frames",
     "suggest": "choosing",
     "weights": "methods.pixel_weights",
     "BackendUnavailableError": "errors",

@@ -109,7 +109,7 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
         {"running"},
         {"chunked"},
         {"denoising"},
-        {"attention", "compat"},
+        {"attention", "compat", "video"},
         {"learned"},
     ),
     "nlmeans.cli": (

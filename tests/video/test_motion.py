@@ -1,0 +1,50 @@
+"""Where a frame has moved to, and whether two frames show the same."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from skimage import data
+
+from nlmeans.video.motion import Gate, Look, overlap, shift_between
+
+CAMERA = (data.camera() / 255).astype(np.float32)
+SHIFTS = [(0, 0), (1, 0), (0, -3), (5, 7), (-12, 20), (20, -31), (-40, -17)]
+
+
+def look(y: int, x: int, sigma: float, seed: int, side: int = 160) -> Look:
+    crop = CAMERA[y : y + side, x : x + side + 30]
+    return Look((crop + np.random.default_rng(seed).normal(0, sigma, crop.shape)).astype(np.float32))
+
+
+@pytest.mark.parametrize("sigma", [0.0, 0.1, 0.2])
+@pytest.mark.parametrize("shift", SHIFTS)
+def test_the_shift_of_a_frame_is_found(shift: tuple[int, int], sigma: float) -> None:
+    here, there = look(120, 120, sigma, 0), look(120 - shift[0], 120 - shift[1], sigma, 1)
+    assert shift_between(here, there) == shift
+
+
+@pytest.mark.parametrize("shift", SHIFTS)
+def test_what_overlaps_is_the_same(shift: tuple[int, int]) -> None:
+    here, there = look(120, 120, 0, 0), look(120 - shift[0], 120 - shift[1], 0, 0)
+    i, j = overlap(here.plane.shape, shift)
+    np.testing.assert_array_equal(here.plane[i], there.plane[j])
+    assert here.plane[i].size == (160 - abs(shift[0])) * (190 - abs(shift[1]))
+
+
+@pytest.mark.parametrize("sigma", [0.02, 0.1, 0.2])
+def test_a_gate_opens_for_the_same_picture_only(sigma: float) -> None:
+    gate = Gate(sigma, 1.0)
+    here, same, other = look(120, 120, sigma, 0), look(115, 130, sigma, 1), look(300, 250, sigma, 2)
+    assert gate.opens(here, same, (5, -10))
+    assert not gate.opens(here, same, (40, 40))
+    assert not gate.opens(here, other, shift_between(here, other))
+    for light in (0.05, -0.05):
+        assert not gate.opens(here, Look(same.plane + np.float32(light)), (5, -10))
+
+
+def test_small_frames_have_a_shift_and_a_gate() -> None:
+    for shape in ((1, 1), (1, 40), (7, 5), (9, 200)):
+        plane = np.random.default_rng(0).random(shape).astype(np.float32)
+        assert shift_between(Look(plane), Look(plane)) == (0, 0)
+        assert Gate(0.1, 1.0).opens(Look(plane), Look(plane), (0, 0))

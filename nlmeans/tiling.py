@@ -39,10 +39,13 @@ class Cost:
 
     tile: int
     plane: int
+    slab: int = 0  # more, of every plane but the first `few`, where planes are worked on together
+    few: int = 0
 
     def of(self, shape: Sequence[int]) -> int:
         """Bytes of a tile of this (Z, Y, X) shape."""
-        return self.tile * math.prod(shape) + self.plane * math.prod(shape[1:])
+        together = self.slab * max(0, shape[0] - self.few)
+        return self.tile * math.prod(shape) + (self.plane + together) * math.prod(shape[1:])
 
 
 def plan(shape: tuple[int, ...], halo: tuple[int, ...], cost: Cost, limit: int) -> list[Cut]:

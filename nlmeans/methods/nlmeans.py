@@ -132,10 +132,12 @@ class NLMeans(Method):
         return cls(
             levels=chosen.levels,
             halo=geometry.halo,
-            # a tile's arrays and its vote plane, of a slab its sums too; a plane's sums, the kernel's scratch
+            # a tile's arrays and its vote plane; a plane's sums, the kernel's scratch; those of a slab
             cost=Cost(
-                size * (values + features + 2 + (2 * values + features + 6 if slab else 0)),
+                size * (values + features + 2),
                 size * (3 * values + 2 * features + 8),
+                size * (2 * values + features + 6) if slab else 0,
+                2 * geometry.halo[0] + LEAST_PLANES - 1,
             ),
             patch_radius=geometry.patch_radius,
             sigma_map=None if isinstance(chosen.noise.sigma, tuple) else chosen.noise.sigma,

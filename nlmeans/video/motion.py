@@ -64,7 +64,7 @@ def shift_between(here: Look, there: Look) -> Shift:
 
 def _candidates(here: Look, there: Look) -> list[Shift]:
     """Standing still, and the peaks of the phase correlation."""
-    cross = there.spectrum * here.spectrum.conj()
+    cross = there.spectrum * np.conj(here.spectrum)
     shape = here.pyramid[-1].shape
     peaks = np.fft.irfft2(cross / np.maximum(np.abs(cross), 1e-12), shape)
     found: list[Shift] = [(0, 0)]
@@ -117,7 +117,8 @@ class Gate:
         noise = math.sqrt(2) * self.sigma / side
         change = abs(float(np.median(cells)))
         spread = float(np.median(np.square(cells))) / 0.455  # the median of a squared normal variable
-        steady = change <= 0.002 * self.data_range + 5 * noise / math.sqrt(cells.size)
+        error = 1.25 * noise / math.sqrt(cells.size)  # of the median of a normal variable
+        steady = change <= 0.001 * self.data_range + 3 * error
         return bool(steady and spread <= 1.6 * noise**2 + (0.01 * self.data_range) ** 2)
 
     def _blocks_match(self, a: Plane, b: Plane) -> bool:

@@ -60,10 +60,10 @@ class Parts(Method):
         """With the widest halo and the highest cost of its parts, and so many planes of a tile besides."""
         one = parts[0]
         size = np.dtype(one.dtype).itemsize
-        tile, plane = (max(getattr(p.cost, name) for p in parts) for name in ("tile", "plane"))
+        tile, plane, slab = (max(getattr(p.cost, name) for p in parts) for name in ("tile", "plane", "slab"))
         fields: dict[str, Any] = {
             "halo": _most([p.halo for p in parts]),
-            "cost": Cost(tile + size * arrays, plane),
+            "cost": Cost(tile + size * arrays, plane, slab, min(p.cost.few for p in parts)),
             "patch_radius": _most([p.patch_radius for p in parts]),
             "sigma_map": one.sigma_map,
             "dtype": one.dtype,

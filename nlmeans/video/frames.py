@@ -56,7 +56,7 @@ def denoise_frames(
     **settings
         `sigma`, `h`, `k`, `patch_radius`, `search_radius` (both within a frame), `channel_axis`, `patch`,
         `center`, `aggregate`, `color` and `passes` of `denoise`.  What is left out is chosen by the first
-        frame of each scene.
+        frame of each scene; `passes` is 1.
 
     Yields
     ------
@@ -89,7 +89,10 @@ def denoise_frames(
         if settings.get(name) is not None:
             raise InvalidValueError(Parameter(name), " is not for frames: use denoise, or leave it out")
     running = Running.checked(workers, None, None)
-    return _slide(iter(frames), radius, backend, running, settings)
+    passes = (
+        settings.get("passes") or 1
+    )  # a first pass of every frame in every window costs five times as much
+    return _slide(iter(frames), radius, backend, running, {**settings, "passes": passes})
 
 
 @dataclass(frozen=True, eq=False)

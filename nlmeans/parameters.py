@@ -28,6 +28,7 @@ OF_NLMEANS = (
     "k",
     "patch_radius",
     "search_radius",
+    "spacing",
     "patch",
     "center",
     "aggregate",

@@ -88,6 +88,8 @@ def denoise_frames(
     for name in _NOT_FOR_FRAMES:
         if settings.get(name) is not None:
             raise InvalidValueError(Parameter(name), " is not for frames: use denoise, or leave it out")
+    if settings.get("method", "nlmeans") != "nlmeans":
+        raise InvalidValueError("frames are denoised by ", Parameter('method="nlmeans"'), ": leave it out")
     running = Running.checked(workers, None, None)
     passes = (
         settings.get("passes") or 1

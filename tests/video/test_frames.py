@@ -170,6 +170,8 @@ def test_what_are_no_frames_is_refused() -> None:
         list(denoise_frames([np.zeros((5, 5, 5))], **FIXED))
     with pytest.raises(InvalidTypeError, match="array"):
         list(denoise_frames([[1.0, 2.0]], **FIXED))  # type: ignore[list-item]
+    with pytest.raises(InvalidValueError, match="method"):
+        denoise_frames([good], sigma=0.1, method="nlridge")
     for name, value in (("guide", good), ("mask", good > 0), ("nan", "keep")):
         with pytest.raises(InvalidValueError, match=name):
             denoise_frames([good], **FIXED, **{name: value})  # type: ignore[arg-type]

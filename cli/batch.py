@@ -11,6 +11,7 @@ from typing import Any
 from .environment import Environment, printable
 from .files import naming, writing
 from .files.sides import Sides
+from .film.container import is_film
 from .formats.convert import in_type
 from .formats.limits import Limits
 from .formats.metadata import stripped
@@ -98,8 +99,13 @@ class Batch:
     def _one(self, task: naming.Task, progress: Progress) -> Outcome:
         """Denoise one file."""
         began = time.monotonic()
+        film = is_film(task.input, self.environment.binary_in)
+        if film and task.open_ended:
+            task = task.closed(naming.FILM)
         if not task.open_ended and (skipped := self._checked(task)):
             return skipped
+        if film or task.format == naming.FILM:
+            return self._film(task, progress, film)
         with opened(task.input, self.limits, self.environment.binary_in) as picture:
             if self.options.strip:
                 picture = stripped(picture)
@@ -129,6 +135,16 @@ class Batch:
         return Outcome(
             task.input, "written", task.output, message=message, warnings=warnings, details=details
         )
+
+    def _film(self, task: naming.Task, progress: Progress, film: bool) -> Outcome:
+        """Denoise a film, which becomes one."""
+        from .film.run import FilmTask
+
+        if not film:
+            raise UsageError(f"{task.output} would be a film, and the input is a picture; name a picture")
+        if task.format not in (naming.FILM, "") or (task.output == "-" and task.format):
+            raise UsageError(f"{task.output} would be a picture; the input is a film: name .mp4 or .mkv")
+        return FilmTask(self, task, progress).run()
 
     def _checked(self, task: naming.Task) -> Outcome | None:
         """Refuse an output that is in the way; an outcome where it is to be skipped."""

@@ -26,8 +26,9 @@ Levels = (
 )  #: noise levels and whether they are per cent, as `Level` reads
 
 OUTPUT, FILTER, WORK, MESSAGES = "Output", "Filter", "Work", "Messages"
+FILMS = "Films"
 LIMITS = "Limits, held against a file's header"
-SECTIONS = (OUTPUT, FILTER, WORK, MESSAGES, LIMITS)  # of a command's help, after what is its own
+SECTIONS = (OUTPUT, FILTER, FILMS, WORK, MESSAGES, LIMITS)  # of a command's help, after what is its own
 _RUNNING = ("backend", "workers", "memory_limit")
 _PER_PICTURE = {
     "sigma",
@@ -302,6 +303,30 @@ picture_options = _stacked(
     ),
 )
 
+film_options = _stacked(
+    option(
+        FILMS,
+        "--temporal-radius",
+        type=click.IntRange(0, 16),
+        default=2,
+        metavar="N",
+        help="Frames before and after that are searched too. Default: 2.",
+    ),
+    option(
+        FILMS,
+        "--codec",
+        metavar="NAME",
+        help="h264, hevc, av1, vp9, ffv1 (without loss), or an encoder of FFmpeg. Default: the source's.",
+    ),
+    option(
+        FILMS,
+        "--crf",
+        type=click.IntRange(0, 63),
+        metavar="N",
+        help="Quality, less is finer. Default: so fine that no loss is seen.",
+    ),
+)
+
 running_options = _stacked(
     option(
         WORK,
@@ -401,6 +426,7 @@ class FilterOptions:
     volume: bool = False
     convert: bool = False
     dtype: str = "same"  # of the results
+    temporal_radius: int = 2  # of films
 
     @classmethod
     def of(cls, options: dict[str, Any]) -> FilterOptions:
@@ -425,6 +451,8 @@ class OutputOptions:
     strip: bool = False
     method_noise: str | None = None
     side_by_side: str | None = None
+    codec: str | None = None  # of films, as the next
+    crf: int | None = None
 
     @classmethod
     def of(cls, options: dict[str, Any]) -> OutputOptions:

@@ -17,6 +17,7 @@ from ..options import (
     MessageOptions,
     OutputOptions,
     SectionedCommand,
+    film_options,
     limit_options,
     limits_of,
     mask_option,
@@ -114,6 +115,7 @@ FORMAT_NAMES = [name.lower() for name, known in FORMATS.items() if known.writer]
     is_flag=True,
     help="The pages of a TIFF file are the planes of a volume, or of one for each channel and time point.",
 )
+@film_options
 @running_options
 @message_options
 @limit_options

@@ -9,12 +9,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..film.encoding import CONTAINERS
 from ..formats.reading import FORMATS, READ_SUFFIXES, SUFFIXES, written_as
 from ..status import ExistsError, UnwritableError, UsageError
 
 _FIELD = re.compile(r"\{(stem|ext|dir)\}")
 _WORD = re.compile(r"\{[a-z_]+\}")
 _READ_ONLY = sorted(set(READ_SUFFIXES) - set(SUFFIXES))
+FILM = "film"  # the format of a task whose output is one
+_OUTPUTS = SUFFIXES | dict.fromkeys(CONTAINERS, FILM)
 _FIRST_HALVES = {".tif": ".ome", ".tiff": ".ome", ".btf": ".ome", ".gz": ".nii"}  # of double suffixes
 _DEFAULT_RESULT = re.compile(r"\.denoised$")
 
@@ -30,6 +33,8 @@ class Task:
 
     def closed(self, format_name: str) -> Task:
         """The task with the suffix of a format."""
+        if format_name == FILM:
+            return Task(self.input, self.output + ".mkv", FILM)
         format_name = written_as(format_name)
         return Task(self.input, self.output + FORMATS[format_name].suffixes[0], format_name)
 
@@ -140,7 +145,7 @@ def _task(root: str, file: str, output: str | None, format_name: str | None) -> 
     known = suffix.lower().removeprefix(".ome")
     if format_name and format_name != SUFFIXES.get(known):
         suffix = FORMATS[format_name].suffixes[0]
-    elif known not in SUFFIXES:
+    elif known not in _OUTPUTS:
         suffix = ""  # chosen later, by the content of the file
     fields = {"dir": folder or ".", "stem": stem, "ext": suffix}
     if output is None:
@@ -181,9 +186,9 @@ def beside(name: str, ending: str) -> str:
 def format_by_name(target: str) -> str:
     """The format of an output, by its suffix."""
     suffix = parts(target)[1]
-    name = SUFFIXES.get(suffix.lower().removeprefix(".ome"))
+    name = _OUTPUTS.get(suffix.lower().removeprefix(".ome"))
     if name is None:
-        known = ", ".join(sorted(SUFFIXES))
+        known = ", ".join(sorted(_OUTPUTS))
         got = f"ends in {suffix!r}" if suffix else "has no suffix"
         raise UsageError(f"the output {target} {got}; it must be one of {known}")
     return name

@@ -1,0 +1,190 @@
+"""A film from file to file: decoded, its planes denoised, encoded; all within bounded memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from itertools import tee
+from operator import methodcaller
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from ..environment import printable
+from ..files.naming import Task, parts
+from ..formats.reading import source
+from ..job import Job
+from ..options import in_units
+from ..outcome import Outcome
+from ..progress import Progress
+from ..status import UnreadableError, UsageError
+from .container import Film, Output, messages, package
+from .encoding import CONTAINERS, Encoding
+from .planes import Form, Frame
+
+if TYPE_CHECKING:
+    from ..batch import Batch
+
+_OF_PICTURES = ("guide", "sigma_map", "mask", "channel_axis", "volume", "convert")  # options
+
+
+@dataclass
+class FilmTask:
+    """One film, and how it becomes another."""
+
+    batch: Batch
+    task: Task
+    progress: Progress
+
+    def run(self) -> Outcome:
+        """Denoise the film."""
+        began = time.monotonic()
+        self._check()
+        package()
+        kind = "yuv4mpegpipe" if self.task.output == "-" else CONTAINERS[parts(self.task.output)[1].lower()]
+        with messages() as told, self._source() as (file, reading), _opened(file, reading) as container:
+            film = Film.of(container)
+            film.warnings += _cut_within_a_frame(file, film)
+            options = self.batch.options
+            encoding = Encoding.of(film.codec, kind, options.codec, options.crf)
+            size = film.picture.codec_context.width * film.picture.codec_context.height / 1e6
+            self.progress.size(size * (film.frames or 1))
+            count, left_out = self._through(film, encoding)
+        warnings = film.warnings + self.batch.job.taken_warnings()
+        if told:
+            warnings.append(
+                f"FFmpeg met damage {len(told)} times, and may have filled it in; first {told[0]}"
+            )
+        warnings += [f"{kind} output leaves out: {', '.join(left_out)}"] if left_out else []
+        seconds = time.monotonic() - began
+        message = (
+            f"{printable(self.task.input)} -> {printable(self.task.output)}  {count} frames, "
+            f"{encoding.words}, {seconds:.1f} s"
+        )
+        details = {"format": kind, "frames": count, "codec": encoding.words, "seconds": round(seconds, 3)}
+        return Outcome(
+            self.task.input, "written", self.task.output, message=message, warnings=warnings, details=details
+        )
+
+    def _check(self) -> None:
+        """Refuse options of pictures."""
+        given = self.batch.job.options
+        for name in _OF_PICTURES:
+            if getattr(given, name):
+                raise UsageError(f"--{name.replace('_', '-')} is for pictures, this is a film")
+        if given.dtype != "same":
+            raise UsageError("--dtype is for pictures: a film keeps its bits")
+        if self.batch.options.method_noise or self.batch.options.side_by_side:
+            raise UsageError("--method-noise and --side-by-side are for pictures, this is a film")
+
+    def _source(self) -> AbstractContextManager[tuple[Any, dict[str, str]]]:
+        """What PyAV reads: only y4m comes through a pipe."""
+
+        @contextmanager
+        def opened() -> Iterator[tuple[Any, dict[str, str]]]:
+            piped = self.batch.environment.binary_in
+            if self.task.input == "-":
+                yield piped, {"format": "yuv4mpegpipe"}
+                return
+            with source(self.task.input, piped) as (file, _):
+                file.seek(0)
+                yield file, {}
+
+        return opened()
+
+    def _through(self, film: Film, encoding: Encoding) -> tuple[int, list[str]]:
+        """Every frame through the filter into the output; returns their number, and what was left out."""
+        if self.task.output == "-":
+            return self._written(film, encoding, self.batch.environment.binary_out)
+        with self.batch._replacing(Path(self.task.output)) as file:
+            return self._written(film, encoding, file)
+
+    def _written(self, film: Film, encoding: Encoding, file: BinaryIO) -> tuple[int, list[str]]:
+        av = package()
+        frames = film.decoded()
+        first = next(frames, None)
+        if first is None:
+            raise UnreadableError("it has no frame that can be decoded")
+        count = 0
+        strict = {"strict": "-1"}  # y4m of more than 8 bits is not in its first description
+        with av.open(_Sink(file), "w", format=encoding.container, options=strict) as container:
+            output = Output.like(film, container, encoding)
+            for frame, groups in denoised(_with(first, frames), film.form, self.batch.job):
+                output.encode(frame.with_groups(film.form, groups))
+                count += 1
+                self.progress(min(1.0, count / film.frames) if film.frames else 0.0)
+            output.encode(None)
+        return count, output.left_out
+
+
+@contextmanager
+def _opened(file: Any, reading: dict[str, str]) -> Iterator[Any]:
+    """A film as PyAV has it."""
+    av = package()
+    try:
+        container = av.open(file, "r", **reading)
+    except (av.error.FFmpegError, EOFError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UnreadableError(f"it is damaged, or no film that can be read ({reason})") from error
+    with container:
+        yield container
+
+
+def _cut_within_a_frame(file: Any, film: Film) -> list[str]:
+    """A warning for y4m, whose reader says nothing where the last frame is not whole."""
+    if film.container.format.name != "yuv4mpegpipe" or not file.seekable():
+        return []
+    place = file.tell()
+    file.seek(0)
+    header = len(file.readline(1000))
+    size = file.seek(0, 2) - header
+    file.seek(place)
+    frame = len(b"FRAME\n") + film.form.bytes(film.picture.width, film.picture.height)
+    return [f"its last {size % frame:,} bytes are no whole frame, and are left out"] if size % frame else []
+
+
+class _Sink:
+    """What PyAV writes to: an error of the disk comes out as it is."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.name = ""
+        self.write = file.write
+        if file.seekable():
+            self.seek, self.tell = file.seek, file.tell
+
+
+def _with(first: Frame, rest: Iterator[Frame]) -> Iterator[Frame]:
+    yield first
+    yield from rest
+
+
+def denoised(frames: Iterator[Frame], form: Form, job: Job) -> Iterator[tuple[Frame, list[Any]]]:
+    """Each frame with its planes denoised: Y by itself, U and V together at their own size."""
+    import nlmeans
+
+    options = job.options
+    settings: dict[str, Any] = dict(options.settings)
+    level = in_units(options.sigma, "|u1" if form.bits == 8 else "<u2", 2.0**form.bits - 1)
+    if level is not None and isinstance(level, tuple):
+        raise UsageError("--sigma of a film is one number")
+    if level is not None:
+        settings["sigma"] = level
+    own, *others = tee(frames, 1 + len(form.groups))
+    results = []
+    for places, each in zip(form.groups, others, strict=True):
+        axis = -1 if len(places) > 1 else None
+        results.append(
+            nlmeans.denoise_frames(
+                map(methodcaller("group", places), each),
+                temporal_radius=options.temporal_radius,
+                channel_axis=axis,
+                **settings,
+                **options.running,
+            )
+        )
+    for frame in own:
+        with job.collecting_warnings():
+            groups = [next(result) for result in results]
+        yield frame, groups

@@ -177,15 +177,15 @@ class Output:
         import av
 
         old = film.picture
-        formats = av.Codec(encoding.encoder, "w").video_formats or ()
-        known = {f.name for f in formats}
-        if known and film.form.name not in known:
+        known = {f.name for f in av.Codec(encoding.encoder, "w").video_formats or ()}
+        stored = next((n for n in (film.form.name, film.form.source) if not known or n in known), None)
+        if stored is None:
             raise UnwritableError(
-                f"{encoding.encoder} has no {film.form.name} frames; give --codec ffv1 and a .mkv output"
+                f"{encoding.encoder} has no {film.form.source} frames; give --codec ffv1 and a .mkv output"
             )
         new = container.add_stream(encoding.encoder, rate=old.average_rate or 25, options=encoding.options)
         context = old.codec_context
-        new.width, new.height, new.pix_fmt = context.width, context.height, film.form.name
+        new.width, new.height, new.pix_fmt = context.width, context.height, stored
         if old.sample_aspect_ratio:
             new.sample_aspect_ratio = old.sample_aspect_ratio
         plain = encoding.container == "yuv4mpegpipe"
@@ -239,6 +239,8 @@ class Output:
             if abs(late) > _LATE / float(rate) and _UNEVEN not in self.left_out:
                 self.left_out.append(_UNEVEN)
             frame.pts, frame.time_base = self.count, 1 / rate
+        if frame is not None and frame.format.name != self.stream.pix_fmt:
+            frame = frame.reformat(format=self.stream.pix_fmt)
         self.count += 1
         self.container.mux(self.stream.encode(frame))
 

@@ -23,6 +23,7 @@ class Form:
     name: str  # of FFmpeg's pixel format
     bits: int
     groups: tuple[tuple[int, ...], ...]  # planes that are denoised together: Y; U and V; or G, B and R
+    source: str  # the same samples as the film has them
 
     @classmethod
     def of(cls, form: Any) -> Form:
@@ -41,7 +42,7 @@ class Form:
             raise UnreadableError(f"its frames are {form.name}; YUV, RGB and grey frames can be denoised")
         if "f32" in name or name.endswith("be"):
             raise UnreadableError(f"its frames are {form.name}, which is not supported")
-        return cls(name, depth, groups)
+        return cls(name, depth, groups, form.name)
 
     def bytes(self, width: int, height: int) -> int:
         """Of a frame without padding."""

@@ -38,7 +38,7 @@ class Ran:
         out: io.StringIO = Terminal() if out_terminal else io.StringIO()
         err: io.StringIO = Terminal() if err_terminal else io.StringIO()
         pixels: io.BytesIO = BytesTerminal() if out_terminal else io.BytesIO()
-        around = Environment(out, err, io.BytesIO(given), pixels, variables)
+        around = Environment(out, err, io.BufferedReader(io.BytesIO(given)), pixels, variables)
         self.code = int(run([str(a) for a in arguments], around))
         self.out, self.err, self.pixels = out.getvalue(), err.getvalue(), pixels.getvalue()
 

@@ -21,6 +21,7 @@ _SHORT = 0.1  # seconds by which a film may be shorter than its header says, whi
 _MUXERS = {
     "encoder", "major_brand", "minor_version", "compatible_brands", "duration", "handler_name", "vendor_id",
 }  # fmt: skip
+_X265_LEAST = 64  # x265 4.2 writes where it must not on narrower ones (2026-11-30, memory checks of glibc)
 _UNEVEN = "the times of frames, which are not even"
 _LATE = 0.6  # parts of a frame's time by which even times may differ from rounded ones
 _HDR = ("MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL", "DYNAMIC_HDR_PLUS", "DOVI_METADATA")
@@ -182,6 +183,10 @@ class Output:
         if stored is None:
             raise UnwritableError(
                 f"{encoding.encoder} has no {film.form.source} frames; give --codec ffv1 and a .mkv output"
+            )
+        if encoding.encoder == "libx265" and film.picture.codec_context.width < _X265_LEAST:
+            raise UnwritableError(
+                f"x265 takes frames of {_X265_LEAST} pixels width or more; give --codec h264"
             )
         new = container.add_stream(encoding.encoder, rate=old.average_rate or 25, options=encoding.options)
         context = old.codec_context

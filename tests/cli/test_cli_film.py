@@ -138,7 +138,7 @@ def test_a_film_that_is_cut_short_is_done_as_far_as_it_goes_and_said_so(tmp_path
     assert "it may be cut" in ran.err
     assert 3 < len(films.read(tmp_path / "short.denoised.mkv")[0]) < 10
     assert Ran("denoise", path, "--h", "0", "-o", tmp_path / "in.y4m").code == 0
-    short = cut(tmp_path / "in.y4m", tmp_path / "short.y4m", 10_000)
+    short = cut(tmp_path / "in.y4m", tmp_path / "short.y4m", 20_000)
     assert "no whole frame" in Ran("denoise", short, *QUICK).err
 
 

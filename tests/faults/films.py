@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-SIZE = (48, 32)
+SIZE = (80, 48)
 
 
 def planes(form: str, number: int, size: tuple[int, int] = SIZE) -> list[np.ndarray]:

@@ -144,7 +144,8 @@ class Batch:
             raise UsageError(f"{task.output} would be a film, and the input is a picture; name a picture")
         if task.format not in (naming.FILM, "") or (task.output == "-" and task.format):
             raise UsageError(f"{task.output} would be a picture; the input is a film: name .mp4 or .mkv")
-        return FilmTask(self, task, progress).run()
+        given = (self.job, self.options, self.environment, self._replacing)
+        return FilmTask(task, progress, *given).run()
 
     def _checked(self, task: naming.Task) -> Outcome | None:
         """Refuse an output that is in the way; an outcome where it is to be skipped."""

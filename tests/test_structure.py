@@ -120,6 +120,7 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
         {"job"},
         {"views"},
         {"files", "preview", "slow"},
+        {"film"},
         {"batch", "stores"},
         {"commands"},
         {"program"},

@@ -9,15 +9,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..film.encoding import CONTAINERS
-from ..formats.reading import FORMATS, READ_SUFFIXES, SUFFIXES, written_as
+from ..formats.reading import FILMS, FORMATS, READ_SUFFIXES, SUFFIXES, written_as
 from ..status import ExistsError, UnwritableError, UsageError
 
 _FIELD = re.compile(r"\{(stem|ext|dir)\}")
 _WORD = re.compile(r"\{[a-z_]+\}")
 _READ_ONLY = sorted(set(READ_SUFFIXES) - set(SUFFIXES))
 FILM = "film"  # the format of a task whose output is one
-_OUTPUTS = SUFFIXES | dict.fromkeys(CONTAINERS, FILM)
+_OUTPUTS = SUFFIXES | dict.fromkeys(FILMS, FILM)
 _FIRST_HALVES = {".tif": ".ome", ".tiff": ".ome", ".btf": ".ome", ".gz": ".nii"}  # of double suffixes
 _DEFAULT_RESULT = re.compile(r"\.denoised$")
 

@@ -7,11 +7,6 @@ from typing import Any
 
 from ..status import UnwritableError, UsageError
 
-#: Of outputs: what FFmpeg calls the container.
-CONTAINERS = {
-    ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".avi": "avi",
-    ".ts": "mpegts", ".y4m": "yuv4mpegpipe",
-}  # fmt: skip
 # The codec of a source -> its encoder, and the option for quality with a value at which no loss is seen:
 # some 4 steps finer than what x264, x265, SVT-AV1 and libvpx use by themselves (23, 28, 35, 32).
 _ENCODERS = {

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import tee
 from operator import methodcaller
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
-from ..environment import printable
+from ..environment import Environment, printable
 from ..files.naming import Task, parts
-from ..formats.reading import source
+from ..formats.reading import FILMS, source
 from ..job import Job
-from ..options import in_units
+from ..options import OutputOptions, in_units
 from ..outcome import Outcome
 from ..progress import Progress
 from ..status import UnreadableError, UsageError
 from .container import Film, Output, messages, package
-from .encoding import CONTAINERS, Encoding
+from .encoding import Encoding
 from .planes import Form, Frame
-
-if TYPE_CHECKING:
-    from ..batch import Batch
 
 _OF_PICTURES = ("guide", "sigma_map", "mask", "channel_axis", "volume", "convert")  # options
 
@@ -33,25 +30,27 @@ _OF_PICTURES = ("guide", "sigma_map", "mask", "channel_axis", "volume", "convert
 class FilmTask:
     """One film, and how it becomes another."""
 
-    batch: Batch
     task: Task
     progress: Progress
+    job: Job
+    options: OutputOptions
+    environment: Environment
+    replacing: Callable[[Path], AbstractContextManager[BinaryIO]]
 
     def run(self) -> Outcome:
         """Denoise the film."""
         began = time.monotonic()
         self._check()
         package()
-        kind = "yuv4mpegpipe" if self.task.output == "-" else CONTAINERS[parts(self.task.output)[1].lower()]
+        kind = "yuv4mpegpipe" if self.task.output == "-" else FILMS[parts(self.task.output)[1].lower()]
         with messages() as told, self._source() as (file, reading), _opened(file, reading) as container:
             film = Film.of(container)
             film.warnings += _cut_within_a_frame(file, film)
-            options = self.batch.options
-            encoding = Encoding.of(film.codec, kind, options.codec, options.crf)
+            encoding = Encoding.of(film.codec, kind, self.options.codec, self.options.crf)
             size = film.picture.codec_context.width * film.picture.codec_context.height / 1e6
             self.progress.size(size * (film.frames or 1))
             count, left_out = self._through(film, encoding)
-        warnings = film.warnings + self.batch.job.taken_warnings()
+        warnings = film.warnings + self.job.taken_warnings()
         if told:
             warnings.append(
                 f"FFmpeg met damage {len(told)} times, and may have filled it in; first {told[0]}"
@@ -69,13 +68,13 @@ class FilmTask:
 
     def _check(self) -> None:
         """Refuse options of pictures."""
-        given = self.batch.job.options
+        given = self.job.options
         for name in _OF_PICTURES:
             if getattr(given, name):
                 raise UsageError(f"--{name.replace('_', '-')} is for pictures, this is a film")
         if given.dtype != "same":
             raise UsageError("--dtype is for pictures: a film keeps its bits")
-        if self.batch.options.method_noise or self.batch.options.side_by_side:
+        if self.options.method_noise or self.options.side_by_side:
             raise UsageError("--method-noise and --side-by-side are for pictures, this is a film")
 
     def _source(self) -> AbstractContextManager[tuple[Any, dict[str, str]]]:
@@ -83,7 +82,7 @@ class FilmTask:
 
         @contextmanager
         def opened() -> Iterator[tuple[Any, dict[str, str]]]:
-            piped = self.batch.environment.binary_in
+            piped = self.environment.binary_in
             if self.task.input == "-":
                 yield piped, {"format": "yuv4mpegpipe"}
                 return
@@ -96,8 +95,8 @@ class FilmTask:
     def _through(self, film: Film, encoding: Encoding) -> tuple[int, list[str]]:
         """Every frame through the filter into the output; returns their number, and what was left out."""
         if self.task.output == "-":
-            return self._written(film, encoding, self.batch.environment.binary_out)
-        with self.batch._replacing(Path(self.task.output)) as file:
+            return self._written(film, encoding, self.environment.binary_out)
+        with self.replacing(Path(self.task.output)) as file:
             return self._written(film, encoding, file)
 
     def _written(self, film: Film, encoding: Encoding, file: BinaryIO) -> tuple[int, list[str]]:
@@ -110,7 +109,7 @@ class FilmTask:
         strict = {"strict": "-1"}  # y4m of more than 8 bits is not in its first description
         with av.open(_Sink(file), "w", format=encoding.container, options=strict) as container:
             output = Output.like(film, container, encoding)
-            for frame, groups in denoised(_with(first, frames), film.form, self.batch.job):
+            for frame, groups in denoised(_with(first, frames), film.form, self.job):
                 output.encode(frame.with_groups(film.form, groups))
                 count += 1
                 self.progress(min(1.0, count / film.frames) if film.frames else 0.0)

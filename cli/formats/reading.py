@@ -68,6 +68,11 @@ READ_ONLY_TO = "TIFF"  # what results of pictures become in whose format nothing
 READABLE = (
     "PNG, JPEG, TIFF, WebP, BMP, NPY, PGM, PPM, PFM, HDR, EXR, NIfTI, CSV, JPEG 2000, QOI, SGI, SPE and TGA"
 )
+#: Suffixes of films, and what FFmpeg calls the container.
+FILMS = {
+    ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".avi": "avi",
+    ".ts": "mpegts", ".y4m": "yuv4mpegpipe",
+}  # fmt: skip
 _SIGNATURES = (
     (rb"\x89PNG\r\n\x1a\n", "PNG"),
     (rb"\xff\xd8\xff", "JPEG"),

@@ -164,7 +164,8 @@ def denoised(frames: Iterator[Frame], form: Form, job: Job) -> Iterator[tuple[Fr
     import nlmeans
 
     options = job.options
-    settings: dict[str, Any] = dict(options.settings)
+    settings: dict[str, Any] = {n: value for n, value in options.settings.items() if n != "nan"}
+    settings |= {n: value for n, value in options.running.items() if n != "memory_limit"}
     level = in_units(options.sigma, "|u1" if form.bits == 8 else "<u2", 2.0**form.bits - 1)
     if level is not None and isinstance(level, tuple):
         raise UsageError("--sigma of a film is one number")
@@ -180,7 +181,6 @@ def denoised(frames: Iterator[Frame], form: Form, job: Job) -> Iterator[tuple[Fr
                 temporal_radius=options.temporal_radius,
                 channel_axis=axis,
                 **settings,
-                **options.running,
             )
         )
     for frame in own:

@@ -243,6 +243,8 @@ class Job:
         more["channel_axis"] = split.channel_axis
         if self.guide is None and "color" not in self.options.settings:  # a guide's weights serve all
             more["color"] = split.color
+        if "spacing" not in self.options.settings and self.options.settings.get("method") != "nlridge":
+            more["spacing"] = layout.spacing
         given = {name: value for name, value in more.items() if value is not None}
         return {**self.options.settings, **given}  # type: ignore[typeddict-item]
 

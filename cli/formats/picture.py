@@ -27,6 +27,7 @@ class Layout:
     full_scale: int | None = None  # the number of full light (4095 of 12 bits), if not the type's largest
     white_is_zero: bool = False  # larger numbers are darker
     nodata: float | None = None  # the number that says "no value here"
+    spacing: tuple[float, ...] | None = None  # of pixels along each axis, where radii should follow it
     converted: str = ""  # the type it had, of 32 or 64 bits: no number of it is full light
 
     @property

@@ -188,4 +188,17 @@ def test_a_packed_file_that_declares_too_much_is_held_against_the_limits(tmp_pat
 
 def test_voxel_sizes_are_read_in_the_order_of_the_axes() -> None:
     with reading.opened("-", Limits(), BytesIO(files.nifti(scan("i2"), 1))) as picture:
-        assert picture.encoding["spacing"] == (3.0, 1.0, 1.0)
+        assert picture.pages[0].spacing == (3.0, 1.0, 1.0)
+
+
+def test_radii_follow_the_voxel_sizes(tmp_path: Path) -> None:
+    voxels = scan("f4")
+    path = write(tmp_path / "a.nii", files.nifti(voxels, 1))
+    assert Ran("denoise", path, "--sigma", "20").code == 0
+    out = np.asanyarray(nibabel.load(tmp_path / "a.denoised.nii").dataobj)
+    stored = np.ascontiguousarray(voxels.T)
+    np.testing.assert_array_equal(out.T, nlmeans.denoise(stored, sigma=20.0, spacing=(3.0, 1.0, 1.0)))
+    assert not np.array_equal(out.T, nlmeans.denoise(stored, sigma=20.0))
+    assert Ran("denoise", path, "--sigma", "20", "--spacing", "1,1,1", "-o", tmp_path / "b.nii").code == 0
+    out = np.asanyarray(nibabel.load(tmp_path / "b.nii").dataobj)
+    np.testing.assert_array_equal(out.T, nlmeans.denoise(stored, sigma=20.0, spacing=(1.0, 1.0, 1.0)))

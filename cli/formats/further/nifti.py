@@ -58,8 +58,8 @@ def open_picture(file: BinaryIO, size: int, limits: Limits) -> Picture:
         found = np.asanyarray(part).reshape(header.grid).astype(header.dtype, copy=False)
         return found.T
 
-    layout = Layout(header.grid[::-1], header.dtype, colours=0)
-    encoding = {"image": image, "shape": header.shape, "zipped": header.zipped, "spacing": header.spacing}
+    layout = Layout(header.grid[::-1], header.dtype, colours=0, spacing=header.spacing)
+    encoding = {"image": image, "shape": header.shape, "zipped": header.zipped}
     items = [Item("other", "place in space and voxel sizes")]
     return Picture("NIfTI", [layout] * header.volumes, decode, items, header.warnings, encoding)
 

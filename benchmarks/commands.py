@@ -5,6 +5,7 @@ python -m nlmeans.benchmarks gpu [--quick] [--json FILE]     the same on a GPU; 
 python -m nlmeans.benchmarks gpu --minutes 8 [--json FILE]   right answers, then what times fit in
 python -m nlmeans.benchmarks attention [--quick]             what non-local blocks attend to (needs torch)
 python -m nlmeans.benchmarks baseline --set12 DIR --kodak DIR --train DIR   what later work is compared with
+python -m nlmeans.benchmarks methods --set12 DIR --kodak DIR   quality against time of each, and of BM3D
 python -m nlmeans.benchmarks kinds --train DIR               the one call on kinds of input with known noise
 python -m nlmeans.benchmarks report [--check]                tables and plot from the JSON
 python -m nlmeans.benchmarks pictures                        pictures to look at, from the JSON
@@ -34,7 +35,7 @@ from .race.turns import PYTHON_VARIABLE, Effort
 from .report import attention as attention_report
 from .report import cpu as report
 from .report import gpu as gpu_report
-from .studies import baseline
+from .studies import baseline, methods
 from .studies.kinds import measuring as kinds
 
 
@@ -67,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _common_options(gpu)
     _attention_options(commands.add_parser("attention", help="train blocks, measure what they attend to"))
+    _methods_options(commands.add_parser("methods", help="quality against time of each method"))
     _baseline_options(commands.add_parser("baseline", help="measure what later work is compared with"))
     _kinds_options(commands.add_parser("kinds", help="the one call on kinds of input, each with its truth"))
     for name, run, told in (
@@ -141,6 +143,25 @@ def _attention_options(command: argparse.ArgumentParser) -> None:
         default=2100.0,
         help="no training starts after so many seconds of processor time, default %(default)g",
     )
+
+
+def _methods_options(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(run=_methods)
+    for name, told in (("set12", "the grey pictures of Set12"), ("kodak", "colour photographs of Kodak's")):
+        command.add_argument(f"--{name}", type=Path, required=True, metavar="DIR", help=f"{told}, PNG")
+    command.add_argument("--quick", action="store_true", help="two pictures of each: does it all work?")
+    command.add_argument(
+        "--json", type=Path, metavar="FILE", help=f"write the result there, default {methods.COMMITTED.name}"
+    )
+
+
+def _methods(given: argparse.Namespace) -> int:
+    folders = {"set12": given.set12, "kodak12": given.kodak}
+    result = methods.measure(
+        folders, lambda line: print(line, file=sys.stderr, flush=True), quick=given.quick
+    )
+    _tell(result, given.json or (None if given.quick else methods.COMMITTED), methods.table)
+    return 0
 
 
 def _baseline_options(command: argparse.ArgumentParser) -> None:

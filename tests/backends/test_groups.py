@@ -179,8 +179,8 @@ def test_equally_far_patches_are_taken_by_position(isa: str, monkeypatch: pytest
     monkeypatch.setenv("NLMEANS_ISA", isa)
     stripes = np.tile(np.float32([0, 0, 0, 1]), (1, 40, 12))
     for planes in (stripes, np.zeros_like(stripes)):
-        for k in (2, 7, 40):
-            asked = grid((40, 48), (5, 4), 3), planes, None, (7, 9), FAR, k, Run()
+        for k, far in ((2, FAR), (7, FAR), (40, FAR), (66, np.float32([10]))):  # 10: two columns differ
+            asked = grid((40, 48), (5, 4), 3), planes, None, (7, 9), far, k, Run()
             np.testing.assert_array_equal(cpu.nearest(*asked), reference.nearest(*asked))
 
 

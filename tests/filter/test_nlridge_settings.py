@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from skimage import data
+from skimage.filters import gaussian
 
 from nlmeans import Parameters, denoise, suggest, weights
 from nlmeans.errors import InvalidValueError
@@ -161,3 +162,16 @@ def test_chunks_of_dask_are_the_whole() -> None:
         chunked = denoise(da.from_array(noisy, chunks=(90, 135)), method="nlridge", sigma=sigma, strength=1.1)
         assert chunked.chunks == ((90, 90, 90, 31), (135, 135))
         assert rms(chunked.compute() - whole) < 1e-5 * np.ptp(noisy)
+
+
+@pytest.mark.filterwarnings("ignore:two estimates of sigma disagree")
+def test_noise_that_neighbours_share_is_taken_for_stronger() -> None:
+    """What is suggested is sigma as NL-Ridge needs it, and better than sigma as it is."""
+    clean = data.camera()[:200, 100:300].astype(float)
+    shared = gaussian(np.random.default_rng(0).normal(size=clean.shape), 1.0)
+    noisy = clean + 20 * shared / shared.std()
+    sigma = suggest(noisy, method="nlridge").sigma
+    assert isinstance(sigma, float)
+    assert sigma > 25
+    result, plain = denoise(noisy, method="nlridge"), denoise(noisy, method="nlridge", sigma=20.0)
+    assert rms(result - clean) < 0.97 * rms(plain - clean)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
 from nlmeans.errors import NLMeansWarning, SlowBackendWarning
-from nlmeans.parameters import Settings
+from nlmeans.parameters import Settings, refuse_other_methods
 
 from . import companions
 from .formats.convert import converted
@@ -202,7 +202,8 @@ class Job:
     def with_chosen(self, split: Split, layout: Layout, chosen: Any) -> Settings:
         """The library's keywords once parameters are chosen; a factor of the strength is in these."""
         settings = {**self.settings_for(split, layout), **chosen.to_dict()}
-        settings.pop("strength", None)
+        if chosen.method == "nlmeans" or chosen.sigma is not None:  # else it multiplies the map
+            settings.pop("strength", None)
         return settings  # type: ignore[return-value]
 
     def denoised(self, split: Split, layout: Layout, progress: Progress | Part) -> tuple[Array, Any]:
@@ -323,12 +324,16 @@ def _check(options: FilterOptions) -> None:
     if options.guide_sigma is not None and not options.guide:
         raise UsageError("--guide-sigma is the noise of a guide; give --guide too")
     given = {name: value for name, value in options.settings.items() if name not in _OF_AN_IMAGE}
-    stand_in: dict[str, Any] = {"patch_radius": 1, "search_radius": 1, "sigma": 1.0}
+    stand_in: dict[str, Any] = {"sigma": 1.0}
     if options.sigma is not None and len(options.sigma) > 1:
         stand_in["sigma"] = (1.0,) * len(options.sigma)
-    if "h" not in given and "k" not in given:
-        stand_in["k"] = 1.0
+    if given.get("method") != "nlridge":
+        stand_in |= {"patch_radius": 1, "search_radius": 1}
+        if "h" not in given and "k" not in given:
+            stand_in["k"] = 1.0
     try:
+        if given.get("method") == "nlridge":
+            refuse_other_methods(options.settings)
         nlmeans.Parameters(**{**stand_in, **given})
     except nlmeans.NLMeansError as error:
         raise UsageError(in_options(error)) from error

@@ -9,7 +9,7 @@ from typing import Any
 from .formats.picture import Array, Layout, Picture
 from .job import Job, Split
 from .progress import duration
-from .views.words import number, one_sigma
+from .views.words import number, one_sigma, radii_words
 
 SAMPLE = 160  # pixels along each side of the piece that is timed
 _PROGRAM = 75e6  # bytes of the interpreter with NumPy and the codecs (2026-11-23, as is the next)
@@ -32,7 +32,7 @@ class Plan:
         sigma = one_sigma(first.get("sigma"))
         noise = "" if sigma is None else f"sigma {number(sigma)}, "
         pages = f"{len(self.pages)} pages, " if len(self.pages) > 1 else ""
-        radii = f"patch radius {first['patch_radius']}, search radius {first['search_radius']}"
+        radii = radii_words(first)
         return f"{pages}{noise}{radii}, about {_words(self.seconds)}, {self.memory / 1e6:.0f} MB"
 
     @property

@@ -16,7 +16,7 @@ from ..job import Job, Split, merged
 from ..progress import Progress
 from . import method_noise
 from . import pictures as views
-from .words import words
+from .words import one_sigma, words
 
 LARGEST = (1600, 1200)  # pixels of the picture on the page; of larger ones the middle is shown
 GRID = 12  # marked pixels along the longer side
@@ -181,7 +181,8 @@ def strip(
         scaled = _stronger(settings, factor)
         with job.collecting_warnings():
             clean = merged(wider, nlmeans.denoise(split.colour, **scaled, **job.options.running), layout)
-        name, value = ("h", scaled["h"]) if "h" in scaled else ("k", scaled["k"])
+        name = next(n for n in _STRENGTHS if n in scaled)
+        value = one_sigma(scaled[name]) or 0.0
         if name == "k" and isinstance(chosen.sigma, float):
             name, value = "h", value * chosen.sigma
         caption = f"{name} {value:.3g}" + (", chosen" if factor == 1 else f" ({factor:g} x)")
@@ -190,13 +191,21 @@ def strip(
     return found
 
 
+_STRENGTHS = ("h", "k", "sigma")  # the first that there is is what a caption tells
+
+
+def _times(factor: float, value: Any) -> Any:
+    return tuple(factor * v for v in value) if isinstance(value, tuple) else factor * value
+
+
 def _stronger(settings: dict[str, Any], factor: float) -> dict[str, Any]:
     """With a strength so many times as large, in every part."""
+    scaled = ("sigma",) if settings.get("method") == "nlridge" else ("h", "k")
     return {
         name: _stronger(value, factor)
         if isinstance(value, dict)
-        else factor * value
-        if name in ("h", "k")
+        else _times(factor, value)
+        if name in scaled
         else value
         for name, value in settings.items()
     }

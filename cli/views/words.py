@@ -24,11 +24,19 @@ def words(layout: Layout, chosen: Any, colour: Array) -> str:
             noise += f" ({100 * sigma / full:.2g} % of full scale)"  # type: ignore[operator]
         else:  # whose full scale is seldom used
             noise += _range(colour, layout)
-    single = isinstance(chosen.strength, float) and not isinstance(chosen.sigma, tuple)
-    strength = f"h {number(chosen.strength)}" if single else f"k {chosen.k:.3g}"
-    radii = f"patch radius {chosen.patch_radius}, search radius {chosen.search_radius}"
+    filter_ = radii_words(chosen.to_dict())
+    if chosen.method == "nlmeans":
+        single = isinstance(chosen.strength, float) and not isinstance(chosen.sigma, tuple)
+        filter_ += ", " + (f"h {number(chosen.strength)}" if single else f"k {chosen.k:.3g}")
     how = [chosen.color] * (len(layout.data) > 1) + ["two passes"] * (chosen.passes == 2)
-    return "; ".join([layout.words, noise, f"{radii}, {strength}", *([", ".join(how)] if how else [])])
+    return "; ".join([layout.words, noise, filter_, *([", ".join(how)] if how else [])])
+
+
+def radii_words(parameters: dict[str, Any]) -> str:
+    """The radii of NL-means, or what else it is."""
+    if parameters.get("method") == "nlridge":
+        return "NL-Ridge"
+    return f"patch radius {parameters['patch_radius']}, search radius {parameters['search_radius']}"
 
 
 def one_sigma(sigma: float | tuple[float, ...] | None) -> float | None:

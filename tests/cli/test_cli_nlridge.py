@@ -40,7 +40,7 @@ def test_verbose_and_dry_runs_name_it(noisy: Path, tmp_path: Path) -> None:
         assert told in ran.err + ran.out
     ran = Ran("estimate", noisy, *RIDGE)
     assert ran.code == 0, ran.err
-    assert '"method": "nlridge"' in ran.out + ran.err
+    assert "NL-Ridge; luminance" in ran.out + ran.err
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def plan(shape: tuple[int, ...], halo: tuple[int, ...], cost: Cost, limit: int) 
             raise MemoryLimitError(
                 Parameter("memory_limit"),
                 f" must be at least {bytes_needed()} bytes for this image and these radii, got {limit}; "
-                "raise it, or make ",
+                "raise it, or, for NL-means, make ",
                 Parameter("search_radius"),
                 " smaller",
             )

@@ -12,7 +12,7 @@ from nlmeans import denoise
 from nlmeans.backends import cpu as cpu_backend
 from nlmeans.backends.contract import Request
 from nlmeans.backends.groups import Grid
-from nlmeans.errors import BackendUnavailableError
+from nlmeans.errors import BackendUnavailableError, MemoryLimitError
 from nlmeans.methods.references import Part, Place, Step, grid_of
 
 NO_CPU = cpu_backend.can_run(Request("numpy", "float32", 64, 1)) is not None
@@ -230,3 +230,8 @@ def test_a_volume_is_its_planes() -> None:
 def test_the_gpu_refuses_by_name() -> None:
     with pytest.raises(BackendUnavailableError, match="reference and cpu"):
         ridge(np.zeros((20, 20)), sigma=1, backend="cuda")
+
+
+def test_a_limit_too_small_for_any_tile_says_how_much_is_needed() -> None:
+    with pytest.raises(MemoryLimitError, match=r"memory_limit must be at least \d+ bytes"):
+        ridge(np.zeros((300, 300)), sigma=1, memory_limit=1000)

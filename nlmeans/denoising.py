@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
 from nlmeans.arrays import Array, is_chunked, library, on_device_of
@@ -38,6 +39,8 @@ def denoise(
     guide_sigma: float | None = None,
     mask: Array | None = None,
     nan: str = "raise",
+    batch_axis: int | None = None,
+    share: str | None = None,
     backend: str = "auto",
     workers: int | None = None,
     progress: Progress | None = None,
@@ -120,6 +123,13 @@ def denoise(
         True where a pixel is valid; shape of the grid.  Others are neither used nor changed.
     nan : {"raise", "keep"}
         Refuse NaN and infinity, or treat such pixels as invalid: they are kept, and never spread.
+    batch_axis : int, optional
+        The axis along which `image` holds pictures that have nothing to do with each other: a batch, wells,
+        time points.  Each is denoised alone, with its own noise.  A mask, a guide or a sigma map may have
+        this axis too, or is shared; an array of as many sigma has one for each picture.
+    share : {"settings"}, optional
+        With `batch_axis`: choose noise, radii and strength once for all.  Sigma is then the root mean square
+        over the pictures.
     backend : {"auto", "reference", "cpu", "cuda"}
         "auto" is the fastest that can run.
     workers : int, optional
@@ -191,6 +201,11 @@ def denoise(
     True
     """
     settings = settings_among(locals())  # by their names, so that each is spelled once
+    if batch_axis is not None or share is not None:
+        from nlmeans.chunked.batches import denoise_each
+
+        one = partial(denoise, backend=backend, workers=workers, memory_limit=memory_limit)
+        return denoise_each(image, batch_axis, share, settings, one, progress)
     if library(image) is None and (found := carried(image, settings)):
         array, known, dressed = found
         running: Any = {"backend": backend, "workers": workers, "progress": progress}

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from nlmeans.arrays import Array, is_chunked, library, on_device_of
 from nlmeans.carriers import carried
 from nlmeans.choosing import Chosen, choose
+from nlmeans.errors import InvalidValueError, Parameter
 from nlmeans.inputs import Inputs, check
 from nlmeans.methods.composition import method_for
 from nlmeans.parameters import Parameters, settings_among
@@ -202,10 +203,18 @@ def denoise(
     """
     settings = settings_among(locals())  # by their names, so that each is spelled once
     if batch_axis is not None or share is not None:
-        from nlmeans.chunked.batches import denoise_each
+        from nlmeans.chunked.batches import denoise_each  # not above: most calls are of one image
 
         one = partial(denoise, backend=backend, workers=workers, memory_limit=memory_limit)
         return denoise_each(image, batch_axis, share, settings, one, progress)
+    if library(image) == "torch" and image.ndim == 4 and channel_axis is not None:
+        raise InvalidValueError(
+            f"a tensor of shape {tuple(image.shape)} with ",
+            Parameter("channel_axis"),
+            " may be a batch or a volume: give ",
+            Parameter("batch_axis=0"),
+            " for a batch, or pass image.numpy() for a volume of several channels",
+        )
     if library(image) is None and (found := carried(image, settings)):
         array, known, dressed = found
         running: Any = {"backend": backend, "workers": workers, "progress": progress}

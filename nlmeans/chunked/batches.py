@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from nlmeans.arrays import Array, check_image, library, namespace
+from nlmeans.arrays import (
+    Array,
+    as_numpy_or_cupy,
+    check_image,
+    in_library_of,
+    library,
+    namespace,
+    on_device_of,
+)
 from nlmeans.choosing import choose
 from nlmeans.errors import InvalidTypeError, InvalidValueError, Parameter, shown
 from nlmeans.inputs import check
@@ -29,6 +37,8 @@ def denoise_each(
     if library(image) not in ("numpy", "cupy", "torch"):
         raise InvalidTypeError(Parameter("batch_axis"), " is for NumPy, CuPy and torch arrays")
     batch = _Batch.of(image, batch_axis, settings.get("channel_axis"))
+    given, image = image, as_numpy_or_cupy(image)
+    settings = {**settings, **{n: _plain(settings.get(n)) for n in _PER_PICTURE}}  # type: ignore[typeddict-item]
     each = [batch.settings_of(i, settings) for i in range(batch.count)]
     pictures = [_at(image, batch.axis, i) for i in range(batch.count)]
     if share is not None:
@@ -36,9 +46,15 @@ def denoise_each(
         known = _shared(pictures, each)
         each = [{**own, **known} for own in each]
     done = []
-    for i, (picture, own) in enumerate(zip(pictures, each, strict=True)):
-        done.append(denoise(picture, **own, progress=_part_of(progress, i, batch.count)))
-    return namespace(*done).stack(done, axis=batch.axis)
+    with on_device_of(given):
+        for i, (picture, own) in enumerate(zip(pictures, each, strict=True)):
+            done.append(denoise(picture, **own, progress=_part_of(progress, i, batch.count)))
+        return in_library_of(namespace(*done).stack(done, axis=batch.axis), given)
+
+
+def _plain(array: Any) -> Any:
+    """A tensor as the array of NumPy or CuPy that the pictures are."""
+    return as_numpy_or_cupy(array) if library(array) == "torch" else array
 
 
 class _Batch:

@@ -92,3 +92,18 @@ def test_what_does_not_go_together_is_refused() -> None:
         denoise(BATCH, share="settings")
     with pytest.raises(InvalidValueError, match="3 pictures"):
         denoise(BATCH, batch_axis=0, sigma=np.array([1.0, 2.0]))
+
+
+def test_a_tensor_of_four_axes_with_channels_says_what_it_is() -> None:
+    torch = pytest.importorskip("torch")
+    pictures = RNG.normal(size=(2, 3, 9, 8)).astype(np.float32)
+    settings: dict[str, Any] = {"channel_axis": 1, "sigma": 1.0, **FIXED}
+    with pytest.raises(InvalidValueError, match="batch_axis=0"):
+        denoise(torch.from_numpy(pictures), **settings)
+    mask = RNG.random((2, 9, 8)) > 0.2
+    got = denoise(torch.from_numpy(pictures), batch_axis=0, mask=torch.from_numpy(mask), **settings)
+    assert isinstance(got, torch.Tensor)
+    expected = denoise(pictures, batch_axis=0, mask=mask, **settings)
+    np.testing.assert_array_equal(got.numpy(), expected)
+    volumes = torch.from_numpy(RNG.normal(size=(2, 3, 4, 9, 8)))
+    assert denoise(volumes, batch_axis=0, **settings).shape == volumes.shape

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
 from nlmeans.arrays import Array, is_chunked, library, on_device_of
 from nlmeans.carriers import carried
 from nlmeans.choosing import Chosen, choose
+from nlmeans.errors import InvalidValueError, Parameter
 from nlmeans.inputs import Inputs, check
 from nlmeans.methods.composition import method_for
 from nlmeans.parameters import Parameters, settings_among
@@ -38,6 +40,8 @@ def denoise(
     guide_sigma: float | None = None,
     mask: Array | None = None,
     nan: str = "raise",
+    batch_axis: int | None = None,
+    share: str | None = None,
     backend: str = "auto",
     workers: int | None = None,
     progress: Progress | None = None,
@@ -120,6 +124,13 @@ def denoise(
         True where a pixel is valid; shape of the grid.  Others are neither used nor changed.
     nan : {"raise", "keep"}
         Refuse NaN and infinity, or treat such pixels as invalid: they are kept, and never spread.
+    batch_axis : int, optional
+        The axis along which `image` holds pictures that have nothing to do with each other: a batch, wells,
+        time points.  Each is denoised alone, with its own noise.  A mask, a guide or a sigma map may have
+        this axis too, or is shared; an array of as many sigma has one for each picture.
+    share : {"settings"}, optional
+        With `batch_axis`: choose noise, radii and strength once for all.  Sigma is then the root mean square
+        over the pictures.
     backend : {"auto", "reference", "cpu", "cuda"}
         "auto" is the fastest that can run.
     workers : int, optional
@@ -191,6 +202,19 @@ def denoise(
     True
     """
     settings = settings_among(locals())  # by their names, so that each is spelled once
+    if batch_axis is not None or share is not None:
+        from nlmeans.chunked.batches import denoise_each  # not above: most calls are of one image
+
+        one = partial(denoise, backend=backend, workers=workers, memory_limit=memory_limit)
+        return denoise_each(image, batch_axis, share, settings, one, progress)
+    if library(image) == "torch" and image.ndim == 4 and channel_axis is not None:
+        raise InvalidValueError(
+            f"a tensor of shape {tuple(image.shape)} with ",
+            Parameter("channel_axis"),
+            " may be a batch or a volume: give ",
+            Parameter("batch_axis=0"),
+            " for a batch, or pass image.numpy() for a volume of several channels",
+        )
     if library(image) is None and (found := carried(image, settings)):
         array, known, dressed = found
         running: Any = {"backend": backend, "workers": workers, "progress": progress}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Unpack
 
 import numpy as np
@@ -105,6 +105,8 @@ class Frame:
     tile: Tile
     look: Look
     scene: Scene
+    shifts: dict[int, Shift | None] = field(default_factory=dict)  # to frames by their number, once known
+    number: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,8 +137,10 @@ class _Film:
         self._check_same(image)
         before = self.last
         frame = self._prepared(inputs, self._scene(inputs) if before is None else before.scene)
-        if before is not None and _shift(before, frame) is None:
-            frame = replace(frame, scene=self._scene(inputs))
+        if before is not None:
+            frame = replace(frame, number=before.number + 1)
+            if _shift(before, frame) is None:
+                frame = replace(frame, scene=self._scene(inputs))
         self.last = frame
         return frame
 
@@ -189,9 +193,13 @@ def _over_time(p: Parameters, radius: int, grid: tuple[int, ...], factor: float)
 
 
 def _shift(here: Frame, there: Frame) -> Shift | None:
-    """Where `there` shows what `here` shows; None where it does not."""
-    shift = shift_between(here.look, there.look)
-    return shift if here.scene.gate.opens(here.look, there.look, shift) else None
+    """Where `there` shows what `here` shows; None where it does not.  A pair is looked at once."""
+    if there.number not in here.shifts:
+        shift = shift_between(here.look, there.look)
+        same = here.scene.gate.opens(here.look, there.look, shift)
+        here.shifts[there.number] = shift if same else None
+        there.shifts[here.number] = (-shift[0], -shift[1]) if same else None
+    return here.shifts[there.number]
 
 
 def _slide(

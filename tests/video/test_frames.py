@@ -180,3 +180,17 @@ def test_what_are_no_frames_is_refused() -> None:
             denoise_frames([good], temporal_radius=radius, **FIXED)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="unexpected"):
         denoise_frames([good], sigmaa=1)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("aggregate", ["pixel", "patch"])
+def test_what_lies_outside_a_moved_frame_is_no_candidate(aggregate: str) -> None:
+    """To the border as a volume whose frames are moved by hand, with a mask where they end."""
+    frames = film(pan(9, 3, 80))
+    settings: dict[str, Any] = {"sigma": SIGMA, "k": 2.0, "aggregate": aggregate}
+    radii = {"patch_radius": 0, "search_radius": 3}
+    got = list(denoise_frames(frames, temporal_radius=1, **settings, **radii))[1]
+    moved = np.stack([np.roll(f, 9 * (t - 1), 1) for t, f in enumerate(frames)])
+    mask = np.ones(moved.shape, bool)
+    mask[0, :, -9:] = mask[2, :, :9] = False
+    expected = denoise(moved, mask=mask, patch_radius=0, search_radius=(1, 3, 3), **settings)[1]
+    np.testing.assert_allclose(got, expected, rtol=0, atol=2e-6)

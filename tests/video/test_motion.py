@@ -48,3 +48,13 @@ def test_small_frames_have_a_shift_and_a_gate() -> None:
         plane = np.random.default_rng(0).random(shape).astype(np.float32)
         assert shift_between(Look(plane), Look(plane)) == (0, 0)
         assert Gate(0.1, 1.0).opens(Look(plane), Look(plane), (0, 0))
+
+
+def test_the_light_of_cells_is_not_enough() -> None:
+    """Stripes along and across: every cell has the same mean, no block is found again."""
+    stripes = np.where(np.arange(96) % 8 < 4, 0.3, 0.7).astype(np.float32)
+    along, across = np.tile(stripes, (96, 1)), np.tile(stripes, (96, 1)).T.copy()
+    gate = Gate(0.05, 1.0)
+    noise = np.random.default_rng(0).normal(0, 0.05, (3, 96, 96)).astype(np.float32)
+    assert gate.opens(Look(along + noise[0]), Look(along + noise[1]), (0, 0))
+    assert not gate.opens(Look(along + noise[0]), Look(across + noise[2]), (0, 0))

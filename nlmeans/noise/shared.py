@@ -29,6 +29,9 @@ _NORMAL = 0.75
 _NEEDS_COARSE = (0.25, 0.4)
 # How far a frequency may stand above its neighbours: noise, JPEG and all, 16 times; waves, checks 30 to 4000
 _LINE = 20.0
+# Logarithm of the spread of brightness over sigma, as far as it speaks against noise: an image that is all
+# texture has less than 0; an even image has too, and shows its noise so clearly that it is found all the same
+_CONTRASTS = (-0.8, 0.0)
 _HIGH = 7 / 8  # of the highest frequency along an axis
 _STRONGEST = (
     3.0  # logarithm of shared over white sigma, as far as it speaks for noise: of noise 95 in 100 are below
@@ -71,6 +74,8 @@ def shared_noise(fine: Patches, coarse: Patches, white: float) -> Shared | None:
         return None
     found = properties(small, large, bins)
     found["strength"] = min(math.log(variance / max(white, 1e-9 * variance)) / 2, _STRONGEST)
+    contrast = small.values.mean(axis=(1, 2)).std() / math.sqrt(variance)
+    found["contrast"] = min(max(math.log(max(contrast, 1e-9)), _CONTRASTS[0]), _CONTRASTS[1])
     evidence = _WEIGHTS[""] + sum(_WEIGHTS[name] * value for name, value in found.items())
     return Shared(
         variance=variance,
@@ -219,6 +224,7 @@ _WEIGHTS = {
     "freedom": 1.21,
     "freedom, coarse": 1.49,
     "strength": 1.38,
+    "contrast": 3.8,
 }
 
 

@@ -50,6 +50,7 @@ class Shared:
     means: Floats  # of bins of brightness
     variances: Floats  # in each, over all scales
     finest: Floats  # in each, of the finest scale
+    properties: dict[str, float]  # that the evidence is made of
     scatter: float  # of that from window to window of one brightness, over that of noise
 
 
@@ -84,6 +85,7 @@ def shared_noise(fine: Patches, coarse: Patches, white: float) -> Shared | None:
         means=np.array([small.values[b].mean() for b in bins]),
         variances=variances,
         finest=np.array([small.finest(b) for b in bins]),
+        properties=found,
         scatter=float(np.median([small.scatter(b) for b in bins])),
     )
 
@@ -213,7 +215,7 @@ def _coherence(windows: Floats) -> float:
     return float(np.median(directed / np.where(total > 0, total, 1)))
 
 
-# Logistic regression on clean and noisy pictures: benchmarks/studies/kinds, results in noise_kinds.json
+# Logistic regression by benchmarks/studies/kinds/telling.py, but for the contrast, see _CONTRASTS
 _WEIGHTS = {
     "": 6.13,
     "most coherence": -4.5,

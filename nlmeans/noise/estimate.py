@@ -30,8 +30,8 @@ from nlmeans.sampling import sample
 _PATCHES, _WINDOWS = 16_000, 1_000  # sampled at most
 _FEWEST = 8  # differences; of fewer nothing can be said
 _APART, _FAR_APART = 1.5, 3.0  # ratios of two estimates that count as two, and that are told
-# Logarithms of odds: 2 to 1 are needed, because to smooth what is no noise harms more than to leave noise
-_LIKELY, _POSSIBLE = 0.7, -0.7
+# Logarithms of odds: 2.1 to 1 are needed, because to smooth what is no noise harms more than to leave noise
+_LIKELY, _POSSIBLE = 0.75, -0.7
 # Part of equal neighbours in patches that vary: drawings have 0.42 to 0.87, clipped noise at most 0.29,
 # see "clean graphics" and "noisy graphics" of benchmarks/studies/kinds
 _FLAT = 0.35
@@ -265,7 +265,7 @@ def _of_pixels(channel: NDArray[Any], valid: Bools | None, axes: tuple[int, int]
 
     if channel.shape[second] == 1:
         variance = shared_variance(windows(64).clear_of(levels, white), white)
-        return Found(unit * math.sqrt(white), unit * math.sqrt(variance), 1.0 if variance else -math.inf)
+        return Found(unit * math.sqrt(white), unit * math.sqrt(variance), math.inf if variance else -math.inf)
     shared = shared_noise(windows(FINE).unclipped(levels), windows(COARSE).unclipped(levels), white)
     if shared is None:
         return Found(unit * math.sqrt(white))

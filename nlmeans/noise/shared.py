@@ -29,6 +29,9 @@ _NORMAL = 0.75
 _NEEDS_COARSE = (0.25, 0.4)
 # How far a frequency may stand above its neighbours: noise, JPEG and all, 16 times; waves, checks 30 to 4000
 _LINE = 20.0
+# Logarithm of the spread of brightness over sigma, as far as it speaks against noise: an image that is all
+# texture has less than 0; an even image has too, and shows its noise so clearly that it is found all the same
+_CONTRASTS = (-0.8, 0.0)
 _HIGH = 7 / 8  # of the highest frequency along an axis
 _STRONGEST = (
     3.0  # logarithm of shared over white sigma, as far as it speaks for noise: of noise 95 in 100 are below
@@ -47,6 +50,7 @@ class Shared:
     means: Floats  # of bins of brightness
     variances: Floats  # in each, over all scales
     finest: Floats  # in each, of the finest scale
+    properties: dict[str, float]  # that the evidence is made of
     scatter: float  # of that from window to window of one brightness, over that of noise
 
 
@@ -71,6 +75,8 @@ def shared_noise(fine: Patches, coarse: Patches, white: float) -> Shared | None:
         return None
     found = properties(small, large, bins)
     found["strength"] = min(math.log(variance / max(white, 1e-9 * variance)) / 2, _STRONGEST)
+    contrast = small.values.mean(axis=(1, 2)).std() / math.sqrt(variance)
+    found["contrast"] = min(max(math.log(max(contrast, 1e-9)), _CONTRASTS[0]), _CONTRASTS[1])
     evidence = _WEIGHTS[""] + sum(_WEIGHTS[name] * value for name, value in found.items())
     return Shared(
         variance=variance,
@@ -79,6 +85,7 @@ def shared_noise(fine: Patches, coarse: Patches, white: float) -> Shared | None:
         means=np.array([small.values[b].mean() for b in bins]),
         variances=variances,
         finest=np.array([small.finest(b) for b in bins]),
+        properties=found,
         scatter=float(np.median([small.scatter(b) for b in bins])),
     )
 
@@ -208,7 +215,7 @@ def _coherence(windows: Floats) -> float:
     return float(np.median(directed / np.where(total > 0, total, 1)))
 
 
-# Logistic regression on clean and noisy pictures: benchmarks/studies/kinds, results in noise_kinds.json
+# Logistic regression by benchmarks/studies/kinds/telling.py, but for the contrast, see _CONTRASTS
 _WEIGHTS = {
     "": 6.13,
     "most coherence": -4.5,
@@ -219,6 +226,7 @@ _WEIGHTS = {
     "freedom": 1.21,
     "freedom, coarse": 1.49,
     "strength": 1.38,
+    "contrast": 3.8,
 }
 
 

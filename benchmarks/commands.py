@@ -36,7 +36,6 @@ from .report import attention as attention_report
 from .report import cpu as report
 from .report import gpu as gpu_report
 from .studies import baseline, methods
-from .studies.kinds import measuring as kinds
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -189,12 +188,14 @@ def _kinds_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--best", type=Path, metavar="FILE", help="take the best strengths from that result")
     command.add_argument("--quick", action="store_true", help="few pictures of each kind: does it all work?")
     command.add_argument(
-        "--json", type=Path, metavar="FILE", help=f"write the result there, default {kinds.COMMITTED.name}"
+        "--json", type=Path, metavar="FILE", help=f"write the result there, default noise_kinds.json"
     )
 
 
 def _kinds(given: argparse.Namespace) -> int:
     """The table, and beside it the plot of estimate against truth."""
+    from .studies.kinds import measuring as kinds  # which needs Pillow
+
     result = kinds.measure(
         given.train,
         lambda line: print(line, file=sys.stderr, flush=True),

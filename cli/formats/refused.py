@@ -13,7 +13,7 @@ _BY_START = (
     (rb"GIF8", "a GIF picture, which has a palette; convert it to PNG with RGB colours first"),
     (rb"....ftyp(heic|heix|mif1|avif|avis)", "a HEIC or AVIF picture; convert it to PNG or TIFF first"),
     (rb"....ftypcrx |FUJIFILMCCD-RAW|IIU\0|IIRO|IIRS|MMOR|FOVb", _RAW),
-    (rb"....ftyp", "a video; take its frames out first"),
+    (rb"....ftyp", "a film, which only nlmeans denoise takes"),
     (rb"\xff\x0a|\0\0\0\x0cJXL ", "a JPEG XL picture; convert it to PNG or TIFF first"),
     (rb"II\xbc", "a JPEG XR picture; convert it to PNG or TIFF first"),
     (rb"8BPS", "a Photoshop document; export it as TIFF or PNG first"),

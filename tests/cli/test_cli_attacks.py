@@ -243,7 +243,6 @@ def foreign() -> dict[str, tuple[bytes, str]]:
         "SVG": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
         "XML": (b"<?xml version='1.0'?>", "XML"),
         "HEIC": (b"\0\0\0\x18ftypheic" + b"\0" * 30, "HEIC"),
-        "MP4": (b"\0\0\0\x18ftypisom" + b"\0" * 30, "video"),
         "HDF5": (b"\x89HDF\r\n\x1a\n", "HDF5"),
         "FITS": (b"SIMPLE  =    T", "FITS"),
         "JPEG 2000": (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ def dask(side: int, repeats: int) -> dict[str, Any]:
     import dask.array as da
 
     image = picture(side)
-    settings = suggest(image).to_dict()
+    settings = suggest(image, passes=1).to_dict()
     lazy = denoise(da.from_array(image, chunks=1024), **settings)
     found = alternating(
         repeats,
@@ -72,7 +72,7 @@ def halo(side: int, repeats: int) -> dict[str, Any]:
     import dask.array as da
 
     image = picture(min(side, 2048))
-    settings = suggest(image).to_dict()
+    settings = suggest(image, passes=1).to_dict()
     runs: dict[str, Callable[[], object]] = {"plain": lambda: denoise(image, workers=1, **settings)}
     for chunk in (128, 256, 512, 1024):
         lazy = denoise(da.from_array(image, chunks=chunk), **settings)
@@ -81,32 +81,22 @@ def halo(side: int, repeats: int) -> dict[str, Any]:
 
 
 def graph(side: int, repeats: int) -> dict[str, Any]:
-    """Seconds and bytes to build the graph of so many chunks, and of its size as it is sent."""
-    import dask.array as da
-
+    """Seconds of one thread and megabytes to build the graph of so many chunks."""
     found = {}
-    given: dict[str, Any] = {"sigma": 12.0, "k": 0.5, "patch_radius": 2, "search_radius": 7}
-    for shape, chunk in (
-        ((320 * 64, 320 * 64), 64),
-        ((46 * 64, 46 * 64, 46 * 64), 64),
-        ((1000 * 64,) * 2, 64),
-    ):
-        lazy = da.zeros(shape, chunks=chunk, dtype="uint8")
-        tracemalloc.start()
-        began = time.perf_counter()
-        result = denoise(lazy, **given)
-        seconds = time.perf_counter() - began
-        size = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        count = int(np.prod(result.numblocks))
-        began = time.perf_counter()
-        denoise(lazy, **{**given, "k": 0.6})
-        found[f"{len(shape)}-D, {count}"] = {
-            "seconds": round(time.perf_counter() - began, 2),
-            "seconds_traced": round(seconds, 2),
-            "megabytes": round(size / 1e6, 1),
-        }
-        del result
+    for shape in ((316,) * 2, (46,) * 3, (1000,) * 2):
+        program = (
+            "import resource, time\nimport dask.array as da\nfrom nlmeans import denoise\n"
+            f"lazy = da.zeros({tuple(64 * n for n in shape)}, chunks=64, dtype='uint8')\n"
+            "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\nbegan = time.process_time()\n"
+            "made = denoise(lazy, sigma=12.0, k=0.5, patch_radius=2, search_radius=7)\n"
+            "seconds = time.process_time() - began\n"
+            "print(seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)"
+        )
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        seconds, size = map(float, done.stdout.split())
+        name = f"{len(shape)}-D, {math.prod(shape)} chunks"
+        found[name] = {"seconds": round(seconds, 2), "megabytes": round(size)}
+        print(name, found[name], flush=True)
     return found
 
 
@@ -123,7 +113,9 @@ def store(side: int, repeats: int) -> dict[str, Any]:
         image = picture(max(side, 4096))[:2048, :4096]
         zarr.create_array(f"{folder}/big.zarr", data=image, chunks=(256, 256), shards=(1024, 1024))
         settings = [
-            f"--{n.replace('_', '-')}={v}" for n, v in suggest(image).to_dict().items() if n in _PLAIN
+            f"--{n.replace('_', '-')}={v}"
+            for n, v in suggest(image, passes=1).to_dict().items()
+            if n in _PLAIN
         ]
         count = iter(range(1000))
 

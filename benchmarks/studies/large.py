@@ -85,12 +85,14 @@ def graph(side: int, repeats: int) -> dict[str, Any]:
     found = {}
     for shape in ((316,) * 2, (46,) * 3, (1000,) * 2):
         program = (
-            "import resource, time\nimport dask.array as da\nfrom nlmeans import denoise\n"
+            "import time\nimport dask.array as da\nfrom nlmeans import denoise\n"
             f"lazy = da.zeros({tuple(64 * n for n in shape)}, chunks=64, dtype='uint8')\n"
-            "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\nbegan = time.process_time()\n"
+            "def peak():\n"
+            "    return int(open('/proc/self/status').read().partition('VmHWM:')[2].split()[0])\n"
+            "before = peak()\nbegan = time.process_time()\n"
             "made = denoise(lazy, sigma=12.0, k=0.5, patch_radius=2, search_radius=7)\n"
             "seconds = time.process_time() - began\n"
-            "print(seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)"
+            "print(seconds, (peak() - before) / 1024)"
         )
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
         seconds, size = map(float, done.stdout.split())
@@ -112,11 +114,7 @@ def store(side: int, repeats: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         image = picture(max(side, 4096))[:2048, :4096]
         zarr.create_array(f"{folder}/big.zarr", data=image, chunks=(256, 256), shards=(1024, 1024))
-        settings = [
-            f"--{n.replace('_', '-')}={v}"
-            for n, v in suggest(image, passes=1).to_dict().items()
-            if n in _PLAIN
-        ]
+        settings = ["--sigma=12", "--k=0.5", "--patch-radius=2", "--search-radius=15"]
         count = iter(range(1000))
 
         def one() -> None:
@@ -144,13 +142,10 @@ def store(side: int, repeats: int) -> dict[str, Any]:
     }
 
 
-_PLAIN = ("sigma", "k", "patch_radius", "search_radius")
-
-
 def scheduler(side: int, repeats: int) -> dict[str, Any]:
     """Tasks a second of a scheduler with two workers, and its memory, with blocks that do nothing."""
     program = (
-        "import time, resource\n"
+        "import time\n"
         "from distributed import Client, LocalCluster\n"
         "from nlmeans.cli.stores import cluster\n"
         "def job(number):\n    return []\n"
@@ -161,7 +156,8 @@ def scheduler(side: int, repeats: int) -> dict[str, Any]:
         "            began = time.perf_counter()\n"
         "            cluster.run(client, job, range(count), lambda n, w: None, lambda n, e: None)\n"
         "            rate = count / (time.perf_counter() - began)\n"
-        "            print(count, round(rate), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)\n"
+        "            peak = int(open('/proc/self/status').read().partition('VmHWM:')[2].split()[0])\n"
+        "            print(count, round(rate), peak // 1024)\n"
     )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rate.py"
@@ -175,8 +171,8 @@ def memory(side: int, repeats: int) -> dict[str, Any]:
     """Peak of a process that denoises a TIFF of 100 megapixels into a store, beyond one that does nothing."""
     import tifffile
 
-    program = "import resource, sys\nfrom nlmeans.cli.program import run\ncode = run(sys.argv[1:])\n"
-    program += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)\nsys.exit(code)"
+    program = "import sys\nfrom nlmeans.cli.program import run\ncode = run(sys.argv[1:])\n"
+    program += "print(open('/proc/self/status').read().partition('VmHWM:')[2].split()[0])\nsys.exit(code)"
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         tifffile.imwrite(f"{folder}/a.tif", picture(10_000), tile=(256, 256), compression="zlib")
@@ -187,7 +183,7 @@ def memory(side: int, repeats: int) -> dict[str, Any]:
         ):
             call = [sys.executable, "-c", program, *words]
             done = subprocess.run(call, cwd=folder, capture_output=True, text=True, check=True)
-            found[name] = round(float(done.stdout.split()[-1]))
+            found[name] = round(float(done.stdout.split()[-1]) / 1024)
     return found
 
 

@@ -408,7 +408,7 @@ def test_sources_that_cannot_be_read_say_why(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("place", ["filters", "compressor"])
 def test_a_codec_that_runs_code_is_never_asked(place: str, tmp_path: Path) -> None:
-    """Zarr would load the pickle: the store is refused by its metadata alone."""
+    """The store is refused by its metadata alone; with other codecs that are not known too."""
     ran = tmp_path / "ran"
 
     class Bomb:
@@ -426,6 +426,10 @@ def test_a_codec_that_runs_code_is_never_asked(place: str, tmp_path: Path) -> No
     assert found.code == 1
     assert "pickle" in found.err
     assert not ran.exists()
+    described[place] = [{"id": "base64"}] if place == "filters" else {"id": "base64"}
+    (path / ".zarray").write_text(json.dumps(described))
+    found = Ran("denoise", path, "-o", tmp_path / "b.zarr", *QUICK)
+    assert "it is stored with base64, which this program does not run" in found.err
 
 
 def test_options_that_do_not_fit(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,12 @@ from .formats.metadata import stripped
 from .formats.picture import Array, Picture, Saving
 from .formats.reading import FORMATS, opened, writer_of, written_as
 from .job import Job, Result
-from .options import OutputOptions
+from .options import MessageOptions, OutputOptions
 from .outcome import Outcome, Report
 from .progress import Progress
 from .slow import tell_if_slow
 from .status import ExistsError, ExitStatus, UsageError, status_of
+from .stores import cluster
 from .views.words import number, one_sigma
 
 
@@ -36,6 +38,7 @@ class Batch:
     options: OutputOptions
     report: Report
     job: Job
+    scheduler: str | None = None  # of a Dask cluster
     swept: set[Path] = field(default_factory=set)
     written: set[tuple[int, int]] = field(default_factory=set)  # (device, inode) of this run's outputs
     renamed: dict[tuple[Path, Path], dict[str, str]] = field(default_factory=dict)  # by folders
@@ -45,6 +48,10 @@ class Batch:
         """Do all tasks."""
         began = time.monotonic()
         tasks = self._planned_tasks = self._tasks()
+        if self.scheduler:
+            self._on_cluster(self.scheduler, tasks)
+            self.report.sum_up(time.monotonic() - began)
+            return self.report.exit_status()
         with Progress(self.environment, shown=not self.report.options.quiet) as progress:
             for number, task in enumerate(tasks, 1):
                 count = f"[{number}/{len(tasks)}] " if len(tasks) > 1 else ""
@@ -66,6 +73,30 @@ class Batch:
         if len(tasks) > 1:
             self.report.sum_up(time.monotonic() - began)
         return self.report.exit_status()
+
+    def _on_cluster(self, scheduler: str, tasks: list[naming.Task]) -> None:
+        """Every file as one task; outcomes come in the order in which they are done."""
+        cluster.check(scheduler)
+        if any("-" in (task.input, task.output) for task in tasks):
+            raise UsageError("--scheduler takes files: standard input and output are not on a cluster")
+        one = _OneFile(self.limits, self.options, self.job, self.report.options.show_traceback)
+
+        def failed(task: naming.Task, error: Exception) -> None:
+            progress.clear()
+            self.report.failed(task.input, error, task.output)
+
+        def done(task: naming.Task, outcome: Outcome) -> None:
+            progress.clear()
+            self.report.add(outcome)
+            progress(len(self.report.outcomes) / len(tasks))
+
+        with (
+            Progress(self.environment, shown=not self.report.options.quiet) as progress,
+            cluster.client_of(scheduler, self.report) as client,
+        ):
+            progress.start(f"{len(tasks)} files")
+            tick = self.environment.check_stopped
+            cluster.run(client, one, tasks, done, failed, tick, most_killed=None)
 
     def _tasks(self) -> list[naming.Task]:
         """What is to be done, once it is sure that the options fit together."""
@@ -218,6 +249,28 @@ class Batch:
         if target.exists() and writing.identity(target) in self.written:
             raise ExistsError(f"{target} was written by this run already, from another input")
         return writing.replacing(target, overwrite=self.options.overwrite, remember=self.written.add)
+
+
+@dataclass(frozen=True)
+class _OneFile:
+    """What a worker of a cluster does: one file, with the same safe writing."""
+
+    limits: Limits
+    options: OutputOptions
+    job: Job
+    show_traceback: bool
+
+    def __call__(self, task: naming.Task) -> Outcome:
+        """The outcome, also of a file that failed: it costs no other."""
+        environment = Environment(StringIO(), StringIO(), BytesIO(), BytesIO())
+        report = Report(environment, MessageOptions(quiet=True, show_traceback=self.show_traceback))
+        batch = Batch(environment, self.limits, [task.input], self.options, report, self.job)
+        batch._planned_tasks = [task]
+        try:
+            return batch._one(task, Progress(environment, shown=False))
+        except Exception as error:
+            report.failed(task.input, error, task.output)
+            return report.outcomes[-1]
 
 
 def _folders(task: naming.Task) -> tuple[Path, Path]:

@@ -59,6 +59,9 @@ def test_every_example_runs_in_order_as_printed(page: Path) -> None:
     if "import torch" in page.read_text("utf-8"):
         pytest.importorskip("torch")
         pytest.importorskip("safetensors")
+    if "zarr" in page.read_text("utf-8"):
+        pytest.importorskip("zarr")
+        pytest.importorskip("distributed")
     if page != README:  # whose first command it is
         run("nlmeans demo")
     names: dict[str, object] = {}

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,14 +35,16 @@ def picture(side: int) -> np.ndarray:
     return result
 
 
-def alternating(repeats: int, **runs: Callable[[], object]) -> dict[str, float]:
-    """Median wall seconds of each, in turns."""
+def alternating(
+    repeats: int, clock: Callable[[], float] = time.perf_counter, **runs: Callable[[], object]
+) -> dict[str, float]:
+    """Median seconds of each, in turns."""
     times: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(repeats):
         for name, call in runs.items():
-            began = time.perf_counter()
+            began = clock()
             call()
-            times[name].append(time.perf_counter() - began)
+            times[name].append(clock() - began)
     return {name: round(statistics.median(each), 3) for name, each in times.items()}
 
 
@@ -51,7 +53,7 @@ def dask(side: int, repeats: int) -> dict[str, Any]:
     import dask.array as da
 
     image = picture(side)
-    settings = suggest(image).to_dict()
+    settings = suggest(image, passes=1).to_dict()
     lazy = denoise(da.from_array(image, chunks=1024), **settings)
     found = alternating(
         repeats,
@@ -72,41 +74,33 @@ def halo(side: int, repeats: int) -> dict[str, Any]:
     import dask.array as da
 
     image = picture(min(side, 2048))
-    settings = suggest(image).to_dict()
+    settings = suggest(image, passes=1).to_dict()
     runs: dict[str, Callable[[], object]] = {"plain": lambda: denoise(image, workers=1, **settings)}
     for chunk in (128, 256, 512, 1024):
         lazy = denoise(da.from_array(image, chunks=chunk), **settings)
         runs[str(chunk)] = lambda lazy=lazy: lazy.compute(scheduler="synchronous")  # type: ignore[misc]
-    return alternating(repeats, **runs)
+    return alternating(repeats, time.process_time, **runs)
 
 
 def graph(side: int, repeats: int) -> dict[str, Any]:
-    """Seconds and bytes to build the graph of so many chunks, and of its size as it is sent."""
-    import dask.array as da
-
+    """Seconds of one thread and megabytes to build the graph of so many chunks."""
     found = {}
-    given: dict[str, Any] = {"sigma": 12.0, "k": 0.5, "patch_radius": 2, "search_radius": 7}
-    for shape, chunk in (
-        ((320 * 64, 320 * 64), 64),
-        ((46 * 64, 46 * 64, 46 * 64), 64),
-        ((1000 * 64,) * 2, 64),
-    ):
-        lazy = da.zeros(shape, chunks=chunk, dtype="uint8")
-        tracemalloc.start()
-        began = time.perf_counter()
-        result = denoise(lazy, **given)
-        seconds = time.perf_counter() - began
-        size = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        count = int(np.prod(result.numblocks))
-        began = time.perf_counter()
-        denoise(lazy, **{**given, "k": 0.6})
-        found[f"{len(shape)}-D, {count}"] = {
-            "seconds": round(time.perf_counter() - began, 2),
-            "seconds_traced": round(seconds, 2),
-            "megabytes": round(size / 1e6, 1),
-        }
-        del result
+    for shape in ((316,) * 2, (46,) * 3, (1000,) * 2):
+        program = (
+            "import time\nimport dask.array as da\nfrom nlmeans import denoise\n"
+            f"lazy = da.zeros({tuple(64 * n for n in shape)}, chunks=64, dtype='uint8')\n"
+            "def peak():\n"
+            "    return int(open('/proc/self/status').read().partition('VmHWM:')[2].split()[0])\n"
+            "before = peak()\nbegan = time.process_time()\n"
+            "made = denoise(lazy, sigma=12.0, k=0.5, patch_radius=2, search_radius=7)\n"
+            "seconds = time.process_time() - began\n"
+            "print(seconds, (peak() - before) / 1024)"
+        )
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        seconds, size = map(float, done.stdout.split())
+        name = f"{len(shape)}-D, {math.prod(shape)} chunks"
+        found[name] = {"seconds": round(seconds, 2), "megabytes": round(size)}
+        print(name, found[name], flush=True)
     return found
 
 
@@ -122,9 +116,7 @@ def store(side: int, repeats: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         image = picture(max(side, 4096))[:2048, :4096]
         zarr.create_array(f"{folder}/big.zarr", data=image, chunks=(256, 256), shards=(1024, 1024))
-        settings = [
-            f"--{n.replace('_', '-')}={v}" for n, v in suggest(image).to_dict().items() if n in _PLAIN
-        ]
+        settings = ["--sigma=12", "--k=0.5", "--patch-radius=2", "--search-radius=15"]
         count = iter(range(1000))
 
         def one() -> None:
@@ -152,13 +144,10 @@ def store(side: int, repeats: int) -> dict[str, Any]:
     }
 
 
-_PLAIN = ("sigma", "k", "patch_radius", "search_radius")
-
-
 def scheduler(side: int, repeats: int) -> dict[str, Any]:
     """Tasks a second of a scheduler with two workers, and its memory, with blocks that do nothing."""
     program = (
-        "import time, resource\n"
+        "import time\n"
         "from distributed import Client, LocalCluster\n"
         "from nlmeans.cli.stores import cluster\n"
         "def job(number):\n    return []\n"
@@ -169,7 +158,8 @@ def scheduler(side: int, repeats: int) -> dict[str, Any]:
         "            began = time.perf_counter()\n"
         "            cluster.run(client, job, range(count), lambda n, w: None, lambda n, e: None)\n"
         "            rate = count / (time.perf_counter() - began)\n"
-        "            print(count, round(rate), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)\n"
+        "            peak = int(open('/proc/self/status').read().partition('VmHWM:')[2].split()[0])\n"
+        "            print(count, round(rate), peak // 1024)\n"
     )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rate.py"
@@ -183,8 +173,8 @@ def memory(side: int, repeats: int) -> dict[str, Any]:
     """Peak of a process that denoises a TIFF of 100 megapixels into a store, beyond one that does nothing."""
     import tifffile
 
-    program = "import resource, sys\nfrom nlmeans.cli.program import run\ncode = run(sys.argv[1:])\n"
-    program += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)\nsys.exit(code)"
+    program = "import sys\nfrom nlmeans.cli.program import run\ncode = run(sys.argv[1:])\n"
+    program += "print(open('/proc/self/status').read().partition('VmHWM:')[2].split()[0])\nsys.exit(code)"
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         tifffile.imwrite(f"{folder}/a.tif", picture(10_000), tile=(256, 256), compression="zlib")
@@ -195,7 +185,7 @@ def memory(side: int, repeats: int) -> dict[str, Any]:
         ):
             call = [sys.executable, "-c", program, *words]
             done = subprocess.run(call, cwd=folder, capture_output=True, text=True, check=True)
-            found[name] = round(float(done.stdout.split()[-1]))
+            found[name] = round(float(done.stdout.split()[-1]) / 1024)
     return found
 
 

@@ -88,7 +88,8 @@ FORMAT_NAMES = [name.lower() for name, known in FORMATS.items() if known.writer]
     WORK,
     "--scheduler",
     metavar="ADDRESS",
-    help="Of a store, share the work on a Dask cluster: tcp://host:8786, or local[4] for 4 processes here.",
+    help="Share blocks of a store, or files, on a Dask cluster: tcp://host:8786, or local[4] for 4 processes "
+    "here.",
 )
 @option(
     WORK,
@@ -140,4 +141,5 @@ def command(environment: Environment, /, **options: Any) -> int:
         return stores.StoreRun.of(environment, report, options).run()
     stores.check_absent(options)
     job = Job.of(FilterOptions.of(options), limits, environment.binary_in)
-    return Batch(environment, limits, options["inputs"], OutputOptions.of(options), report, job).run()
+    output, scheduler = OutputOptions.of(options), options["scheduler"]
+    return Batch(environment, limits, options["inputs"], output, report, job, scheduler).run()

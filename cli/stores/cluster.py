@@ -1,12 +1,13 @@
-"""Blocks on a Dask cluster: a few for each thread at a time, so that the scheduler stays small."""
+"""Blocks or files on a Dask cluster: a few for each thread at a time, so that the scheduler stays small."""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
+from itertools import islice
 from typing import Any
 
 from ..outcome import Report
@@ -56,47 +57,52 @@ def client_of(scheduler: str, report: Report) -> Iterator[Any]:
 
 def run(
     client: Any,
-    job: Callable[[int], list[str]],
-    numbers: Sequence[int],
-    done: Callable[[int, list[str]], None],
-    failed: Callable[[int, Exception], None],
+    job: Callable[[Any], Any],
+    items: Iterable[Any],
+    done: Callable[[Any, Any], None],
+    failed: Callable[[Any, Exception], None],
+    tick: Callable[[], None] = lambda: None,
+    most_killed: int | None = _KILLED,
 ) -> None:
-    """Every block as one task; the task of a worker that is lost goes to another."""
+    """Every item as one task; that of a worker that is lost goes to another.
+
+    `tick` is called once a second at least.  After `most_killed` items that killed their workers it gives up.
+    """
     from distributed import KilledWorker, wait
 
-    waiting, running = iter(numbers), {}
+    waiting = iter(items)
+    running: dict[Any, Any] = {}
     killed, last_seen = 0, time.monotonic()
     while True:
         threads = sum(client.nthreads().values())
-        for number in waiting:
-            running[client.submit(job, number, pure=False)] = number
-            if len(running) >= max(1, threads) * _A_THREAD:
-                break
+        for item in islice(waiting, max(0, max(1, threads) * _A_THREAD - len(running))):
+            running[client.submit(job, item, pure=False)] = item
         if not running:
             return
         now = time.monotonic()
         last_seen = now if threads else last_seen
         if now - last_seen > _NO_WORKER:
             raise UnreachableError(f"there has been no worker for {_NO_WORKER:.0f} seconds; start some")
+        tick()
         try:
             finished = wait(list(running), timeout=1, return_when="FIRST_COMPLETED").done
         except TimeoutError:
-            done(-1, [])
             continue
         for future in finished:
-            number = running.pop(future)
-            error = future.exception()
-            if error is None:
-                done(number, future.result())
-                continue
-            if isinstance(error, UnwritableError):
-                raise error
-            if isinstance(error, KilledWorker):
+            item = running.pop(future)
+            try:
+                result = future.result()  # which may be lost again until here
+            except UnwritableError:
+                raise
+            except KilledWorker:
                 killed += 1
-                error = CommandError(
-                    "the workers that took it died again and again: too little memory for a block, or a "
-                    "broken machine"
+                words = (
+                    "the workers that took it died again and again: too little memory, or a broken machine"
                 )
-            failed(number, error)
-            if killed >= _KILLED:
-                raise CommandError(f"workers die again and again ({killed} blocks): {error}")
+                failed(item, CommandError(words))
+            except Exception as error:
+                failed(item, error)
+            else:
+                done(item, result)
+            if most_killed is not None and killed >= most_killed:
+                raise CommandError(f"workers die again and again, over {killed} blocks: too little memory?")

@@ -36,7 +36,7 @@ def concerns(inputs: tuple[str, ...], output: str | None) -> bool:
 
 def check_absent(options: dict[str, Any]) -> None:
     """Refuse the options of stores where there is none."""
-    for name in ("part", "scheduler", "block", "no_pyramid"):
+    for name in ("part", "block", "no_pyramid"):
         if options.get(name):
             raise UsageError(
                 f"--{name.replace('_', '-')} is for stores: name one that is written, as in -o clean.zarr"
@@ -238,7 +238,7 @@ class StoreRun:
 
             def finished(number: int, warnings: list[str]) -> None:
                 nonlocal done
-                done += number >= 0
+                done += 1
                 self.warnings |= dict.fromkeys(warnings)
                 progress(done / len(todo))
 
@@ -248,7 +248,7 @@ class StoreRun:
 
             if self.given.get("scheduler") and todo:
                 with cluster.client_of(self.given["scheduler"], self.report) as client:
-                    cluster.run(client, job, todo, finished, failed)
+                    cluster.run(client, job, todo, finished, failed, self.environment.check_stopped)
             else:
                 for n in todo:
                     try:

@@ -16,6 +16,12 @@ from ..status import CommandError, UnreadableError, UsageError
 
 _MARKS = ("zarr.json", ".zarray", ".zgroup")  # what makes a folder a Zarr store
 _METADATA = (*_MARKS, ".zattrs", ".zmetadata")
+#: Codecs that read numbers and run nothing: that of pickles, for one, is none of them.
+_CODECS = {
+    *("bytes", "endian", "transpose", "sharding_indexed", "crc32c", "crc32", "adler32", "fletcher32"),
+    *("blosc", "bz2", "gzip", "lz4", "lzma", "zlib", "zstd", "shuffle", "bitround", "delta"),
+    *("fixedscaleoffset", "packbits", "quantize"),
+}
 _ENDS = 2**16  # bytes at either end of a file that are part of its fingerprint
 
 
@@ -191,10 +197,30 @@ def _zarr(path: str) -> Source:
 
 
 def _checked(source: Source, array: Any) -> Source:
-    """The source, if its names of axes fit."""
+    """The source, if its names of axes fit, and nothing but known codecs is asked to read it."""
     if source.axes and len(source.axes) != len(array.shape):
         raise UnreadableError(f"it names {len(source.axes)} axes, and has {len(array.shape)}")
+    if array.dtype.kind not in "iuf":
+        raise UnreadableError(f"it holds {array.dtype}; pixels are integers or floating-point numbers")
+    for level in range(len(source.arrays)):
+        unknown = sorted(set(_codecs(source.array(level).metadata.to_dict())) - _CODECS)
+        if unknown:
+            raise UnreadableError(f"it is stored with {', '.join(unknown)}, which this program does not run")
     return source
+
+
+def _codecs(described: Any) -> Iterator[str]:
+    """The names of all codecs in the description of an array, also of those within others."""
+    if not isinstance(described, dict):
+        return
+    every = [described.get("compressor"), *(described.get("filters") or ()), *(described.get("codecs") or ())]
+    for codec in filter(None, every):
+        known = codec if isinstance(codec, dict) else codec.to_dict() if hasattr(codec, "to_dict") else {}
+        known = known or codec.get_config()  # of numcodecs
+        yield str(known.get("name") or known.get("id")).removeprefix("numcodecs.")
+        inside = known.get("configuration") or {}
+        yield from _codecs(inside)
+        yield from _codecs({"codecs": inside.get("index_codecs")})
 
 
 def _tiff(path: str) -> Source:

@@ -31,6 +31,10 @@ def denoise_chunked(
     memory_limit: int | None,
 ) -> Any:
     """The lazy result for a Dask array, with the same chunks: see `nlmeans.denoise`."""
+    import dask.array as da
+    from dask.base import tokenize
+    from dask.highlevelgraph import HighLevelGraph
+
     if progress is not None:
         raise InvalidValueError(
             Parameter("progress"),
@@ -39,22 +43,47 @@ def denoise_chunked(
         )
     threads = 1 if workers is None else workers
     work = Work.of(image, settings, backend=backend, workers=threads, memory_limit=memory_limit)
-    return _Graph.of(image, settings, work).array(image)
+    given: dict[str, Any] = dict(settings)
+    chunks = [image.chunks[a] for a in work.axes]
+    arrays = [_in_chunks(image, work.axes, chunks)]
+    arrays += [_in_chunks(given[name], own, chunks) for name, own in work.beside.items()]
+    task = _Task(work, tuple(a.shape for a in arrays), (work.axes, *work.beside.values()))
+    name = "denoise-" + tokenize(work, *arrays)
+    graph = HighLevelGraph.from_collections(name, _graph(task, arrays, name), dependencies=arrays)
+    result = da.Array(graph, name, chunks=arrays[0].chunks, dtype=image.dtype, meta=image._meta)
+    return result.rechunk(image.chunks)
 
 
-@dataclass(frozen=True)
-class _Block:
-    """Where a chunk lies in the arrays that its task is given."""
-
-    seen: tuple[Index, ...]  # of each array's chunks, taken together: with the halo
-    core: Index  # of the result for these: the chunk itself
-    origin: tuple[int, ...]  # of what is seen, in the grid
+Row = tuple[int, int, int]  #: of a chunk along an axis: where it begins and ends, and its first neighbour
 
 
-def _run(work: Work, block: _Block, parts: list[Any]) -> Array:
-    """One chunk of the result."""
-    image, *others = (_region(part, seen) for part, seen in zip(parts, block.seen, strict=True))
-    return work(image, block.origin, dict(zip(work.beside, others, strict=True)))[block.core]
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """What all tasks share; what is theirs alone is small, for there may be millions of them."""
+
+    work: Work
+    shapes: tuple[tuple[int, ...], ...]  # of the image and what goes with it
+    axes: tuple[tuple[int, ...], ...]  # of each of them that are the grid
+
+    def __call__(self, rows: tuple[Row, ...], parts: list[Any]) -> Array:
+        """One chunk of the result, from the chunks that it and its halo touch."""
+        seen, inner = self.work.seen([slice(first, last) for first, last, _ in rows])
+        cut = [slice(s.start - start, s.stop - start) for s, (_, _, start) in zip(seen, rows, strict=True)]
+        image, *others = (
+            _region(part, _whole(shape, axes, cut))
+            for part, shape, axes in zip(parts, self.shapes, self.axes, strict=True)
+        )
+        beside = dict(zip(self.work.beside, others, strict=True))
+        result = self.work(image, tuple(s.start for s in seen), beside)
+        return result[at(inner, self.work.axes, result.ndim)]
+
+
+def _whole(shape: tuple[int, ...], axes: tuple[int, ...], cut: Sequence[slice]) -> Index:
+    """A region of the grid, and all of the other axes."""
+    index = [slice(0, n) for n in shape]
+    for a, part in zip(axes, cut, strict=True):
+        index[a] = part
+    return tuple(index)
 
 
 def _region(part: Any, seen: Index, axis: int = 0) -> Array:
@@ -76,64 +105,36 @@ def _length(part: Any, axis: int) -> int:
     return int(part.shape[axis])
 
 
-@dataclass(frozen=True, eq=False)
-class _Graph:
-    """The tasks for one Dask array."""
-
-    work: Work
-    arrays: tuple[Any, ...]  # the image, its channels in one chunk, and what goes with it in like chunks
-    axes: tuple[tuple[int, ...], ...]  # of each of them that are the grid
-    bounds: tuple[Any, ...]  # where chunks begin, along the grid
-
-    @classmethod
-    def of(cls, image: Any, settings: Settings, work: Work) -> _Graph:
-        """With all arrays in chunks that fit each other."""
-        given: dict[str, Any] = dict(settings)
-        chunks = [image.chunks[a] for a in work.axes]
-        arrays = [_in_chunks(image, work.axes, chunks)]
-        arrays += [_in_chunks(given[name], own, chunks) for name, own in work.beside.items()]
-        axes = (work.axes, *work.beside.values())
-        return cls(work, tuple(arrays), axes, tuple(np.cumsum((0, *sizes)) for sizes in chunks))
-
-    def array(self, image: Any) -> Any:
-        """The array of all results, in the chunks of the image."""
-        import dask.array as da
-        from dask.base import tokenize
-        from dask.highlevelgraph import HighLevelGraph
-
-        name = "denoise-" + tokenize(self.work, *self.arrays)
-        ndim = image.ndim
-        graph = {}
-        for block in np.ndindex(*(len(b) - 1 for b in self.bounds)):
-            index = [0] * ndim
-            for a, n in zip(self.work.axes, block, strict=True):
-                index[a] = n
-            graph[(name, *index)] = self._task(block, ndim)
-        layers = HighLevelGraph.from_collections(name, graph, dependencies=self.arrays)
-        first = self.arrays[0]
-        found = da.Array(layers, name, chunks=first.chunks, dtype=image.dtype, meta=image._meta)
-        return found.rechunk(image.chunks)
-
-    def _task(self, block: tuple[int, ...], ndim: int) -> tuple[Any, ...]:
-        """Of one chunk: what is called, and with which chunks of every array."""
-        core = [slice(int(b[n]), int(b[n + 1])) for b, n in zip(self.bounds, block, strict=True)]
-        seen, inner = self.work.seen(core)
-        near, cut = [], []
-        for begins, part in zip(self.bounds, seen, strict=True):
-            first = int(np.searchsorted(begins, part.start, "right")) - 1
-            near.append(range(first, int(np.searchsorted(begins, part.stop, "left"))))
-            start = int(begins[first])
-            cut.append(slice(part.start - start, part.stop - start))
-        parts, where = [], []
-        for array, axes in zip(self.arrays, self.axes, strict=True):
+def _graph(task: _Task, arrays: Sequence[Any], name: str) -> dict[Any, Any]:
+    """The tasks: of every chunk its rows, and the keys of the chunks that it is given, in nested lists."""
+    grid = [arrays[0].chunks[a] for a in task.axes[0]]
+    along = [_rows(sizes, reach) for sizes, reach in zip(grid, task.work.halo, strict=True)]
+    keys: dict[Any, Any] = {}  # one tuple for each, which all tasks share
+    graph = {}
+    for block in np.ndindex(*map(len, grid)):
+        rows = tuple(each[n][0] for each, n in zip(along, block, strict=True))
+        near = [each[n][1] for each, n in zip(along, block, strict=True)]
+        parts = []
+        for array, axes in zip(arrays, task.axes, strict=True):
             ranges = [range(1)] * array.ndim
-            whole = [slice(0, n) for n in array.shape]
-            for a, chunks, part in zip(axes, near, cut, strict=True):
-                ranges[a], whole[a] = chunks, part
-            parts.append(_nested((array.name,), ranges))
-            where.append(tuple(whole))
-        place = _Block(tuple(where), at(inner, self.work.axes, ndim), tuple(s.start for s in seen))
-        return _run, self.work, place, parts
+            for a, chunks in zip(axes, near, strict=True):
+                ranges[a] = chunks
+            parts.append(_nested((array.name,), ranges, keys))
+        index = [0] * arrays[0].ndim
+        for a, n in zip(task.axes[0], block, strict=True):
+            index[a] = n
+        graph[(name, *index)] = (task, rows, parts)
+    return graph
+
+
+def _rows(sizes: Sequence[int], reach: int) -> list[tuple[Row, range]]:
+    """Of every chunk along an axis: where it is, and which chunks it looks at."""
+    begins = np.cumsum((0, *sizes))
+    first, last = begins[:-1], begins[1:]
+    low = np.searchsorted(begins, np.maximum(first - reach, 0), "right") - 1
+    high = np.searchsorted(begins, np.minimum(last + reach, begins[-1]), "left")
+    found = zip(first.tolist(), last.tolist(), begins[low].tolist(), low.tolist(), high.tolist(), strict=True)
+    return [((a, b, start), range(near, far)) for a, b, start, near, far in found]
 
 
 def _in_chunks(array: Any, axes: tuple[int, ...], chunks: Sequence[tuple[int, ...]]) -> Any:
@@ -148,8 +149,8 @@ def _in_chunks(array: Any, axes: tuple[int, ...], chunks: Sequence[tuple[int, ..
     return da.from_array(array, chunks=tuple(wanted))
 
 
-def _nested(key: tuple[Any, ...], ranges: Sequence[range]) -> Any:
+def _nested(key: tuple[Any, ...], ranges: Sequence[range], keys: dict[Any, Any]) -> Any:
     """Keys of chunks as nested lists, as `_region` takes them."""
     if not ranges:
-        return key
-    return [_nested((*key, n), ranges[1:]) for n in ranges[0]]
+        return keys.setdefault(key, key)
+    return [_nested((*key, n), ranges[1:], keys) for n in ranges[0]]

@@ -139,6 +139,8 @@ def says_all(image: Any, settings: Settings) -> bool:
     )
     passes = settings.get("passes") in (None, 1) or given("second")
     radii = given("patch_radius") and given("search_radius")
+    if settings.get("method") == "nlridge":
+        return given("sigma") and (one_channel or (color is not None and color != "auto"))
     return radii and given("sigma", "guide_sigma") and given("k", "h") and passes and (one_channel or colors)
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import imageio.v3 as imageio
+import numpy as np
 import pytest
+
+import nlmeans
 
 pytest.importorskip("zarr")
 pytest.importorskip("distributed")
@@ -37,6 +42,34 @@ def test_a_scheduler_that_is_not_there_is_named(case: Case, monkeypatch: pytest.
     _, said = process.communicate(timeout=120)
     assert process.returncode == 4
     assert "the scheduler at 127.0.0.1:9 does not answer" in said
+
+
+def test_files_are_tasks_and_one_that_fails_costs_no_other(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 255, (40, 50), dtype=np.uint8)
+    (tmp_path / "scans").mkdir()
+    for n in range(3):
+        imageio.imwrite(tmp_path / "scans" / f"{n}.png", image + n)
+    (tmp_path / "scans" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(50))
+    program = [sys.executable, "-m", "nlmeans", "denoise", "scans", "-r", "-o", "clean", "--sigma", "12"]
+    done = subprocess.run(
+        [*program, "--scheduler", "local[1]", "--json"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 1, done.stderr
+    outcomes = {row["input"]: row["status"] for row in map(json.loads, done.stdout.splitlines())}
+    assert outcomes == {
+        **{os.path.join("scans", f"{n}.png"): "written" for n in range(3)},
+        os.path.join("scans", "broken.png"): "failed",
+    }
+    expected = nlmeans.denoise(image + 2, sigma=12.0)
+    np.testing.assert_array_equal(imageio.imread(tmp_path / "clean" / "2.png"), expected)
+    again = subprocess.run(
+        [*program, "--scheduler", "local[1]"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert "exists" in again.stderr
 
 
 DYING = """
@@ -70,4 +103,7 @@ def test_a_worker_that_dies_again_and_again_ends_the_run(tmp_path: Path) -> None
     done = subprocess.run(
         [sys.executable, "dying.py"], cwd=tmp_path, env=around, capture_output=True, text=True, timeout=200
     )
-    assert done.stdout.startswith("[0, 1, 2, 3] 3 workers die again and again (3 blocks)"), done.stderr
+    finished, failed, words = done.stdout.partition("]")[0], *done.stdout.rpartition("] ")[2].split(" ", 1)
+    assert set(finished.strip("[").split(", ")) <= set("0123"), done.stderr
+    assert failed == "3"
+    assert words.startswith("workers die again and again, over 3 blocks")

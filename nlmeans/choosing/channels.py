@@ -142,7 +142,7 @@ def _together(light: Found, *others: Found) -> list[Found]:
     """What was found of components, in the light of each other.
 
     Differences hold little texture.  Where both have about the same noise, somewhat less than was found in
-    the luminance, that is taken for noise of independent channels, and the rest for texture.
+    the luminance, that is taken for the noise of all, independent in channels, and the rest for texture.
     Differences whose noise is hardly found have at least what is left of it where colours are stored at half
     the resolution: neighbours share it there, and coding flattens it where it is weak.
     """
@@ -150,7 +150,7 @@ def _together(light: Found, *others: Found) -> list[Found]:
     white = root_mean_square(found)
     alike = max(found) <= (1 + _ALIKE) * min(found) and not any(f.apart for f in others)
     if alike and _TEXTURE * light.white <= white <= light.white:
-        return [Found(white), *others]
+        return [Found(white)] * 3
     least = _HALVED * light.white
     return [light, *(replace(f, white=max(f.white, least)) if f.white > 0 else f for f in others)]
 

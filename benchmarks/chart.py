@@ -109,6 +109,32 @@ def scatter(title: str, across: str, up: str, dots: dict[str, list[tuple[float, 
     return sheet(parts, round(bottom) + 50)
 
 
+def gains(rows: dict[str, dict[str, dict[str, float]]]) -> str:
+    """Gain in dB against processor time, a panel for each kind of picture: filters by kind and name."""
+    parts, height = [], 360
+    for number, (kind, found) in enumerate(rows.items()):
+        top, bottom, left, right = height * number + 24.0, height * (number + 1.0) - 56, 80.0, _WIDTH - 40.0
+        horizontal = _scale([row["seconds"] for row in found.values()], left, right - 150)
+        low = math.floor(min(row["gain"] for row in found.values()))
+        high = math.ceil(max(row["gain"] for row in found.values()))
+        parts += [text(20, top, f"{kind}: dB won from noise, against seconds per megapixel of one processor")]
+        for level in range(low, high + 1):
+            y = bottom + (level - low) / max(high - low, 1) * (top + 24 - bottom)
+            parts.append(f'<line x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}" stroke="#ddd"/>')
+            parts.append(text(left - 6, y + 4, f"{level}", "end"))
+        for value in _ticks([row["seconds"] for row in found.values()]):
+            parts.append(text(horizontal(value), bottom + 18, f"{value:g}", "middle"))
+        for name, row in found.items():
+            x, y = (
+                horizontal(row["seconds"]),
+                bottom + (row["gain"] - low) / max(high - low, 1) * (top + 24 - bottom),
+            )
+            colour = _COLOURS["nlmeans"] if name.startswith("nlmeans") else "#777"
+            parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>')
+            parts.append(text(x + 7, y + 4, name, colour=colour))
+    return sheet(parts, height * len(rows))
+
+
 def sheet(parts: list[str], height: int) -> str:
     """Elements as a picture."""
     head = (

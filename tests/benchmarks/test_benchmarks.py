@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from nlmeans.benchmarks import RESULTS, ROOT
 from nlmeans.benchmarks.__main__ import main
-from nlmeans.benchmarks.chart import chart
+from nlmeans.benchmarks.chart import chart, gains
 from nlmeans.benchmarks.problems import NOISE, Problem, psnr, square
 from nlmeans.benchmarks.race import local, rivals, targets
 from nlmeans.benchmarks.race import turns as run
@@ -395,3 +395,17 @@ def test_every_local_filter_was_tuned_inside_of_what_was_tried(committed):
 def test_the_pictures_are_there(committed):
     for name in ("local.png", "camera.png"):
         assert (Path(RESULTS) / name).stat().st_size > 10_000
+
+
+def test_gains_are_drawn_against_time():
+    """More dB is higher, more seconds farther right, and every filter is named in its panel."""
+    found = {"nlmeans, default": {"gain": 9.2, "seconds": 0.3}, "other": {"gain": 7.1, "seconds": 2.0}}
+    picture = ElementTree.fromstring(gains({"grey": found, "colour": found}))
+    dots = [node for node in picture if node.tag.endswith("circle")]
+    (x, y), (x_other, y_other), *second = [(float(d.get("cx")), float(d.get("cy"))) for d in dots]
+    assert x < x_other
+    assert y < y_other
+    assert len(second) == 2
+    assert second[0][1] > y_other
+    words = [node.text for node in picture if node.tag.endswith("text")]
+    assert words.count("nlmeans, default") == words.count("other") == 2

@@ -1,6 +1,6 @@
 """Quality against time: how many dB each filter wins from noise, and for how many seconds of a processor.
 
-    python -m nlmeans.benchmarks.studies.tradeoff --grey FOLDER --kodak FOLDER [--out FILE]
+    python -m nlmeans.benchmarks.studies.tradeoff --grey FOLDER --kodak FOLDER [--every N] [--out FILE]
 
 Grey pictures, and squares of 256 pixels from the middle of kodim13 to kodim23, with white noise of 25 of 255.
 Rivals get the strength that is best on these very pictures; nlmeans and BM3D are told the noise.  Times are
@@ -85,10 +85,10 @@ def rivals() -> dict[str, tuple[Filter, Iterable[float]]]:
         return np.asarray((bm3d_rgb if image.ndim == 3 else bm3d)(image / 255, SIGMA / 255)) * 255
 
     return {
-        "OpenCV": (opencv, (12.0, 18.0, 24.0, 30.0)),
+        "OpenCV": (opencv, (5.0, 8.0, 12.0, 18.0, 24.0, 30.0)),
         "scikit-image NL-means": (skimage_nlm, (8.0, 12.0, 16.0, 20.0)),
-        "total variation": (variation, (15.0, 20.0, 25.0, 32.0)),
-        "bilateral": (bilateral, (40.0, 60.0, 80.0, 110.0)),
+        "total variation": (variation, (7.0, 10.0, 15.0, 20.0, 25.0)),
+        "bilateral": (bilateral, (40.0, 60.0, 80.0, 110.0, 150.0, 200.0)),
         "wavelet": (wavelet, (1.0,)),
         "BM3D": (block_matching, (1.0,)),
     }
@@ -135,6 +135,7 @@ def main() -> None:
     )
     parser.add_argument("--grey", type=Path, required=True)
     parser.add_argument("--kodak", type=Path, required=True)
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="take each N-th picture only")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     grey = [imread(f).astype(np.float64) for f in sorted(options.grey.glob("*.png"))]
@@ -144,8 +145,15 @@ def main() -> None:
             picture = imread(name).astype(np.float64)
             top, left = ((n - _SIDE) // 2 for n in picture.shape[:2])
             colour.append(picture[top : top + _SIDE, left : left + _SIDE])
-    result: dict[str, Any] = {"date": str(date.today()), "sigma": SIGMA, "machine": machine(), "rows": {}}
-    for kind, pictures in (("grey", grey), ("colour", colour)):
+    result: dict[str, Any] = {
+        "date": str(date.today()),
+        "sigma": SIGMA,
+        "every": options.every,
+        "machine": machine(),
+        "rows": {},
+    }
+    for kind, every in (("grey", grey), ("colour", colour)):
+        pictures = every[:: options.every]
         result["rows"][kind] = {}
         for name, (run, strengths) in filters().items():
             found = result["rows"][kind][name] = measured(pictures, run, strengths)

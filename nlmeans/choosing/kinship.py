@@ -13,7 +13,7 @@ from nlmeans.arrays import Array, to_numpy
 _SIDE = 8  # samples of a block along an axis; its halves are compared, so that noise is averaged
 _BLOCKS = 4096  # sampled at most: a variance is then known to 2 %
 _SURE = 4.0  # standard errors above the noise alone that are no chance
-# Found by benchmarks/studies/kinship.py, see benchmarks/results/kinship.json: on 27 pictures at three
+# Found by benchmarks/studies/tables/kinship.py, see benchmarks/results/kinship.json: on 27 pictures at three
 # sigmas the best way is missed by more than 0.4 dB once, by discs half of which are in all channels.
 FEW = 1.2  # both differences over the luminance, energies: photographs have 0.1 to 0.6, unrelated bands 2
 MOST = 3.0  # beyond, as where one channel is a negative, a luminance is no more than another channel

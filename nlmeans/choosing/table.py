@@ -33,7 +33,8 @@ class Row:
         return round(k * math.pow(7 / search, self.fade), 3)
 
 
-# Found by benchmarks/studies/tune.py, see benchmarks/results/tune.json; first: doi:10.5201/ipol.2011.bcm_nlm
+# Found by benchmarks/studies/tables/tune.py, see benchmarks/results/tune.json; first:
+# doi:10.5201/ipol.2011.bcm_nlm
 USUAL_K = 0.5
 FIRST = {
     "pixel": (
@@ -58,8 +59,8 @@ FIRST = {
     ),
 }
 
-# Found by benchmarks/studies/tune_parts.py, see benchmarks/results/tune_parts.json.  A limit is the middle of
-# the indices of two sigmas there.
+# Found by benchmarks/studies/tables/tune_parts.py, see benchmarks/results/tune_parts.json.  A limit is the
+# middle of the indices of two sigmas there.
 _LIGHT = (
     Row(0.0135, 2, 6, (0.66, 0.594, 0.547, 0.518, 0.507), 0.07),
     Row(0.0245, 2, 6, (0.66, 0.631, 0.630, 0.637, 0.642), 0.05),

@@ -1,6 +1,6 @@
 """Find the table of :mod:`nlmeans.choosing`: the best radii and k for each noise level.
 
-    python -m nlmeans.benchmarks.studies.tune FOLDER [--pictures N] [--out FILE]
+    python -m nlmeans.benchmarks.studies.tables.tune FOLDER [--pictures N] [--out FILE]
 
 FOLDER holds clean grey pictures (the shipped table used the first of a training set of 400
 crops of 180 x 180).  For each noise level, aggregation, patch and search radius, k is chosen by the
@@ -21,7 +21,7 @@ from imageio.v3 import imread
 
 from nlmeans import denoise
 
-from ..problems import psnr
+from ...problems import psnr
 
 SIGMAS = (5, 10, 15, 25, 35, 50, 75)
 PATCH_RADII = (1, 2, 3, 4, 5)

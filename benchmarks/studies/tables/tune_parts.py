@@ -1,6 +1,6 @@
 """Find the tables of :mod:`nlmeans.choosing.table` for the parts of a filter: colours and a second pass.
 
-    python -m nlmeans.benchmarks.studies.tune_parts --kodak FOLDER --train FOLDER [--pictures N] [--out FILE]
+    python -m nlmeans.benchmarks.studies.tables.tune_parts --kodak FOLDER --train FOLDER [--out FILE]
 
 ``--kodak`` holds colour photographs, of which kodim01 to kodim11 are used, a square of 256 pixels from the
 middle of each; ``--train`` grey ones.  Components of colours are tuned by their own error, which is that of

@@ -1,6 +1,6 @@
 """Find the limits of :mod:`nlmeans.choosing.kinship`: when are colours filtered how?
 
-    python -m nlmeans.benchmarks.studies.kinship --kodak FOLDER --train FOLDER [--out FILE]
+    python -m nlmeans.benchmarks.studies.tables.kinship --kodak FOLDER --train FOLDER [--out FILE]
 
 Photographs with their colours made weaker and stronger, mixtures of three grey pictures, and drawings; each
 by luminance, jointly and separately, beside what `color="auto"` goes by.
@@ -22,7 +22,7 @@ import nlmeans
 from nlmeans import formula
 from nlmeans.choosing import kinship
 
-from ..problems import square
+from ...problems import square
 from .tune_parts import middles
 
 SIGMAS = (10, 25, 50)

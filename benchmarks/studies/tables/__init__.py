@@ -1,0 +1,1 @@
+"""Where the tables and limits of `nlmeans.choosing` come from."""

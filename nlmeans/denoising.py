@@ -64,9 +64,10 @@ def denoise(
         may then be the name of an axis of xarray.
     method : {"nlmeans", "nlridge"}
         "nlridge" replaces groups of like patches by their best linear combinations, in two steps with
-        NL-means between them: 0.9 to 1.1 dB better than "nlmeans" on photographs, in about 4 times the
-        time.  It takes `sigma`, `color`, `mask` and `nan`, runs on the reference and cpu backends, and
-        denoises images, and volumes plane by plane.  Equal colours come back, sigma 0 returns the image.
+        NL-means between them: 0.5 dB better than two passes of "nlmeans" on photographs, 0.9 dB better
+        than one, in 2.5 and 5 times the time.  It takes `sigma`, `color`, `strength`, `blend`, `mask` and
+        `nan`, runs on the reference and cpu backends, and denoises images, and volumes plane by plane.
+        Equal colours come back, sigma 0 returns the image.
     sigma : float, sequence of float, or array, optional
         Standard deviation of the noise in the units of the image, >= 0: one number, one per
         channel, or a map of the shape of the grid.  Default: estimated, see `estimate_sigma`.

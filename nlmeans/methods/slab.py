@@ -9,7 +9,7 @@ import numpy as np
 from nlmeans import formula
 from nlmeans.backends.contract import Array, Run, Slab, SlabBackend, Sums
 
-LEAST_PLANES = 4  # that pay: planes are lanes of vectors of 4 to 16
+LEAST_PLANES = 6  # that pay: of 256 x 256 pixels 5 take 1.3 and 8 take 0.7 times the time of pairs
 
 
 def pixels_of_slab(slab: Slab, center: str, backend: SlabBackend, run: Run) -> Array:

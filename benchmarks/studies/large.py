@@ -152,7 +152,7 @@ def scheduler(side: int, repeats: int) -> dict[str, Any]:
         "from nlmeans.cli.stores import cluster\n"
         "def job(number):\n    return []\n"
         "if __name__ == '__main__':\n"
-        "    with LocalCluster(2, threads_per_worker=1, dashboard_address=None) as c, Client(c) as client:\n"
+        "    with LocalCluster(2, threads_per_worker=1, dashboard_address=':0') as c, Client(c) as client:\n"
         "        cluster.run(client, job, range(100), lambda n, w: None, lambda n, e: None)\n"
         "        for count in (2000, 10000):\n"
         "            began = time.perf_counter()\n"

@@ -40,9 +40,8 @@ def client_of(scheduler: str, report: Report) -> Iterator[Any]:
     with ExitStack() as stack:
         if local:
             count = int(local[1] or 0) or None
-            dashboard = ":0" if find_spec("bokeh") else None
             cluster = distributed.LocalCluster(
-                n_workers=count, threads_per_worker=1, dashboard_address=dashboard, silence_logs="CRITICAL"
+                n_workers=count, threads_per_worker=1, dashboard_address=":0", silence_logs="CRITICAL"
             )
             scheduler = stack.enter_context(cluster).scheduler_address
         try:

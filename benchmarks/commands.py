@@ -188,7 +188,7 @@ def _kinds_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--best", type=Path, metavar="FILE", help="take the best strengths from that result")
     command.add_argument("--quick", action="store_true", help="few pictures of each kind: does it all work?")
     command.add_argument(
-        "--json", type=Path, metavar="FILE", help=f"write the result there, default noise_kinds.json"
+        "--json", type=Path, metavar="FILE", help="write the result there, default noise_kinds.json"
     )
 
 

@@ -155,7 +155,7 @@ class _Film:
 
     def _scene(self, inputs: Inputs) -> Scene:
         """Radii of a picture, and the strength that suits a window of frames."""
-        still = choose(inputs, self.settings)
+        still = choose(inputs, self.settings, maps=False)
         n = 2 * self.radius + 1
         relative = still.noise.rms_sigma / (still.levels[1].data_range or 1.0)
         five = float(np.interp(relative, _NOISE, _FACTOR))

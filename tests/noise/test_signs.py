@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import skimage.data
 
-from nlmeans import denoise, estimate_sigma, suggest
+from nlmeans import denoise, denoise_frames, estimate_sigma, suggest
 from nlmeans.noise.curve import Curve, curve_of
 
 Picture = np.ndarray
@@ -145,3 +145,10 @@ def test_a_frame_with_black_bars_has_the_noise_of_its_picture() -> None:
     frame = np.zeros((240, 240))
     frame[60:180] = skimage.data.camera()[60:180, :240] + rng().normal(0, 12, (120, 240))
     assert estimate_sigma(frame) == pytest.approx(12, rel=0.08)
+
+
+def test_the_frames_of_a_film_of_photons_share_one_sigma() -> None:
+    clean = skimage.data.camera()[:96, :96] / 255 * 30
+    film = [rng(seed).poisson(clean).astype(np.float32) for seed in range(3)]
+    results = quiet(list, denoise_frames(film))
+    assert all(psnr(clean, r, 30) > psnr(clean, f, 30) for r, f in zip(results, film, strict=True))

@@ -30,7 +30,7 @@ Row = dict[str, Any]
 #: Who stands in README.md, and under which name.
 FRONT = {
     "nlmeans": "nlmeans, pixel aggregation",
-    "nlmeans, default call": "nlmeans, default call",
+    "nlmeans, default call": "nlmeans, patch aggregation",
     "vs-nlm-ispc": "vs-nlm-ispc",
     "OpenCV, 8 bits": "OpenCV (8 bits)",
     "FFmpeg, 8 bits": "FFmpeg (8 bits)",
@@ -143,7 +143,7 @@ def readme_tables(result: Result) -> str:
     note = (
         f"Processor time on {result['machine']['cpu']}, {result['started']['time'][:10]}. "
         f"Noise {problem['noise'] * 255:.0f} of 255, patches 7², window 21²; "
-        f"h is {problem['h'] * 255:.0f} of 255 for all but the default call, which is told the noise instead."
+        f"h is {problem['h'] * 255:.0f} of 255 for all but patch aggregation, which is told the noise instead."
         f"{_shared(result)}{_speeds(result)} "
         "Settings, versions and all other figures: [cpu.md](benchmarks/results/cpu.md)."
     )
@@ -224,7 +224,7 @@ def _settings_line(result: Result) -> str:
         f"Measured {result['started']['time'][:10]} on {place}, programs taking turns, medians, by "
         f"`{result['command']}`. One generated picture, noise {problem['noise'] * 255:.0f} of 255, the same "
         f"strength h = {problem['h'] * 255:.0f} of 255 and no noise correction (rivals have none), except in "
-        "the default call, which is told the noise. Rows of nlmeans but that one: "
+        "patch aggregation, which is told the noise. Rows of nlmeans but that one: "
         '`center="one", aggregate="pixel"`. scikit-image\'s fast mode compares patches of 6² where 7² are '
         'asked for; vs-nlm-ispc weights the centre as `center="max"` does, and uses a thread for a frame, '
         "so that with more threads it has as many frames at once; OpenCV and FFmpeg compute on 8-bit "

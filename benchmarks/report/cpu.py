@@ -143,7 +143,8 @@ def readme_tables(result: Result) -> str:
     note = (
         f"Processor time on {result['machine']['cpu']}, {result['started']['time'][:10]}. "
         f"Noise {problem['noise'] * 255:.0f} of 255, patches 7², window 21²; "
-        f"h is {problem['h'] * 255:.0f} of 255 for all but patch aggregation, which is told the noise instead."
+        f"h is {problem['h'] * 255:.0f} of 255 for all but patch aggregation, "
+        "which is told the noise instead."
         f"{_shared(result)}{_speeds(result)} "
         "Settings, versions and all other figures: [cpu.md](benchmarks/results/cpu.md)."
     )

@@ -191,8 +191,9 @@ def chosen_of(found: list[Found]) -> Estimates:
     """The estimates to use; warns where they are not those of white noise, or perhaps should not be."""
     for sign in dict.fromkeys(sign for f in found for sign in f.signs):
         warn(sign)
-    evidence = max((f.evidence for f in found if f.apart), default=-math.inf)
-    shared = [f.apart and evidence > _LIKELY for f in found]
+    most = max((f for f in found if f.apart), key=lambda f: f.shared, default=None)
+    evidence = -math.inf if most is None else most.evidence  # of what would be removed most of
+    shared = [f.apart and max(f.evidence, evidence) > _LIKELY for f in found]
     used = tuple(f.shared if s else f.white for f, s in zip(found, shared, strict=True))
     if evidence > _POSSIBLE:
         _tell(found, used)

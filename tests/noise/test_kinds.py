@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from nlmeans.benchmarks.studies.kinds.camera import Camera, gaussian, jpeg
 from PIL import Image
 
 from nlmeans import denoise, estimate_sigma, suggest
+from nlmeans.noise.estimate import Found, chosen_of
 
 Picture = np.ndarray
 
@@ -127,3 +129,19 @@ def test_the_strength_grows_where_neighbours_share_their_noise() -> None:
     assert found.k > 1.5 * suggest(image, sigma=found.sigma).k
     assert suggest(100 + white).k == suggest(100 + white, sigma=10.0).k
     np.testing.assert_array_equal(quiet(denoise, image), denoise(image, **found.to_dict()))
+
+
+def test_what_would_be_removed_most_of_decides() -> None:
+    """A colour difference with a little shared noise does not make the luminance's texture noise."""
+    found = [Found(0.6, 11.3, -6.2), Found(0.45, 2.0, -1.0), Found(0.42, 1.2, 1.0)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        assert chosen_of(found).sigma == (0.6, 0.45, 1.2)
+        assert chosen_of([replace(found[0], evidence=3.0), *found[1:]]).sigma == (11.3, 2.0, 1.2)
+
+
+def test_a_clean_photograph_from_jpeg_is_kept() -> None:
+    picture = skimage.data.chelsea()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        assert psnr(picture, denoise(picture, channel_axis=-1)) > 45

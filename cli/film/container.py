@@ -51,11 +51,13 @@ def messages() -> Iterator[list[str]]:
     """What FFmpeg says of damage meanwhile, instead of printing it."""
     av = package()
     av.logging.set_level(av.logging.ERROR)
-    with av.logging.Capture(local=False) as told:
-        found: list[str] = []
-        yield found
-        found += [f"{name}: {text.strip()}" for level, name, text in told if level <= av.logging.ERROR]
-    av.logging.set_level(None)
+    try:
+        with av.logging.Capture(local=False) as told:
+            found: list[str] = []
+            yield found
+            found += [f"{name}: {text.strip()}" for level, name, text in told if level <= av.logging.ERROR]
+    finally:
+        av.logging.set_level(None)
 
 
 @dataclass
@@ -101,18 +103,15 @@ class Film:
                 packet = next(demuxed, None)
                 if packet is None:
                     break
-                if packet.pts is not None and packet.time_base:
-                    seen = max(seen, float((packet.pts + (packet.duration or 0)) * packet.time_base))
-                if packet.stream.index != self.picture.index:
-                    if packet.dts is not None:
-                        (self.copy or self.waiting.append)(packet)
-                    continue
-                corrupt += packet.is_corrupt
-                found = packet.decode()
+                ours = packet.stream.index == self.picture.index
+                found = packet.decode() if ours else ()
             except (av.error.FFmpegError, EOFError) as error:
-                if isinstance(error, UnwritableError):
-                    raise
                 raise UnreadableError(f"it is damaged {last:.2f} s after its start ({error})") from error
+            if packet.pts is not None and packet.time_base:
+                seen = max(seen, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+            corrupt += ours and packet.is_corrupt
+            if not ours and packet.dts is not None:
+                (self.copy or self.waiting.append)(packet)
             for frame in found:
                 if count == 0:
                     self._look_at(frame)

@@ -60,8 +60,6 @@ class Frame:
     pts: int | None
     time_base: Any
     tags: dict[str, Any]
-    corrupt: bool
-    seconds: float
 
     @classmethod
     def of(cls, frame: Any, form: Form) -> Frame:
@@ -76,7 +74,7 @@ class Frame:
             rows = np.frombuffer(plane, dtype).reshape(plane.height, -1)
             planes.append(rows[:, : plane.width].copy())
         tags = {name: getattr(frame, name) for name in _TAGS}
-        return cls(planes, frame.pts, frame.time_base, tags, frame.is_corrupt, frame.time or 0.0)
+        return cls(planes, frame.pts, frame.time_base, tags)
 
     def group(self, planes: tuple[int, ...]) -> Array:
         """Planes of one size as (H, W), or (H, W, planes)."""

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from itertools import tee
+from itertools import chain, tee
 from operator import methodcaller
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -77,20 +77,15 @@ class FilmTask:
         if self.options.method_noise or self.options.side_by_side:
             raise UsageError("--method-noise and --side-by-side are for pictures, this is a film")
 
-    def _source(self) -> AbstractContextManager[tuple[Any, dict[str, str]]]:
+    @contextmanager
+    def _source(self) -> Iterator[tuple[Any, dict[str, str]]]:
         """What PyAV reads: only y4m comes through a pipe."""
-
-        @contextmanager
-        def opened() -> Iterator[tuple[Any, dict[str, str]]]:
-            piped = self.environment.binary_in
-            if self.task.input == "-":
-                yield piped, {"format": "yuv4mpegpipe"}
-                return
-            with source(self.task.input, piped) as (file, _):
-                file.seek(0)
-                yield file, {}
-
-        return opened()
+        piped = self.environment.binary_in
+        if self.task.input == "-":
+            yield piped, {"format": "yuv4mpegpipe"}
+            return
+        with source(self.task.input, piped) as (file, _):
+            yield file, {}
 
     def _through(self, film: Film, encoding: Encoding) -> tuple[int, list[str]]:
         """Every frame through the filter into the output; returns their number, and what was left out."""
@@ -102,14 +97,12 @@ class FilmTask:
     def _written(self, film: Film, encoding: Encoding, file: BinaryIO) -> tuple[int, list[str]]:
         av = package()
         frames = film.decoded()
-        first = next(frames, None)
-        if first is None:
-            raise UnreadableError("it has no frame that can be decoded")
+        first = next(frames)  # which tells how the film is turned; a film without one is refused there
         count = 0
         strict = {"strict": "-1"}  # y4m of more than 8 bits is not in its first description
         with av.open(_Sink(file), "w", format=encoding.container, options=strict) as container:
             output = Output.like(film, container, encoding)
-            for frame, groups in denoised(_with(first, frames), film.form, self.job):
+            for frame, groups in denoised(chain([first], frames), film.form, self.job):
                 output.encode(frame.with_groups(film.form, groups))
                 count += 1
                 self.progress(min(1.0, count / film.frames) if film.frames else 0.0)
@@ -152,11 +145,6 @@ class _Sink:
         self.write = file.write
         if file.seekable():
             self.seek, self.tell = file.seek, file.tell
-
-
-def _with(first: Frame, rest: Iterator[Frame]) -> Iterator[Frame]:
-    yield first
-    yield from rest
 
 
 def denoised(frames: Iterator[Frame], form: Form, job: Job) -> Iterator[tuple[Frame, list[Any]]]:

@@ -98,14 +98,20 @@ def combine(
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class _Search:
-    """The patches, the references, and how partners are sought."""
+class _Patches:
+    """The patches, the references, and their partners."""
 
     shape: tuple[int, int]
     patch: tuple[int, int]
     rows: Array
     cols: Array
     partners: Array
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Search(_Patches):
+    """The same, and how partners are sought."""
+
     feature: Array
     barred: Array | None
     radius: tuple[int, int]
@@ -113,14 +119,9 @@ class _Search:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class _Group:
+class _Group(_Patches):
     """The same, and how they are combined."""
 
-    shape: tuple[int, int]
-    patch: tuple[int, int]
-    rows: Array
-    cols: Array
-    partners: Array
     noisy: Array
     basis: Array
     variance: Array

@@ -280,20 +280,23 @@ def _folders(task: naming.Task) -> tuple[Path, Path]:
 
 def facts_of(result: Result) -> dict[str, Any]:
     """The facts about one page, for the JSON line."""
-    return {
+    facts = {
         "shape": list(result.layout.shape),
         "dtype": result.layout.dtype,
         "parameters": result.parameters.to_dict(),
     }
+    return facts | ({"pictures": [p.to_dict() for p in result.pictures]} if result.pictures else {})
 
 
 def _summary(facts: list[dict[str, Any]]) -> str:
     """The chosen noise level of one page, or the range of several."""
-    levels = [one_sigma(f["parameters"].get("sigma")) for f in facts]
+    each = [known for f in facts for known in f.get("pictures", [f["parameters"]])]
+    levels = [one_sigma(known.get("sigma")) for known in each]
+    what = "pages" if len(facts) > 1 else "pictures"
     plain = [s for s in levels if s is not None]
     if not plain:
-        return f"{len(facts)} pages" if len(facts) > 1 else "done"
-    if len(facts) == 1:
+        return f"{len(each)} {what}" if len(each) > 1 else "done"
+    if len(each) == 1:
         return f"sigma {number(plain[0])}"
     words = list(dict.fromkeys((number(min(plain)), number(max(plain)))))
-    return f"{len(facts)} pages, sigma {' to '.join(words)}"
+    return f"{len(each)} {what}, sigma {' to '.join(words)}"

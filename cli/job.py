@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
-from nlmeans.errors import NLMeansWarning, SlowBackendWarning
+from nlmeans.errors import AxesWarning, NLMeansWarning, SlowBackendWarning
 from nlmeans.parameters import Settings, refuse_other_methods
 
 from . import companions
 from .formats.convert import converted
+from .formats.grouping import groups
 from .formats.limits import Limits
 from .formats.metadata import orientation, upright
 from .formats.picture import Array, Layout, Picture, data, page_of, valued
@@ -81,6 +82,7 @@ class Result:
     noisy: Array
     clean: Array
     parameters: Any  # nlmeans.Parameters
+    pictures: tuple[Any, ...] = ()  # those of each picture along --axis of a bare array
 
 
 @dataclass
@@ -127,34 +129,93 @@ class Job:
 
     def results(self, picture: Picture, progress: Progress) -> Iterator[Result]:
         """Every page before and after, in order."""
-        if self.options.volume and len(picture.pages) > 1:
-            yield from self._volume(picture, progress)
-            return
-        count = len(picture.pages)
-        for number, layout in enumerate(picture.pages):
-            samples = self._in_type(picture.decode(number), layout)
-            split = Split.of(samples, layout, self.options.channel_axis)
-            part = progress.part(number / count, 1 / count)
-            colour, chosen = self.denoised(split, layout, part)
-            yield Result(layout, samples, merged(samples, colour, layout), chosen)
+        together = self.groups(picture)
+        chosen = self._chosen_once(picture, together)
+        found: dict[int, Result] = {}
+        done = 0
+        for n, pages in enumerate(together):
+            part = progress.part(n / len(together), 1 / len(together))
+            found |= dict(zip(pages, self._group(picture, pages, part, chosen), strict=True))
+            while done in found:
+                yield found.pop(done)
+                done += 1
 
-    def _volume(self, picture: Picture, progress: Progress) -> Iterator[Result]:
-        """All pages as one volume, or as one for each channel and time point; its first axis is z."""
+    def _batch(self, split: Split, layout: Layout) -> Any:
+        """The pictures along an axis of a bare array, and the settings of each."""
+        from nlmeans.choosing.batches import Batch
+
+        return Batch.of(split.colour, self.options.axis, self.settings_for(split, layout))
+
+    def first_of(self, split: Split, layout: Layout) -> Split:
+        """The first of the pictures of a bare array, where it has some along an axis."""
+        if not isinstance(self.options.axis, int):
+            return split
+        batch = self._batch(split, layout)
+        return replace(split, colour=batch.pictures[0], channel_axis=batch.settings[0].get("channel_axis"))
+
+    def groups(self, picture: Picture) -> list[list[int]]:
+        """The pages of each picture or volume that is denoised by itself."""
+        return groups(picture, volume=self.options.volume, axis=self.options.axis)
+
+    def _group(self, picture: Picture, pages: list[int], part: Part, chosen: Any) -> Iterator[Result]:
+        """The results of one page, or of the planes of one volume."""
+        samples, layout = self._stacked(picture, pages)
+        split = Split.of(samples, layout, self.options.channel_axis if len(pages) == 1 else None)
+        if isinstance(self.options.axis, int):
+            colour, each = self._along_axis(split, layout, part)
+            yield Result(layout, samples, colour, each[0], each)
+            return
+        colour, chosen = self.denoised(split, layout, part, chosen)
+        clean = merged(samples, colour, layout)
+        for before, after in zip(samples, clean, strict=True) if len(pages) > 1 else [(samples, clean)]:
+            yield Result(layout, before, after, chosen)
+
+    def _stacked(self, picture: Picture, pages: list[int]) -> tuple[Array, Layout]:
+        """The samples of one page, or of several along a new first axis."""
         import numpy as np
 
-        volumes = picture.volumes() if picture.volumes else [range(len(picture.pages))]
-        found: dict[int, Result] = {}
-        for n, pages in enumerate(volumes):
-            layout = picture.pages[pages[0]]
-            if any(picture.pages[page] != layout for page in pages):
-                raise UnreadableError("its pages differ in size or type, so they are no volume")
-            samples = self._in_type(np.stack([picture.decode(page) for page in pages]), layout)
-            part = progress.part(n / len(volumes), 1 / len(volumes))
-            colour, chosen = self.denoised(Split.of(samples, layout, None), layout, part)
-            result = merged(samples, colour, layout)
-            for page, noisy, clean in zip(pages, samples, result, strict=True):
-                found[page] = Result(layout, noisy, clean, chosen)
-        yield from (found.pop(page) for page in range(len(picture.pages)))
+        layout = picture.pages[pages[0]]
+        if any(picture.pages[page] != layout for page in pages):
+            raise UnreadableError("its pages differ in size or type, so they are no volume")
+        samples = [picture.decode(page) for page in pages]
+        return self._in_type(np.stack(samples) if len(pages) > 1 else samples[0], layout), layout
+
+    def _chosen_once(self, picture: Picture, together: list[list[int]]) -> Any:
+        """The parameters that all pictures of a file share, where they are to; None: each has its own."""
+        import numpy as np
+
+        import nlmeans
+
+        if self.options.share is None or isinstance(self.options.axis, int):
+            return None
+        layout = picture.pages[0]
+        if layout.colours == 0 and len(together) == 1:
+            raise UsageError("--share settings: name the axis of its pictures too, as in --axis 0")
+        if any(picture.pages[page] != layout for pages in together for page in pages):
+            raise UnreadableError("its pages differ in size or type, and cannot share settings")
+        if len({len(pages) for pages in together}) > 1:
+            raise UnreadableError("its volumes differ in their number of planes, and cannot share settings")
+        stack = np.stack([self._stacked(picture, pages)[0] for pages in together])
+        split = Split.of(stack, layout, None)
+        settings = self.settings_for(split, layout)
+        if layout.colours == 0 and self.options.channel_axis is not None:
+            settings["channel_axis"] = self.options.channel_axis % (stack.ndim - 1) + 1
+        with self.collecting_warnings():
+            chosen = nlmeans.suggest(split.colour, batch_axis=0, share=self.options.share, **settings)
+        return self._settled(chosen, layout)
+
+    def _along_axis(self, split: Split, layout: Layout, progress: Part) -> tuple[Array, tuple[Any, ...]]:
+        """Every picture along an axis of a bare array by itself, and the parameters of each."""
+        import numpy as np
+
+        batch = self._batch(split, layout)
+        with self.collecting_warnings():
+            shared = self._settled(batch.chosen_once(), layout) if self.options.share else None
+        found = []
+        for n, (one, own) in enumerate(zip(batch.pictures, batch.settings, strict=True)):
+            part = progress.part(n / len(batch.pictures), 1 / len(batch.pictures))
+            found.append(self._denoised(one, own, layout, part, shared))
+        return np.stack([colour for colour, _ in found], axis=batch.axis), tuple(c for _, c in found)
 
     def _in_type(self, samples: Array, layout: Layout) -> Array:
         """Samples in the type of the results, which the library returns in the type that it gets.
@@ -174,9 +235,14 @@ class Job:
         """The parameters that this picture gets."""
         import nlmeans
 
+        colour, settings = split.colour, self.settings_for(split, layout)
         with self.collecting_warnings():
-            chosen = nlmeans.suggest(split.colour, **self.settings_for(split, layout))
-        return self._settled(chosen, layout)
+            if isinstance(self.options.axis, int):
+                batch = self._batch(split, layout)
+                if self.options.share:
+                    return self._settled(batch.chosen_once(), layout)
+                colour, settings = batch.pictures[0], batch.settings[0]
+            return self._settled(nlmeans.suggest(colour, **settings), layout)
 
     def weights(
         self, split: Split, layout: Layout, at: tuple[int, int], chosen: Any = None
@@ -201,26 +267,25 @@ class Job:
 
     def with_chosen(self, split: Split, layout: Layout, chosen: Any) -> Settings:
         """The library's keywords once parameters are chosen; a factor of the strength is in these."""
-        settings = {**self.settings_for(split, layout), **chosen.to_dict()}
-        if chosen.method == "nlmeans" or chosen.sigma is not None:  # else it multiplies the map
-            settings.pop("strength", None)
-        return settings  # type: ignore[return-value]
+        return _with_chosen(self.settings_for(split, layout), chosen)
 
-    def denoised(self, split: Split, layout: Layout, progress: Progress | Part) -> tuple[Array, Any]:
-        """The colours without noise, and the parameters used."""
+    def denoised(
+        self, split: Split, layout: Layout, progress: Progress | Part, chosen: Any = None
+    ) -> tuple[Array, Any]:
+        """The colours without noise, and the parameters used: those that are `chosen` already, or its own."""
+        return self._denoised(split.colour, self.settings_for(split, layout), layout, progress, chosen)
+
+    def _denoised(
+        self, colour: Array, settings: Settings, layout: Layout, progress: Progress | Part, chosen: Any
+    ) -> tuple[Array, Any]:
         import nlmeans
 
-        settings = self.settings_for(split, layout)
         with self.collecting_warnings():
-            chosen = self._settled(nlmeans.suggest(split.colour, **settings), layout)
+            chosen = chosen or self._settled(nlmeans.suggest(colour, **settings), layout)
         with self.collecting_warnings(), progress.environment.stopped_at_progress():
-            colour = nlmeans.denoise(
-                split.colour,
-                **self.with_chosen(split, layout, chosen),
-                **self.options.running,
-                progress=progress,
-            )
-        return colour, chosen
+            known = _with_chosen(settings, chosen)
+            clean = nlmeans.denoise(colour, **known, **self.options.running, progress=progress)
+        return clean, chosen
 
     def _settled(self, chosen: Any, layout: Layout) -> Any:
         """The parameters, with no noise where what was estimated is the rounding of the estimate."""
@@ -283,6 +348,10 @@ class Job:
             python_warnings.simplefilter("always")
             yield
         for each in caught:
+            if issubclass(each.category, AxesWarning) and (
+                self.options.volume or self.options.axis is not None
+            ):
+                continue  # the options say what the axes are
             if issubclass(each.category, SlowBackendWarning):
                 if self.told_slow:
                     continue
@@ -290,6 +359,14 @@ class Job:
             message = each.message
             text = in_options(message) if isinstance(message, NLMeansWarning) else str(message)
             self.warnings.append(" ".join(text.split()))
+
+
+def _with_chosen(settings: Settings, chosen: Any) -> Settings:
+    """The library's keywords once parameters are chosen, which hold a factor of the strength."""
+    known = {**settings, **chosen.to_dict()}
+    if chosen.method == "nlmeans" or chosen.sigma is not None:  # else it multiplies the map
+        known.pop("strength", None)
+    return known  # type: ignore[return-value]
 
 
 def _range(samples: Array, layout: Layout) -> int:
@@ -317,6 +394,10 @@ def _check(options: FilterOptions) -> None:
     """Refuse settings that are wrong for every picture, before any is opened."""
     import nlmeans
 
+    if options.volume and options.axis is not None:
+        raise UsageError(
+            f"--axis {options.axis} makes volumes of the other pages by itself: leave out --volume"
+        )
     if options.sigma_map and (options.sigma is not None or "h" in options.settings):
         raise UsageError("--sigma-map takes the place of --sigma, and h is then k times it: give --k alone")
     if options.guide and options.settings.get("passes") == 2:

@@ -108,6 +108,24 @@ class Spacing(_ParamType):
         return each
 
 
+class Axis(_ParamType):
+    """ "t", an axis of a file with pages, or "0", one of a bare array."""
+
+    name = "axis"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        if len(value) == 1 and value.isascii() and value.isalpha():
+            return value.lower()
+        try:
+            return int(value)
+        except ValueError:
+            self.fail(
+                f"{value!r} is no axis: give a letter as t, z or c, or the number of an array's", param, ctx
+            )
+
+
 class Level(_ParamType):
     """A noise level: "12.5" in the file's units, "4%" of full scale, or one per channel."""
 
@@ -424,6 +442,8 @@ class FilterOptions:
     mask: str | None = None
     channel_axis: int | None = None
     volume: bool = False
+    axis: int | str | None = None  # along which each picture is alone
+    share: str | None = None  # what those have together
     convert: bool = False
     dtype: str = "same"  # of the results
     temporal_radius: int = 2  # of films

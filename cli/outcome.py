@@ -24,7 +24,10 @@ OPTIONS = {
     "workers",
     "memory_limit",
     "at",
+    "share",
+    "batch_axis",
 }  # parameters that are options too
+_SPELLED = {"batch_axis": "axis"}  # otherwise
 
 State = Literal["written", "measured", "planned", "skipped", "failed"]
 
@@ -154,7 +157,7 @@ def _option(parameter: Parameter) -> str:
     name, equals, value = parameter.partition("=")
     if name not in OPTIONS:
         return parameter
-    return f"--{name.replace('_', '-')}{' ' if equals else ''}" + value.strip('"')
+    return f"--{_SPELLED.get(name, name).replace('_', '-')}{' ' if equals else ''}" + value.strip('"')
 
 
 def tell_error(environment: Environment, error: BaseException, *, show_traceback: bool = False) -> None:

@@ -51,7 +51,7 @@ def preview(job: Job, picture: Picture) -> Plan:
     samples = picture.decode(0)
     split = Split.of(samples, first, job.options.channel_axis)
     chosen = job.suggested(split, first)
-    seconds = _seconds(job, split, first, chosen)
+    seconds = _seconds(job, job.first_of(split, first), first, chosen)
     total = sum(page.pixels for page in picture.pages)
     each = {"parameters": chosen.to_dict()}
     pages = [{"shape": list(p.shape), "dtype": p.dtype, **each} for p in picture.pages]
@@ -60,7 +60,7 @@ def preview(job: Job, picture: Picture) -> Plan:
 
 def memory_needed(job: Job, picture: Picture) -> float:
     """Bytes at the peak: the program, a page in and out, and what the library works with."""
-    together = len(picture.pages) if job.options.volume else 1
+    together = max(map(len, job.groups(picture)))
     largest = max(picture.pages, key=lambda page: page.pixels)
     pixels = largest.pixels * together
     channels = max(len(largest.data), 1)

@@ -84,6 +84,10 @@ class Part:
         self.environment = whole.environment
         self._whole, self._start, self._size = whole, start, size
 
+    def part(self, start: float, size: float) -> Part:
+        """That of a part of the part."""
+        return Part(self._whole, self._start + self._size * start, self._size * size)
+
     def __call__(self, fraction: float) -> None:
         """Show how much of the part is done, 0 to 1."""
         self._whole(self._start + self._size * fraction)

@@ -87,14 +87,15 @@ def denoise_nl_means(
     floating = _as_float(image, preserve_range)
     _check_dimensions(floating, channel_axis, fast_mode)
     sigma, radius = number("sigma", sigma), integer("patch_distance", patch_distance, 0)
-    if floating.ndim - (channel_axis is not None) == 4:
+    axes = floating.ndim - (channel_axis is not None)
+    if axes == 4:
         return _four_axes(floating, patch_size // 2, radius, number("h", h), sigma, channel_axis)
     return denoise(
         floating,
         sigma=sigma,
         h=h,
-        patch_radius=patch_size // 2,
-        search_radius=radius,
+        patch_radius=(patch_size // 2,) * axes,  # for each axis: there is nothing to ask about them
+        search_radius=(radius,) * axes,
         channel_axis=channel_axis,
         patch="box" if fast_mode else "gaussian",
         center="one",

@@ -9,10 +9,9 @@ from typing import Any, Literal
 from nlmeans.arrays import Array, is_chunked, library, on_device_of
 from nlmeans.carriers import carried
 from nlmeans.choosing import Chosen, choose
-from nlmeans.errors import InvalidValueError, Parameter
-from nlmeans.inputs import Inputs, check
+from nlmeans.inputs import Inputs, check, tell_of_batch
 from nlmeans.methods.composition import method_for
-from nlmeans.parameters import Parameters, settings_among
+from nlmeans.parameters import Parameters, Settings, settings_among
 from nlmeans.running import Progress, Running, in_tiles
 
 
@@ -206,16 +205,8 @@ def denoise(
     if batch_axis is not None or share is not None:
         from nlmeans.chunked.batches import denoise_each  # not above: most calls are of one image
 
-        one = partial(denoise, backend=backend, workers=workers, memory_limit=memory_limit)
+        one = partial(_alone, backend=backend, workers=workers, memory_limit=memory_limit)
         return denoise_each(image, batch_axis, share, settings, one, progress)
-    if library(image) == "torch" and image.ndim == 4 and channel_axis is not None:
-        raise InvalidValueError(
-            f"a tensor of shape {tuple(image.shape)} with ",
-            Parameter("channel_axis"),
-            " may be a batch or a volume: give ",
-            Parameter("batch_axis=0"),
-            " for a batch, or pass image.numpy() for a volume of several channels",
-        )
     if library(image) is None and (found := carried(image, settings)):
         array, known, dressed = found
         running: Any = {"backend": backend, "workers": workers, "progress": progress}
@@ -224,10 +215,15 @@ def denoise(
         from nlmeans.chunked.graph import denoise_chunked
 
         return denoise_chunked(image, settings, backend, workers, progress, memory_limit)
+    tell_of_batch(image, settings)
     with on_device_of(image):
-        inputs = check(image, settings)
-        chosen = choose(inputs, settings)
-        return apply(chosen, inputs, backend, workers, progress, memory_limit)
+        return _alone(image, settings, backend, workers, progress, memory_limit)
+
+
+def _alone(image: Array, settings: Settings, *running: Any, **by_name: Any) -> Array:
+    """One image, or one picture of a batch, whose axes are known; the rest as for `apply`."""
+    inputs = check(image, settings)
+    return apply(choose(inputs, settings), inputs, *running, **by_name)
 
 
 def apply(

@@ -41,6 +41,10 @@ class NLMeansWarning(_InParts, UserWarning):
     """A warning that names parameters."""
 
 
+class AxesWarning(NLMeansWarning):
+    """The axes of an array can mean two things; the message says which was taken, and the other."""
+
+
 class InvalidValueError(NLMeansError, ValueError):
     """A parameter or array holds a value that is not allowed."""
 
@@ -70,5 +74,7 @@ def warn(*parts: str, category: type[Warning] = UserWarning) -> None:
     except ValueError:  # the package itself is the program
         level = 1
     named = any(isinstance(part, Parameter) for part in parts)
-    message = NLMeansWarning(*parts) if named else category("".join(parts))
+    if named and not issubclass(category, NLMeansWarning):
+        category = NLMeansWarning
+    message = category(*parts) if named else category("".join(parts))
     warnings.warn(message, stacklevel=level + 1)

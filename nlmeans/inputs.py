@@ -21,7 +21,7 @@ from nlmeans.arrays import (
     namespace,
 )
 from nlmeans.backends.contract import Request, Transfers
-from nlmeans.errors import InvalidTypeError, InvalidValueError, Parameter, warn
+from nlmeans.errors import AxesWarning, InvalidTypeError, InvalidValueError, Parameter, warn
 from nlmeans.levels import FAR, Ends, Levels, ends, ends_without_outliers, filled
 from nlmeans.parameters import Settings, check_names, one_of
 from nlmeans.tiling import Tile
@@ -149,7 +149,36 @@ def warn_of_volume(image: Any, settings: Settings) -> None:
             " is a volume; give ",
             Parameter("channel_axis=-1"),
             " if its last axis is colour",
+            category=AxesWarning,
         )
+
+
+def tell_of_batch(image: Any, settings: Settings) -> None:
+    """Four axes with channels may be a batch: tensors, which mostly are, are refused, others warned of.
+
+    Whoever gives `spacing` or a radius for each of three axes knows that it is a volume.
+    """
+    channels = settings.get("channel_axis") is not None and len(getattr(image, "shape", ())) == 4
+    three = any(isinstance(settings.get(name), tuple) for name in ("patch_radius", "search_radius"))
+    if not channels or ((three or settings.get("spacing") is not None) and library(image) != "torch"):
+        return
+    what = f"of shape {tuple(image.shape)} with "
+    if library(image) == "torch":
+        raise InvalidValueError(
+            f"a tensor {what}",
+            Parameter("channel_axis"),
+            " may be a batch or a volume: give ",
+            Parameter("batch_axis=0"),
+            " for a batch, or pass image.numpy() for a volume of several channels",
+        )
+    warn(
+        f"an image {what}",
+        Parameter("channel_axis"),
+        " is a volume of several channels; give ",
+        Parameter("batch_axis"),
+        " if it is a batch of pictures, or radii for its three axes to say that it is a volume",
+        category=AxesWarning,
+    )
 
 
 def _along_zyx(each: tuple[int, ...], missing: int) -> tuple[int, int, int]:

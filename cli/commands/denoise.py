@@ -12,6 +12,7 @@ from ..options import (
     FILTER,
     OUTPUT,
     WORK,
+    Axis,
     FilterOptions,
     Level,
     MessageOptions,
@@ -115,6 +116,20 @@ FORMAT_NAMES = [name.lower() for name, known in FORMATS.items() if known.writer]
     "--volume",
     is_flag=True,
     help="The pages of a TIFF file are the planes of a volume, or of one for each channel and time point.",
+)
+@option(
+    FILTER,
+    "--axis",
+    type=Axis(),
+    metavar="AXIS",
+    help="Denoise each place along it by itself: t, z or c of a TIFF, whose other pages are then planes of "
+    "volumes; or the number of an axis of an NPY array.",
+)
+@option(
+    FILTER,
+    "--share",
+    type=click.Choice(["settings"]),
+    help="Find noise level, radii and strength once for all pictures of a file. Default: for each by itself.",
 )
 @film_options
 @running_options

@@ -23,7 +23,7 @@ from .container import Film, Output, messages, package
 from .encoding import Encoding
 from .planes import Form, Frame
 
-_OF_PICTURES = ("guide", "sigma_map", "mask", "channel_axis", "volume", "convert")  # options
+_OF_PICTURES = ("guide", "sigma_map", "mask", "channel_axis", "volume", "axis", "share", "convert")  # options
 
 
 @dataclass
@@ -70,8 +70,9 @@ class FilmTask:
         """Refuse options of pictures."""
         given = self.job.options
         for name in _OF_PICTURES:
-            if getattr(given, name):
-                raise UsageError(f"--{name.replace('_', '-')} is for pictures, this is a film")
+            if getattr(given, name) is not None and getattr(given, name) is not False:
+                alone = "; --temporal-radius 0 denoises each frame by itself" if name == "axis" else ""
+                raise UsageError(f"--{name.replace('_', '-')} is for pictures, this is a film{alone}")
         if given.dtype != "same":
             raise UsageError("--dtype is for pictures: a film keeps its bits")
         if self.options.method_noise or self.options.side_by_side:

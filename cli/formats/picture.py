@@ -113,7 +113,8 @@ class Picture:
     metadata: list[Item] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)  # what reading already changes or leaves out
     encoding: dict[str, Any] = field(default_factory=dict)  # how it was stored, to store it likewise
-    volumes: Callable[[], Sequence[Sequence[int]]] | None = None  # the pages of each volume, in order of z
+    # The pages of each volume, in order of z; or of each picture or volume along an axis, by its letter.
+    volumes: Callable[[str | None], Sequence[Sequence[int]]] | None = None
 
 
 @dataclass(frozen=True)

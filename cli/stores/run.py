@@ -26,7 +26,7 @@ from .source import Source, forget, is_store, needed
 from .target import Target
 
 _NOT_YET = ("sigma_map", "guide", "mask", "convert")
-_NOT_HERE = ("method_noise", "side_by_side", "format_name", "quality", "strip", "recursive")
+_NOT_HERE = ("method_noise", "side_by_side", "format_name", "quality", "strip", "recursive", "axis", "share")
 
 
 def concerns(inputs: tuple[str, ...], output: str | None) -> bool:
@@ -82,7 +82,7 @@ class StoreRun:
         if not output.rstrip("/").endswith(".zarr"):
             raise UsageError("name the store that is written, as in -o clean.zarr")
         for name in (*_NOT_YET, *_NOT_HERE):
-            if self.given.get(name):
+            if self.given.get(name) is not None and self.given.get(name) is not False:
                 option = "--" + name.removesuffix("_name").replace("_", "-")
                 raise UsageError(f"{option} is not possible with a store; the library takes Dask arrays")
         if self._part and self.given.get("scheduler"):

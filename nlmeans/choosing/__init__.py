@@ -12,27 +12,33 @@ from nlmeans.choosing.channels import color_and_noise
 from nlmeans.choosing.given import Given
 from nlmeans.choosing.spacing import spaced
 from nlmeans.choosing.table import Choice
-from nlmeans.inputs import Inputs, check
+from nlmeans.inputs import Inputs, check, tell_of_batch
 from nlmeans.levels import Levels
 from nlmeans.noise.strength import Noise, root_mean_square
-from nlmeans.parameters import Parameters, Settings
+from nlmeans.parameters import Parameters, Settings, check_names
 from nlmeans.sampling import sample
 
 
-def suggest(image: Array, **settings: Unpack[Settings]) -> Parameters:
+def suggest(
+    image: Array, *, batch_axis: int | None = None, share: str | None = None, **settings: Unpack[Settings]
+) -> Parameters:
     """What `denoise` would use: the settings given, and its choices for those left out.
 
     Parameters
     ----------
     image : array
         As for `denoise`.  Of a Dask array regions are computed, about 16 of 256 x 256 pixels.
+    batch_axis, share : optional
+        As for `denoise`, and together: each picture of a batch has settings of its own unless they share
+        them.  A sigma that is given for each picture is no part of what is returned.
     **settings
         Any of `denoise`'s parameters from `sigma` to `nan`.
 
     Returns
     -------
     Parameters
-        ``denoise(image, **suggest(image).to_dict())`` is ``denoise(image)``.
+        ``denoise(image, **suggest(image).to_dict())`` is ``denoise(image)``, and likewise with `batch_axis`
+        for what ``share="settings"`` chooses.
 
     Examples
     --------
@@ -40,10 +46,17 @@ def suggest(image: Array, **settings: Unpack[Settings]) -> Parameters:
     >>> suggest(np.zeros((8, 8)), sigma=1.0, patch_radius=1, search_radius=3).patch_radius
     1
     """
+    if batch_axis is not None or share is not None:
+        from nlmeans.choosing.batches import suggested  # not above: it chooses
+
+        check_names(settings)
+        return suggested(image, batch_axis, share, settings)
     if library(image) is None and (found := carried(image, settings)):
         image, settings = found[0], found[1]  # type: ignore[assignment]
     if is_chunked(image):
         image, settings = sample(image, settings)
+    else:
+        tell_of_batch(image, settings)
     return choose(check(image, settings), settings).parameters
 
 

@@ -57,7 +57,7 @@ FEATURES: dict[str, tuple[tuple[int, ...], Case]] = {
     "a volume with a patch deeper than it": ((2, 4, 5), {"patch_radius": (3, 1, 1), "search_radius": 1}),
     "a volume of one plane": ((1, 6, 5), {}),
     "a volume with flat patches": ((4, 6, 5), {"patch_radius": (0, 1, 1), "search_radius": (1, 2, 1)}),
-    "a volume with channels": ((3, 5, 4, 2), {"channel_axis": -1, "search_radius": 1}),
+    "a volume with channels": ((3, 5, 4, 2), {"channel_axis": -1, "search_radius": (1, 1, 1)}),
     "a volume with Gaussian patches": (
         (3, 4, 5),
         {"patch": "gaussian", "search_radius": 1, "patch_radius": (2, 1, 2)},
@@ -74,7 +74,13 @@ FEATURES: dict[str, tuple[tuple[int, ...], Case]] = {
     ),
     "luminance of a masked volume": (
         (3, 5, 4, 3),
-        {"channel_axis": -1, "mask": holes((3, 5, 4)), **LUMINANCE, "search_radius": 1, "patch_radius": 2},
+        {
+            "channel_axis": -1,
+            "mask": holes((3, 5, 4)),
+            **LUMINANCE,
+            "search_radius": (1, 1, 1),
+            "patch_radius": 2,
+        },
     ),
     "luminance of a signal": ((3, 15), {"channel_axis": 0, **LUMINANCE}),
     "separate channels": ((7, 6, 3), {"channel_axis": 2, "color": "separate", "sigma": (0.05, 0.1, 0.3)}),

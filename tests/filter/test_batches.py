@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nlmeans import InvalidTypeError, InvalidValueError, denoise
+from nlmeans import InvalidTypeError, InvalidValueError, denoise, suggest
 
 RNG = np.random.default_rng(0)
 BATCH = RNG.normal(0, [[[1.0]], [[2.0]], [[0.5]]], (3, 20, 24)) + np.linspace(0, 9, 24)
@@ -70,6 +70,53 @@ def test_settings_can_be_shared() -> None:
     )
 
 
+def test_shared_settings_are_what_suggest_gives() -> None:
+    """The round trip of `suggest`; the first picture alone gets the same where sigma is given."""
+    for more in (
+        {},
+        {"strength": 1.5},
+        {"method": "nlridge", "strength": 1.5},
+        {"sigma": 1.0, "strength": 0.7},
+    ):
+        chosen = suggest(BATCH, batch_axis=0, share="settings", **more)
+        shared = denoise(BATCH, batch_axis=0, share="settings", **more)
+        np.testing.assert_array_equal(denoise(BATCH, batch_axis=0, **chosen.to_dict()), shared)
+        if "sigma" in more:
+            np.testing.assert_array_equal(shared[0], denoise(BATCH[0], **more))
+
+
+def test_a_sigma_for_each_picture_stays_one() -> None:
+    each = np.array([1.0, 2.0, 0.5])
+    chosen = suggest(BATCH, batch_axis=0, share="settings", sigma=each)
+    assert chosen.sigma is None
+    got = denoise(BATCH, batch_axis=0, **{**chosen.to_dict(), "sigma": each})
+    np.testing.assert_array_equal(got, denoise(BATCH, batch_axis=0, share="settings", sigma=each))
+
+
+@pytest.mark.filterwarnings("ignore:two estimates of sigma disagree")
+def test_shared_noise_that_neighbours_have_in_common_stays_so() -> None:
+    """Blurred noise raises k; two equal pictures that share settings get what one alone gets."""
+    noise = np.random.default_rng(1).normal(0, 1, (160, 160))
+    for axis in (0, 1):
+        noise = np.apply_along_axis(np.convolve, axis, noise, [1.0, 4.0, 6.0, 4.0, 1.0], "same")
+    picture = 100 + 40 * np.sin(np.indices(noise.shape).sum(0) / 25) + 10 * noise / noise.std()
+    alone = suggest(picture)
+    shared = suggest(np.stack([picture] * 2), batch_axis=0, share="settings")
+    assert alone.k > 1.2 * suggest(picture, sigma=alone.sigma).k
+    assert shared.k == pytest.approx(alone.k, rel=1e-3)
+
+
+def test_suggest_has_one_answer_or_says_why_not() -> None:
+    with pytest.raises(InvalidValueError, match="share"):
+        suggest(BATCH, batch_axis=0)
+    with pytest.raises(InvalidValueError, match="batch_axis"):
+        suggest(BATCH, share="settings")
+    with pytest.raises(InvalidValueError, match="noise"):
+        suggest(BATCH, batch_axis=0, share="noise")
+    with pytest.raises(TypeError, match="wrong"):
+        suggest(BATCH, batch_axis=0, share="settings", wrong=1)
+
+
 def test_progress_is_that_of_the_batch() -> None:
     told: list[float] = []
     denoise(BATCH, batch_axis=0, sigma=1.0, progress=told.append, **FIXED)
@@ -94,12 +141,27 @@ def test_what_does_not_go_together_is_refused() -> None:
         denoise(BATCH, batch_axis=0, sigma=np.array([1.0, 2.0]))
 
 
+def test_an_array_of_four_axes_with_channels_is_a_volume_and_that_is_said() -> None:
+    pictures = RNG.normal(size=(3, 9, 8, 2))
+    for call in (denoise, suggest):
+        with pytest.warns(UserWarning, match="volume of several channels; give batch_axis"):
+            call(pictures, channel_axis=-1, sigma=1.0, **FIXED)
+    with pytest.warns(UserWarning, match="volume"):
+        said = denoise(pictures, channel_axis=-1, sigma=1.0, **FIXED)
+    three = {"patch_radius": (1, 1, 1), "search_radius": (2, 2, 2)}  # whoever gives these knows it
+    np.testing.assert_array_equal(denoise(pictures, channel_axis=-1, sigma=1.0, **three), said)
+    denoise(pictures, channel_axis=-1, batch_axis=0, sigma=1.0, **FIXED)
+    denoise(RNG.normal(size=(2, 3, 9, 8, 2)), channel_axis=-1, batch_axis=0, sigma=1.0, **FIXED)
+
+
 def test_a_tensor_of_four_axes_with_channels_says_what_it_is() -> None:
     torch = pytest.importorskip("torch")
     pictures = RNG.normal(size=(2, 3, 9, 8)).astype(np.float32)
     settings: dict[str, Any] = {"channel_axis": 1, "sigma": 1.0, **FIXED}
     with pytest.raises(InvalidValueError, match="batch_axis=0"):
         denoise(torch.from_numpy(pictures), **settings)
+    with pytest.raises(InvalidValueError, match="batch_axis=0"):
+        suggest(torch.from_numpy(pictures), **settings)
     mask = RNG.random((2, 9, 8)) > 0.2
     got = denoise(torch.from_numpy(pictures), batch_axis=0, mask=torch.from_numpy(mask), **settings)
     assert isinstance(got, torch.Tensor)

@@ -274,6 +274,7 @@ def test_auto_is_luminance_for_photographs_and_for_what_holds_nothing() -> None:
 @pytest.mark.parametrize("shape", [(3, 300), (3, 5, 30, 31)], ids=["signal", "volume"])
 def test_signals_and_volumes_have_colours_too(shape: tuple[int, ...], backend: str) -> None:
     image = np.random.default_rng(0).normal(0, 9, shape) + np.indices(shape)[-1] + 5 * np.indices(shape)[0]
-    chosen = suggest(image, channel_axis=0, sigma=9.0)
+    settings: dict[str, Any] = {"channel_axis": 0, "sigma": 9.0, "spacing": (1.0,) * (len(shape) - 1)}
+    chosen = suggest(image, **settings)
     assert chosen.color == "luminance"
-    assert np.isfinite(denoise(image, channel_axis=0, sigma=9.0, backend=backend)).all()
+    assert np.isfinite(denoise(image, **settings, backend=backend)).all()

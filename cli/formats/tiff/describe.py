@@ -11,7 +11,7 @@ import re
 import uuid
 from collections.abc import Mapping, Sequence
 
-from ...status import UnreadableError
+from ...status import UnreadableError, UsageError
 
 Coordinates = dict[str, int]  #: of one page: axis letter -> place along it
 
@@ -59,22 +59,45 @@ def coordinates(text: bytes, pages: int) -> list[Coordinates] | None:
     return _counted(sizes, pages) if math.prod(sizes.values()) == pages else None
 
 
-def volumes(text: bytes, pages: int) -> list[list[int]]:
-    """The pages of each volume, in order of z: one volume for each channel and time point."""
+def volumes(text: bytes, pages: int, along: str | None = None) -> list[list[int]]:
+    """The pages of each volume, in order of z: one volume for each channel and time point.
+
+    Or one for each place `along` an axis, whose planes follow the one other axis that is not of channels.
+    """
     places = coordinates(text, pages)
     if places is None:
-        return [list(range(pages))]
+        return [[page] for page in range(pages)] if along else [list(range(pages))]
     sizes = {name: 1 + max(p.get(name, 0) for p in places) for name in places[0]}
     long = {name: size for name, size in sizes.items() if size > 1}
-    deep = "Z" if "Z" in long else next(iter(long), "Z")
-    if deep != "Z" and (len(long) > 1 or deep not in "QI"):
-        raise UnreadableError(f"its pages are {words(sizes)}: they are no volume, leave --volume out")
+    deep = _depth(sizes, long) if along is None else _depth_beside(along.upper(), sizes, long)
     found: dict[tuple[int, ...], dict[int, int]] = {}
     for page, place in enumerate(places):
         key = tuple(n for name, n in place.items() if name != deep)
         if found.setdefault(key, {}).setdefault(place.get(deep, 0), page) != page:
             raise ContradictionError("its description (ImageDescription) names a plane twice")
     return [[planes[z] for z in sorted(planes)] for planes in found.values()]
+
+
+def _depth(sizes: Coordinates, long: Coordinates) -> str:
+    """The axis of the planes of a volume."""
+    deep = "Z" if "Z" in long else next(iter(long), "Z")
+    if deep != "Z" and (len(long) > 1 or deep not in "QI"):
+        raise UnreadableError(f"its pages are {words(sizes)}: they are no volume, leave --volume out")
+    return deep
+
+
+def _depth_beside(along: str, sizes: Coordinates, long: Coordinates) -> str:
+    """The axis of the planes of what has a picture or volume of its own for each place along another."""
+    unnamed = len(long) == 1 and next(iter(long)) in "QI"
+    if not unnamed and long and (along not in sizes or along not in long):
+        raise UsageError(f"--axis {along.lower()}: its pages are {words(sizes)}")
+    others = [] if unnamed else [name for name in long if name not in (along, "C")]
+    if len(others) > 1:
+        raise UsageError(
+            f"--axis {along.lower()}: its pages are {words(sizes)}, and a volume has one axis of planes; "
+            f"without --axis each page is denoised by itself, with --volume z of each"
+        )
+    return others[0] if others else ""
 
 
 def contradiction(text: bytes, pages: int) -> str | None:

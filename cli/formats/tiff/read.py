@@ -79,7 +79,7 @@ def _open(file: BinaryIO, size: int, limits: Limits, *, mask: bool) -> Picture:
         items,
         list(dict.fromkeys(warnings)),
         encoding,
-        lambda: describe.volumes(text, count),
+        lambda along: describe.volumes(text, count, along),
     )
 
 

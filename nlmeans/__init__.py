@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nlmeans.learned.numpy_block import nonlocal_block as nonlocal_block
     from nlmeans.methods.pixel_weights import weights as weights
     from nlmeans.noise.estimate import estimate_sigma as estimate_sigma
+    from nlmeans.noise_models.model import NoiseModel as NoiseModel
     from nlmeans.operation.nonlocal_mean import nonlocal_mean as nonlocal_mean
     from nlmeans.parameters import Parameters as Parameters
     from nlmeans.video.frames import denoise_frames as denoise_frames
@@ -38,6 +39,7 @@ _HOME = {
     "MemoryLimitError": "errors",
     "NLMeansError": "errors",
     "estimate_sigma": "noise.estimate",
+    "NoiseModel": "noise_models.model",
     "Parameters": "parameters",
     "nonlocal_block": "learned.numpy_block",
     "nonlocal_mean": "operation.nonlocal_mean",

@@ -11,6 +11,8 @@ from nlmeans.carriers import carried
 from nlmeans.choosing import Chosen, choose
 from nlmeans.inputs import Inputs, check, tell_of_batch
 from nlmeans.methods.composition import method_for
+from nlmeans.noise.stabilised import stabilised
+from nlmeans.noise_models.model import NoiseModel
 from nlmeans.parameters import Parameters, Settings, settings_among
 from nlmeans.running import Progress, Running, in_tiles
 
@@ -19,6 +21,7 @@ def denoise(
     image: Array,
     *,
     method: str = "nlmeans",
+    noise: str | NoiseModel | Mapping[str, Any] = "gaussian",
     sigma: float | Sequence[float] | Array | None = None,
     h: float | None = None,
     k: float | None = None,
@@ -67,6 +70,11 @@ def denoise(
         than one, in 2.5 and 5 times the time.  It takes `sigma`, `color`, `strength`, `blend`, `mask` and
         `nan`, runs on the reference and cpu backends, and denoises images, and volumes plane by plane.
         Equal colours come back, sigma 0 returns the image.
+    noise : {"gaussian", "poisson", "poisson-gaussian", "rician", "speckle"} or NoiseModel
+        What kind of noise it is: white, of counted photons, of photons and a sensor's electronics, of
+        magnitudes in MRI, of radar or ultrasound.  All but white noise is made white by a transform of the
+        values, filtered with sigma 1, and led back by the exact unbiased inverse; `h` and `sigma` have no
+        place then, `k` and `strength` have.  A guide is transformed alike.  Default: "gaussian", white.
     sigma : float, sequence of float, or array, optional
         Standard deviation of the noise in the units of the image, >= 0: one number, one per
         channel, or a map of the shape of the grid.  Default: estimated, see `estimate_sigma`.
@@ -211,17 +219,21 @@ def denoise(
         array, known, dressed = found
         running: Any = {"backend": backend, "workers": workers, "progress": progress}
         return dressed(denoise(array, **known, **running, memory_limit=memory_limit))
-    if is_chunked(image):
-        from nlmeans.chunked.graph import denoise_chunked
-
-        return denoise_chunked(image, settings, backend, workers, progress, memory_limit)
-    tell_of_batch(image, settings)
+    if not is_chunked(image):
+        tell_of_batch(image, settings)
     with on_device_of(image):
         return _alone(image, settings, backend, workers, progress, memory_limit)
 
 
 def _alone(image: Array, settings: Settings, *running: Any, **by_name: Any) -> Array:
     """One image, or one picture of a batch, whose axes are known; the rest as for `apply`."""
+    if settings.get("noise") != "gaussian" and (white := stabilised(image, settings)) is not None:
+        known: Any = white.settings
+        return white.restored(_alone(white.image, known, *running, **by_name))
+    if is_chunked(image):
+        from nlmeans.chunked.graph import denoise_chunked
+
+        return denoise_chunked(image, settings, *running, **by_name)
     inputs = check(image, settings)
     return apply(choose(inputs, settings), inputs, *running, **by_name)
 

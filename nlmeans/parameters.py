@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, TypedDict, cast
 
 from nlmeans.errors import InvalidTypeError, InvalidValueError, Parameter, shown
+from nlmeans.noise_models.model import NoiseModel
 
 Patch = Literal["box", "gaussian"]
 Center = Literal["max", "one", "zero"]
@@ -47,6 +48,7 @@ class Settings(TypedDict, total=False):
     """The parameters of `denoise` that say what is computed; other functions take them too."""
 
     method: str
+    noise: Any
     sigma: Any
     h: float | None
     k: float | None
@@ -85,7 +87,7 @@ def check_names(settings: Settings) -> None:
 class Parameters:
     """What is computed, apart from the image: frozen, hashable, with a JSON form.
 
-    NL-means has all of these, NL-Ridge `method`, `sigma`, `color` and `blend`.
+    NL-means has all of these, NL-Ridge `method`, `noise`, `sigma`, `color` and `blend`.
 
     Parameters
     ----------
@@ -125,6 +127,9 @@ class Parameters:
         Of a second pass, and of nothing else: its guide is ``mixing pilot + (1 - mixing) image``, in [0, 1].
     method : {"nlmeans", "nlridge"}
         What turns the noisy image into a clean one.
+    noise : NoiseModel, optional
+        A model of the noise, all of whose parameters are known.  Sigma is then 1: that of the image in
+        units of its noise.  Default: white noise of `sigma`.
 
     Raises
     ------
@@ -155,9 +160,11 @@ class Parameters:
     blend: float = 0.0
     mixing: float | None = None
     method: MethodName = "nlmeans"
+    noise: NoiseModel | None = None
 
     def __post_init__(self) -> None:
         one_of("method", self.method, METHODS)
+        self._check_noise()
         if self.method == "nlridge":
             self._check_nlridge()
             return
@@ -200,6 +207,21 @@ class Parameters:
                 Parameter("k"),
                 " instead",
             )
+
+    def _check_noise(self) -> None:
+        """A model is complete, and sigma 1 with it."""
+        given: object = self.noise
+        model = None if given is None or given == "gaussian" else NoiseModel.of(given)
+        object.__setattr__(self, "noise", model)
+        if model is None:
+            return
+        if model.missing or self.h is not None or self.sigma not in (None, 1):
+            raise InvalidValueError(
+                Parameter("noise"),
+                f" must be a model that lacks nothing, with sigma 1 and no h; it lacks {model.missing}, "
+                f"sigma is {self.sigma} and h {self.h}",
+            )
+        object.__setattr__(self, "sigma", 1.0)
 
     def _check_nlridge(self) -> None:
         """Sigma, colour and what is mixed back are there, and nothing else."""
@@ -267,9 +289,9 @@ class Parameters:
             names = [n for n in names if n not in OF_NLMEANS]
         values = {name: getattr(self, name) for name in names}
         return {
-            name: value.to_dict() if isinstance(value, Parameters) else value
+            name: value.to_dict() if isinstance(value, Parameters | NoiseModel) else value
             for name, value in values.items()
-            if value is not None
+            if value is not None and not (name == "sigma" and self.noise is not None)
         }
 
     def to_json(self) -> str:

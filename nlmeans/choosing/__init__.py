@@ -12,10 +12,12 @@ from nlmeans.choosing.channels import color_and_noise
 from nlmeans.choosing.given import Given
 from nlmeans.choosing.spacing import spaced
 from nlmeans.choosing.table import Choice
+from nlmeans.errors import InvalidValueError, Parameter
 from nlmeans.inputs import Inputs, check, tell_of_batch
 from nlmeans.levels import Levels
+from nlmeans.noise.stabilised import stabilised
 from nlmeans.noise.strength import Noise, root_mean_square
-from nlmeans.parameters import Parameters, Settings, check_names
+from nlmeans.parameters import Parameters, Settings, check_names, number
 from nlmeans.sampling import sample
 
 
@@ -53,6 +55,11 @@ def suggest(
         return suggested(image, batch_axis, share, settings)
     if library(image) is None and (found := carried(image, settings)):
         image, settings = found[0], found[1]  # type: ignore[assignment]
+    if (white := stabilised(image, settings)) is not None:
+        chosen = suggest(white.image, **white.settings)
+        if white.model.kind == "gaussian":
+            return chosen
+        return replace(chosen, noise=white.model, blend=number("blend", settings.get("blend", 0.0)))
     if is_chunked(image):
         image, settings = sample(image, settings)
     else:
@@ -113,6 +120,11 @@ def choose(inputs: Inputs, settings: Settings, *, maps: bool = True) -> Chosen:
 
     A map fits its own grid only.
     """
+    if settings.get("noise") not in (None, "gaussian"):
+        raise InvalidValueError(
+            Parameter("noise"),
+            " other than gaussian is for `denoise` and `suggest` of an array: leave it out",
+        )
     given, levels = Given.of(inputs, settings), levels_of(inputs)
     color, sigma, stretch = color_and_noise(inputs, given, levels, maps=maps)
     noise = Noise(sigma, given.h, given.k or 0.0, given.correction)

@@ -16,6 +16,7 @@ from nlmeans.errors import InvalidTypeError, InvalidValueError, Parameter, shown
 from nlmeans.inputs import Inputs, check
 from nlmeans.methods.color import channel, luminance_and_differences
 from nlmeans.methods.nlmeans import Exponents, Geometry, NLMeans
+from nlmeans.noise.stabilised import stabilised
 from nlmeans.parameters import Settings, integer
 from nlmeans.tiling import Tile
 
@@ -72,6 +73,8 @@ class PixelWeights:
     """The weights of any number of pixels of one image, which is prepared once."""
 
     def __init__(self, image: Array, component: int | None = None, **settings: Unpack[Settings]) -> None:
+        if (white := stabilised(image, settings)) is not None:
+            image, settings = white.image, white.settings  # type: ignore[assignment]
         self._inputs = check(image, settings)
         method = settings.get("method")
         if isinstance(method, str) and method == "nlridge":

@@ -1,0 +1,250 @@
+"""An image whose noise follows a model, made one of white noise of sigma 1; and what leads a result back.
+
+What is missing of the model is estimated first.  Each channel is transformed by its own parameters; a guide
+alike, so that distances are in units of the noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nlmeans.arrays import (
+    Array,
+    as_channels,
+    as_numpy_or_cupy,
+    dtype_name,
+    in_library_of,
+    is_chunked,
+    library,
+    namespace,
+)
+from nlmeans.errors import InvalidValueError, Parameter, warn
+from nlmeans.inputs import Inputs, Part, check
+from nlmeans.noise_models.model import NoiseModel
+from nlmeans.noise_models.transforms import Transform, transform_of
+from nlmeans.parameters import Settings, number
+from nlmeans.sampling import sample
+
+_FEW = 2.0  # of sigma in integers
+
+
+@dataclass(frozen=True, eq=False)
+class Stabilised:
+    """An image in units of its noise, the settings for it, and the way back; white noise as it is."""
+
+    image: Array
+    settings: dict[str, Any]  # without the model; sigma is 1
+    model: NoiseModel
+    _original: Array
+    _channel_axis: int | None
+    _transforms: tuple[Transform, ...]  # one, or one per channel; none where the noise is white
+    _blend: float
+
+    def restored(self, result: Array) -> Array:
+        """A result in the units, the type and the library of the image.
+
+        What was not changed is as it was, to the bit.
+        """
+        if not self._transforms:
+            return result
+        changed, before, image = (_plain(a) for a in (result, self.image, self._original))
+        clean = _each(self._back, self._transforms, self._channel_axis, image.dtype, changed, before, image)
+        return in_library_of(clean, self._original) if library(self._original) else clean
+
+    def _back(self, transform: Transform, changed: Array, before: Array, image: Array) -> Array:
+        """Of one transform: what was changed led back, blended, rounded and clipped."""
+        xp, dtype = namespace(changed), image.dtype
+        with np.errstate(all="ignore"):  # of what is not finite and as it was
+            wide = image.astype(changed.dtype)
+            clean = xp.where(changed == before, wide, transform.inverse(changed, xp))
+            clean = clean if self._blend == 0 else self._blend * wide + (1 - self._blend) * clean
+            if dtype.kind != "f":
+                limits = np.iinfo(dtype)
+                clean = xp.clip(xp.rint(clean), limits.min, limits.max)
+            return xp.where(changed == before, image, clean.astype(dtype))
+
+
+def stabilised(image: Any, settings: Settings) -> Stabilised | None:
+    """The image in units of its noise; None where that is white already."""
+    noise = settings.get("noise")
+    if noise is None or (isinstance(noise, str) and noise == "gaussian"):
+        return None
+    model = NoiseModel.of(noise)
+    _refuse_levels(model, settings)
+    known: dict[str, Any] = {n: v for n, v in settings.items() if n not in ("noise", "blend")}
+    axis, blend = settings.get("channel_axis"), number("blend", settings.get("blend", 0.0))
+    if blend > 1:
+        raise InvalidValueError(Parameter("blend"), f" must be in [0, 1], got {blend}")
+    seen = _seen(image, settings)
+    if model is not None and model.kind == "gaussian":
+        return Stabilised(image, {**known, "sigma": model.sigma, "blend": blend}, model, image, axis, (), 0.0)
+    if model is None or model.missing:
+        raise InvalidValueError(
+            Parameter("noise"), " must have all its parameters: give a NoiseModel with " + _lacks(model)
+        )
+    transforms = _transforms(model, seen)
+    _warn_of_rounding(model, seen)
+    array = _plain(image)
+    known["sigma"], known["mask"] = 1.0, _plain(settings.get("mask"))
+    if (guide := settings.get("guide")) is not None:
+        known |= _guide(_plain(guide), array, axis, transforms, settings.get("guide_sigma"))
+    return Stabilised(
+        _each(_forward, transforms, axis, _floating(array), array),
+        known,
+        model,
+        image,
+        axis,
+        transforms,
+        blend,
+    )
+
+
+def _refuse_levels(model: NoiseModel | None, settings: Settings) -> None:
+    """sigma and h are of white noise."""
+    kind = "auto" if model is None else model.kind
+    for name in ("sigma", "h"):
+        value = settings.get(name)
+        if value is not None and not (kind != "gaussian" and name == "sigma" and _is_one(value)):
+            raise InvalidValueError(
+                Parameter(name),
+                " is a level of white noise, and the noise is ",
+                Parameter(f'noise="{kind}"'),
+                ": leave one of the two out; ",
+                Parameter("strength"),
+                " and ",
+                Parameter("k"),
+                " make the filter stronger or weaker",
+            )
+
+
+def _lacks(model: NoiseModel | None) -> str:
+    return "a kind" if model is None else " and ".join(model.missing)
+
+
+def _is_one(sigma: Any) -> bool:
+    """Sigma as `suggest` gives it with a model: that of the image in units of its noise."""
+    return isinstance(sigma, int | float) and sigma == 1
+
+
+def _seen(image: Any, settings: Settings) -> Inputs:
+    """What the model is looked for in: the image, checked, or regions of a Dask array."""
+    own: Settings = {
+        "channel_axis": settings.get("channel_axis"),
+        "mask": settings.get("mask"),
+        "nan": settings.get("nan", "raise"),
+    }
+    if is_chunked(image):
+        image, own = sample(image, {**own, "nan": "keep"})
+    grid = tuple(1 for _ in image.shape)
+    return check(image, own, Part(grid, grid, (None, None)))  # as a part: nothing is said twice
+
+
+def _transforms(model: NoiseModel, seen: Inputs) -> tuple[Transform, ...]:
+    """One for all channels, or one for each."""
+    channels = seen.value.shape[0]
+    if model.channels not in (None, channels):
+        raise InvalidValueError(
+            f"the model of the noise is for {model.channels} channels, and the image has {channels}"
+        )
+    same = model.channels is None and model.kind != "speckle"
+    each = range(1 if same else channels)
+    return tuple(transform_of(model.of_channel(c), _mean(seen, c)) for c in each)
+
+
+def _mean(seen: Inputs, channel: int) -> float:
+    """Of the valid pixels of a channel."""
+    values = seen.value[channel] if seen.mask is None else seen.value[channel][seen.mask]
+    return float(values.astype(np.float64).mean()) if values.size else 0.0
+
+
+def _guide(
+    guide: Array, image: Array, axis: int | None, transforms: tuple[Transform, ...], sigma: float | None
+) -> dict[str, Any]:
+    """A guide in the same units."""
+    if sigma not in (None, 0):
+        raise InvalidValueError(
+            Parameter("guide_sigma"),
+            " is 0 or left out where the noise has a model, which holds for the guide",
+        )
+    own = axis if guide.ndim == image.ndim else -1
+    if len(transforms) > 1 and (guide.ndim != image.ndim or guide.shape[axis or 0] != image.shape[axis or 0]):
+        raise InvalidValueError(
+            "a guide must have the image's channels where the noise has parameters for each of them"
+        )
+    return {"guide": _each(_forward, transforms, own, _floating(guide), guide)}
+
+
+def _forward(transform: Transform, values: Array) -> Array:
+    with np.errstate(invalid="ignore", over="ignore"):  # of NaN, which stays, and of fill values
+        return transform.forward(values.astype(_floating(values)), namespace(values))
+
+
+def _floating(array: Array) -> np.dtype[Any]:
+    """The type that the transformed image has."""
+    return np.dtype(np.float64 if dtype_name(array) == "float64" else np.float32)
+
+
+def _plain(array: Any) -> Any:
+    """A tensor as NumPy's or CuPy's array; a Dask array, and None, as they are."""
+    return array if library(array) is None else as_numpy_or_cupy(array)
+
+
+def _each(
+    function: Callable[..., Array],
+    transforms: Sequence[Transform],
+    axis: int | None,
+    dtype: Any,
+    *arrays: Array,
+) -> Array:
+    """A function of one transform and arrays, for every channel its own."""
+    if is_chunked(arrays[0]):
+        return _each_lazily(function, transforms, axis, dtype, *arrays)
+    if len(transforms) == 1:
+        return function(transforms[0], *arrays)
+    result = namespace(arrays[0]).empty(arrays[0].shape, dtype=dtype)
+    apart = [as_channels(a, axis) for a in (result, *arrays)]
+    for c, transform in enumerate(transforms):
+        apart[0][c] = function(transform, *(a[c] for a in apart[1:]))
+    return result
+
+
+def _each_lazily(
+    function: Callable[..., Array],
+    transforms: Sequence[Transform],
+    axis: int | None,
+    dtype: Any,
+    *arrays: Any,
+) -> Any:
+    """Of Dask arrays, chunk by chunk, in the chunks they have."""
+    import dask.array as da
+
+    def mapped(transform: Transform, *some: Any) -> Any:
+        return da.map_blocks(lambda *parts: function(transform, *parts), *some, dtype=dtype)
+
+    if len(transforms) == 1 or axis is None:
+        return mapped(transforms[0], *arrays)
+    each = [
+        mapped(t, *(a[(slice(None),) * (axis % a.ndim) + (slice(c, c + 1),)] for a in arrays))
+        for c, t in enumerate(transforms)
+    ]
+    return da.concatenate(each, axis=axis % arrays[0].ndim).rechunk(arrays[0].chunks)
+
+
+def _warn_of_rounding(model: NoiseModel, seen: Inputs) -> None:
+    """Integers that count few: what is averaged lies between them."""
+    if seen.value.dtype.kind == "f" or not model.kind.startswith("poisson"):
+        return
+    for c in range(seen.value.shape[0]):
+        own = model.of_channel(c)
+        gain, offset, sigma = (float(v or 0) for v in (own.gain, own.offset, own.sigma))  # type: ignore[arg-type]
+        deviation = (max(gain * (_mean(seen, c) - offset), 0.0) + sigma**2) ** 0.5
+        if deviation < _FEW:
+            warn(
+                f"the image holds integers whose noise is {deviation:.2g} on average: rounding the result to "
+                "integers loses much of what the filter wins; pass image.astype('float32')"
+            )
+            return

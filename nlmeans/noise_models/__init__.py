@@ -1,0 +1,1 @@
+"""Models of noise that depends on what is measured, and transforms that make such noise white."""

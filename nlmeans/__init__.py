@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from nlmeans.methods.pixel_weights import weights as weights
     from nlmeans.noise.estimate import estimate_sigma as estimate_sigma
     from nlmeans.noise_models.model import NoiseModel as NoiseModel
+    from nlmeans.notebook.comparison import show as show
     from nlmeans.operation.nonlocal_mean import nonlocal_mean as nonlocal_mean
     from nlmeans.parameters import Parameters as Parameters
     from nlmeans.video.frames import denoise_frames as denoise_frames
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 _HOME = {
     "denoise": "denoising",
     "denoise_frames": "video.frames",
+    "show": "notebook.comparison",
     "suggest": "choosing",
     "weights": "methods.pixel_weights",
     "BackendUnavailableError": "errors",

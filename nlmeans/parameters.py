@@ -298,6 +298,12 @@ class Parameters:
         """The same as one line of JSON."""
         return json.dumps(self.to_dict())
 
+    def _repr_html_(self) -> str:
+        """The fields that are set as a table, for notebooks."""
+        from nlmeans.notebook.tables import table
+
+        return table("Parameters of nlmeans.denoise", self.to_dict())
+
     @classmethod
     def from_dict(cls, read: Mapping[str, Any]) -> Parameters:
         """What :meth:`to_dict` made; lists, as JSON has them, are taken as tuples.

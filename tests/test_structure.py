@@ -99,7 +99,7 @@ def test_the_walk_sees_returns() -> None:
 FLOORS: dict[str, tuple[set[str], ...]] = {
     "nlmeans": (
         {"checkout", "errors", "formula"},
-        {"noise_models"},
+        {"noise_models", "notebook"},
         {"arrays", "parameters"},
         {"levels", "tiling", "carriers"},
         {"backends"},

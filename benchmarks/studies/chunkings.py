@@ -93,7 +93,9 @@ CASES = {
     "nlridge": Case((90, 110), settings={"method": "nlridge"}),
     "nlridge, holes": Case((80, 90), settings={"method": "nlridge", "nan": "keep"}, holes=True),
     "nlridge, colour": Case((70, 80, 3), settings={"method": "nlridge", "color": "luminance", **_COLOUR}),
-    "colour volume": Case((8, 20, 21, 3), settings={"color": "luminance", **_COLOUR, "search_radius": (4, 4, 4)}),
+    "colour volume": Case(
+        (8, 20, 21, 3), settings={"color": "luminance", **_COLOUR, "patch_radius": (1, 1, 1)}
+    ),
 }
 
 

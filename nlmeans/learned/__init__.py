@@ -1,4 +1,4 @@
-"""The learned non-local block and NL-means as a differentiable layer; these need PyTorch.
+"""The learned non-local block, NL-means as a differentiable layer and as a transform; these need PyTorch.
 
 Names are loaded when they are first used: a trained block runs without PyTorch, see `nonlocal_block`.
 """
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from nlmeans.learned.measuring import measure_block as measure_block
     from nlmeans.learned.measuring import random_block as random_block
     from nlmeans.learned.measuring import read_block as read_block
+    from nlmeans.learned.transform import Denoise as Denoise
 
 _HOME = {
+    "Denoise": "transform",
     "NLMeans": "layer",
     "NonLocal1d": "block",
     "NonLocal2d": "block",

@@ -182,7 +182,13 @@ def test_the_examples_hold():
     import doctest
     from importlib import import_module
 
-    for name in ("learned.block", "learned.layer", "learned.numpy_block", "learned.settings"):
+    for name in (
+        "learned.block",
+        "learned.layer",
+        "learned.numpy_block",
+        "learned.settings",
+        "learned.transform",
+    ):
         found = doctest.testmod(import_module(f"nlmeans.{name}"))
         assert found.attempted > 0
         assert found.failed == 0

@@ -242,6 +242,7 @@ def test_bad_arguments_are_refused_with_a_reason(arguments, message):
         "methods.pixel_weights",
         "choosing",
         "noise.estimate",
+        "notebook.comparison",
         "compat",
     ],
 )

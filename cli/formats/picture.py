@@ -114,6 +114,7 @@ class Picture:
     warnings: list[str] = field(default_factory=list)  # what reading already changes or leaves out
     encoding: dict[str, Any] = field(default_factory=dict)  # how it was stored, to store it likewise
     volumes: Callable[[], Sequence[Sequence[int]]] | None = None  # the pages of each volume, in order of z
+    spacing: tuple[float, ...] | None = None  # of the pixels of a volume along (z, y, x)
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,14 @@ from typing import Any
 
 from ..status import ExistsError, UnreadableError, UnwritableError
 
-SCHEMA = 1
-_WHAT = {"source": "another source, or another state of it", "version": "another version of nlmeans"}
+SCHEMA = 2
+_WHAT = {
+    "source": "another source, or another state of it",
+    "version": "another version of nlmeans",
+    "mask": "another --mask, or another state of it",
+    "guide": "another --guide, or another state of it",
+    "sigma_map": "another --sigma-map, or another state of it",
+}
 
 
 @dataclass(frozen=True)

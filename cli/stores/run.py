@@ -13,20 +13,23 @@ from nlmeans import __version__
 from nlmeans.parameters import Settings
 
 from ..environment import Environment, printable
-from ..options import FilterOptions, OutputOptions, in_units
+from ..job import check
+from ..options import FilterOptions, OutputOptions, in_units, limits_of
 from ..outcome import Outcome, Report
 from ..progress import Progress
 from ..status import CommandError, ExistsError, ExitStatus, UnreadableError, UnwritableError, UsageError
 from ..views.words import number, one_sigma
-from . import cluster, pyramid
-from .job import StoreJob, chosen_for, works_of
+from . import cluster, ome, pyramid
+from .job import Images, StoreJob, chosen_for, works_of
+from .look import source_of
 from .plan import Axes, Plan
 from .record import Record
 from .source import Source, forget, is_store, needed
 from .target import Target
+from .view import Companion
 
-_NOT_YET = ("sigma_map", "guide", "mask", "convert")
-_NOT_HERE = ("method_noise", "side_by_side", "format_name", "quality", "strip", "recursive")
+_COMPANIONS = ("mask", "guide", "sigma_map")
+_NOT_HERE = (*("convert", "method_noise", "side_by_side", "format_name", "quality", "strip", "recursive"),)
 
 
 def concerns(inputs: tuple[str, ...], output: str | None) -> bool:
@@ -81,15 +84,16 @@ class StoreRun:
             raise UsageError("into a store goes one image: give one input")
         if not output.rstrip("/").endswith(".zarr"):
             raise UsageError("name the store that is written, as in -o clean.zarr")
-        for name in (*_NOT_YET, *_NOT_HERE):
+        for name in _NOT_HERE:
             if self.given.get(name):
                 option = "--" + name.removesuffix("_name").replace("_", "-")
-                raise UsageError(f"{option} is not possible with a store; the library takes Dask arrays")
+                raise UsageError(f"{option} is not possible with a store")
         if self._part and self.given.get("scheduler"):
             raise UsageError("--part and --scheduler are two ways to share the work: give one of them")
         if self._part and self.output.overwrite:
             raise UsageError("--overwrite would remove what the other parts write: leave it out, or --part")
         needed("zarr")
+        check(self.filter)
         if self.given.get("scheduler"):
             cluster.check(self.given["scheduler"])
 
@@ -107,13 +111,11 @@ class StoreRun:
 
     def _one(self, name: str, output: str) -> Outcome:
         began = time.monotonic()
-        source = Source.of(name)
-        _check_apart(name, output)
-        array = source.array()
-        dtype = array.dtype.str if self.filter.dtype == "same" else self.filter.dtype
-        axes = Axes.of(source.axes, len(array.shape), self.filter.channel_axis, self.filter.volume)
-        settings = self._settings(source, axes, dtype)
-        asked = self._asked(source, settings, dtype)
+        images = self._images(name)
+        _check_apart(output, name, *(c.source.path for c in images.companions))
+        source, axes = images.source, images.axes
+        settings = self._settings(images)
+        asked = self._asked(images, settings)
         record = Record.read(output)
         if record and not self.output.overwrite:
             if record.complete and self.output.skip_existing:
@@ -121,16 +123,15 @@ class StoreRun:
             record.check(asked)
             if record.complete:
                 raise ExistsError(f"{output} is complete; give --overwrite to make it anew")
-        self._missing(source)
+        self._missing(images)
         if self.output.dry_run:
-            return self._planned(name, output, source, axes, dtype, settings)
-        record = self._begun(output, record, asked, lambda: self._chosen(source, axes, dtype, settings))
-        levels = 1 + (0 if self.given.get("no_pyramid") else len(pyramid.factors(source)))
-        target = Target(output, source, levels, dtype)
+            return self._planned(name, output, images, settings)
+        record = self._begun(output, record, asked, lambda: self._chosen(images, settings))
+        target = Target(output, source, self._arrays(source), images.dtype)
         target.make(axes.grid)
-        works = works_of(source, axes, dtype, settings, self.filter.running, record.data["chosen"])
-        plan = Plan.of(array.shape, target.unit(), axes, self.given.get("block"))
-        job = StoreJob(source, target, axes, plan, works, dtype)
+        works = works_of(images, settings, self.filter.running, record.data["chosen"])
+        plan = Plan.of(source.shape, target.unit(), axes, self.given.get("block"))
+        job = StoreJob(images, target, plan, works)
         count = self._blocks(job)
         finished = self._finished(job, record)
         sigma = [one_sigma(c["parameters"].get("sigma")) for c in record.data["chosen"]]
@@ -154,34 +155,66 @@ class StoreRun:
             },
         )
 
-    def _settings(self, source: Source, axes: Axes, dtype: str) -> Settings:
+    def _images(self, name: str) -> Images:
+        """What is denoised, and what goes with it."""
+        limits = limits_of(self.given)
+        source = source_of(name, limits)
+        self.warnings |= dict.fromkeys(source.warnings)
+        shape = source.shape
+        dtype = source.array().dtype.str if self.filter.dtype == "same" else self.filter.dtype
+        axes = Axes.of(source.axes, len(shape), self.filter.channel_axis, self.filter.volume)
+        given = ((option, getattr(self.filter, option)) for option in _COMPANIONS)
+        beside = tuple(Companion.of(o, path, limits, source, axes) for o, path in given if path)
+        return Images(source, axes, dtype, beside)
+
+    def _arrays(self, source: Source) -> tuple[str, ...]:
+        """The names of the resolutions that are written."""
+        levels = 1 + (0 if self.given.get("no_pyramid") else len(pyramid.factors(source)))
+        kept = source.kind == "zarr" or ome.fits(source)
+        left = len(source.arrays) - (levels if kept else 1)
+        if left and not self.given.get("no_pyramid"):
+            what = "resolutions are" if left > 1 else "resolution is"
+            self.warnings[f"{left} lower {what} left out"] = None
+        if source.carried:
+            self.warnings[f"Zarr output leaves out: {', '.join(source.carried)}"] = None
+        return source.arrays[:levels] if kept else ("",)
+
+    def _settings(self, images: Images) -> Settings:
         """The library's, in the units of the pixels."""
         settings: dict[str, Any] = dict(self.filter.settings)
-        sigma = in_units(self.filter.sigma, _dtype_of(dtype))
-        if sigma is not None:
-            settings["sigma"] = sigma
-        colours = source.axes and axes.channel is not None and source.axes[axes.channel] == "s"
-        if axes.channel is not None and not colours:
-            settings.setdefault("color", "joint")
+        length = images.source.scale.volume
+        if length and len(images.axes.grid) == 3 and settings.get("method") != "nlridge":
+            of = dict(zip("zyx", length, strict=True))
+            settings.setdefault("spacing", tuple(of[images.source.axes[a]] for a in images.axes.grid))
+        for name in ("sigma", "guide_sigma"):
+            level = in_units(getattr(self.filter, name), _dtype_of(images.dtype))
+            if level is not None:
+                settings[name] = level
         return cast(Settings, settings)
 
-    def _asked(self, source: Source, settings: Settings, dtype: str) -> dict[str, Any]:
+    def _asked(self, images: Images, settings: Settings) -> dict[str, Any]:
         """All that the result depends on, as JSON."""
         options = {name: value for name, value in settings.items() if value is not None}
         options |= {
-            "dtype": dtype,
+            "dtype": images.dtype,
             "volume": self.filter.volume,
             "channel_axis": self.filter.channel_axis,
             "pyramid": not self.given.get("no_pyramid"),
         }
-        return {"version": __version__, "source": source.fingerprint(), "options": options}
+        beside: dict[str, Any] = dict.fromkeys(_COMPANIONS)
+        beside |= {c.option: c.source.fingerprint() for c in images.companions}
+        return {"version": __version__, "source": images.source.fingerprint(), **beside, "options": options}
 
-    def _missing(self, source: Source) -> None:
+    def _missing(self, images: Images) -> None:
         """A chunk that is not stored is legal, and read as the fill value: that is said."""
-        missing, every = source.missing()
-        if missing:
-            fill = source.array().fill_value
-            self.warnings[f"{missing} of its {every} chunks are not stored; they are read as {fill}"] = None
+        named = {"its": images.source}
+        named |= {f"the --{c.option.replace('_', '-')}'s": c.source for c in images.companions}
+        for whose, source in named.items():
+            missing, every = source.missing()
+            if missing:
+                fill = source.array().fill_value
+                words = f"{missing} of {whose} {every} chunks are not stored; they are read as {fill}"
+                self.warnings[words] = None
 
     def _begun(self, output: str, record: Record | None, asked: dict[str, Any], choose: Any) -> Record:
         """The record of the run that this one goes on with, or a new one."""
@@ -199,23 +232,21 @@ class StoreRun:
             record.check(asked)  # another part may have been quicker
         return record
 
-    def _chosen(self, source: Source, axes: Axes, dtype: str, settings: Settings) -> list[Any]:
+    def _chosen(self, images: Images, settings: Settings) -> list[Any]:
         import warnings
 
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            chosen = chosen_for(source, axes, dtype, settings, self.filter.running)
+            chosen = chosen_for(images, settings, self.filter.running)
         self.warnings |= dict.fromkeys(" ".join(str(w.message).split()) for w in caught)
         return chosen
 
-    def _planned(
-        self, name: str, output: str, source: Source, axes: Axes, dtype: str, settings: Settings
-    ) -> Outcome:
+    def _planned(self, name: str, output: str, images: Images, settings: Settings) -> Outcome:
         """What would be done."""
-        chosen = self._chosen(source, axes, dtype, settings)
+        chosen = self._chosen(images, settings)
         parameters = [c["parameters"] for c in chosen]
-        shape = " x ".join(map(str, source.array().shape))
-        message = f"{printable(name)} -> {printable(output)}  {shape} {dtype}, {parameters[0]}"
+        shape = " x ".join(map(str, images.source.shape))
+        message = f"{printable(name)} -> {printable(output)}  {shape} {images.dtype}, {parameters[0]}"
         details = {"format": "Zarr", "chosen": parameters}
         return Outcome(
             name, "planned", output, message=message, warnings=list(self.warnings), details=details
@@ -266,8 +297,10 @@ class StoreRun:
         """Lower resolutions, names and the mark, once every block is there."""
         if not all(job.target.has(job.plan.region(n)) for n in range(len(job.plan))):
             return False
-        for level, each in enumerate(pyramid.factors(job.source)[: job.target.levels - 1], start=1):
-            pyramid.make(job.target, level, each, job.axes)
+        for level, each in enumerate(
+            pyramid.factors(job.images.source)[: len(job.target.arrays) - 1], start=1
+        ):
+            pyramid.make(job.target, level, each, job.images.axes)
         job.target.finish(
             {"version": __version__, "parameters": [c["parameters"] for c in record.data["chosen"]]}
         )
@@ -285,12 +318,13 @@ def _dtype_of(dtype: str) -> str:
     return np.dtype(dtype).str
 
 
-def _check_apart(name: str, output: str) -> None:
+def _check_apart(output: str, *names: str) -> None:
     """Refuse a store that is its own source, or lies in it, or the other way round."""
-    source, target = os.path.realpath(name), os.path.realpath(output)
-    for inner, outer in ((source, target), (target, source)):
-        if inner == outer or inner.startswith(outer + os.sep):
-            raise ExistsError(f"{output} is the input itself, or one lies in the other; name another output")
+    target = os.path.realpath(output)
+    for name in names:
+        source = os.path.realpath(name)
+        if source == target or source.startswith(target + os.sep) or target.startswith(source + os.sep):
+            raise ExistsError(f"{output} and {name} are one, or one lies in the other; name another output")
     if os.path.exists(output) and not os.path.isdir(output):
         raise ExistsError(f"{output} is no store; name another output")
     folder = os.path.dirname(target)

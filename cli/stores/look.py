@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from operator import itemgetter
 from typing import Any
 
 from ..formats.limits import Limits
 from ..formats.npy import SIGNATURE
 from ..formats.picture import Picture
+from ..formats.tiff.pieces import Pieces
 from ..status import UnreadableError
 from . import ome
 from .source import Source, is_store, needed
@@ -23,6 +26,7 @@ _CODECS = {
 }
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _ANY = 2**62  # pixels are never all in memory
+_DESCRIPTION = 270
 _KEPT = {"resolution", "TIFF tag 270"}  # in a Zarr store too: of 270, ImageDescription, the text
 #: Series that tifffile finds beside a slide's picture; what they are called says what they are.
 _OF_SLIDES = ("label", "macro", "thumbnail", "overview", "map")
@@ -68,7 +72,7 @@ def _zarr(path: str, mask: bool) -> Source:
     levels = tuple(d["path"] for d in first["datasets"])
     if any(os.path.isabs(p) or ".." in p.split("/") for p in levels):
         raise UnreadableError("it names a resolution outside of itself")
-    source = Source(path, "zarr", levels, axes, json.dumps(attributes), scale=ome.scale_of(first, axes))
+    source = Source(path, "zarr", levels, axes, json.dumps(attributes), scale=ome.scale_of(attributes, axes))
     return _checked(source, source.array(), mask)
 
 
@@ -129,7 +133,7 @@ def _tiff(path: str, limits: Limits) -> Source:
     picture = picture_of(path, limits)
     if any(layout != picture.pages[0] for layout in picture.pages):
         raise UnreadableError("its pages differ in what their samples are; give each page a file of its own")
-    warnings = [*picture.warnings, *([f"left out: {', '.join(beside)}"] if beside else [])]
+    warnings = [*picture.warnings, *([f"not denoised: {', '.join(beside)}"] if beside else [])]
     return Source(
         path,
         "tiff",
@@ -151,8 +155,57 @@ def picture_of(path: str, limits: Limits) -> Picture:
     from ..formats.tiff.read import open_stack
 
     with TiffFile(path) as tiff:
-        pages = tiff.series[0].levels[0].pages
-        offsets = list(dict.fromkeys(page.offset for page in pages if page is not None))
+        full, *lower = tiff.series[0].levels
+        pages = [page for page in full.pages if page is not None]
+        planes = math.prod(n for n, name in zip(full.shape, full.axes, strict=True) if name not in "YXS")
+        within = bool(lower) and len(lower[0].keyframe.treeindex) > 1
+        behind: list[tuple[int, Any]] = [(s.keyframe.index, _copied(s.keyframe)) for s in tiff.series[1:]]
+        kinds = [(_descriptions(level.keyframe), int(level.keyframe.subfiletype)) for level in lower]
+        if not within:
+            behind += [(level.keyframe.index, n) for n, level in enumerate(lower, start=1)]
+    # in the order of the file, in which other descriptions may count them, and not of the axes
+    order = sorted(range(len(pages)), key=lambda n: pages[n].index)
     by_region = replace(limits, pixels=_ANY, expansion=_ANY)
     with open(path, "rb") as file:
-        return open_stack(file, os.path.getsize(path), by_region, offsets)
+        size = os.path.getsize(path)
+        picture = open_stack(file, size, by_region, [pages[n].offset for n in order])
+    places = order if len(order) == planes else list(range(planes))
+    follow = [each for _, each in sorted(behind, key=itemgetter(0))]
+    more = {"places": places, "within": within, "behind": follow, "lower": kinds}
+    return replace(picture, encoding={**picture.encoding, **more})
+
+
+def _copied(page: Any) -> Pieces:
+    """A small page that is kept as it is."""
+    pixels = page.asarray()
+    if page.axes.startswith("S"):
+        pixels = pixels.transpose(1, 2, 0)
+
+    def read(rows: slice, columns: slice) -> Any:
+        return pixels[rows, columns]
+
+    return Pieces(pixels.shape, pixels.dtype, read, texts=_descriptions(page), subfile=int(page.subfiletype))
+
+
+def _descriptions(page: Any) -> tuple[bytes, ...]:
+    """All of a page, of which there may be two."""
+    return tuple(str(tag.value).encode() for tag in page.tags if tag.code == _DESCRIPTION)
+
+
+def page_bytes(path: str) -> int:
+    """Bytes of the pixels of the first page of a TIFF file, or of an NPY file; 0 for anything else."""
+    import numpy as np
+    from tifffile import TiffFile
+
+    try:
+        with open(path, "rb") as file:
+            start = file.read(8)
+        if start.startswith(SIGNATURE):
+            return int(np.load(path, mmap_mode="r", allow_pickle=False).nbytes)
+        if start[:4] not in _TIFF:
+            return 0
+        with TiffFile(path) as tiff:
+            page = tiff.pages.first
+            return int(math.prod(page.shape)) * max(1, page.bitspersample // 8)
+    except Exception:
+        return 0  # which is said where it is read

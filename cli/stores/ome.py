@@ -26,22 +26,30 @@ def fits(source: Source) -> bool:
     return {"y", "x"} <= set(source.axes) and places == sorted(set(places)) and places[0] >= 0
 
 
-def scale_of(image: Mapping[str, Any], names: Sequence[str]) -> Scale:
+def scale_of(attributes: Mapping[str, Any], names: Sequence[str]) -> Scale:
     """How large the pixels of the full resolution are; units that are not known count as micrometres."""
+    described = attributes.get("ome", attributes)
+    image = described["multiscales"][0]
+    channels = (described.get("omero") or {}).get("channels") or ()
+    labels = tuple(str(c.get("label") or "") for c in channels if isinstance(c, dict))
     units = [axis.get("unit") if isinstance(axis, dict) else None for axis in image.get("axes", ())]
     sizes = [1.0] * len(names)
     found = False
-    for described in (image, image["datasets"][0]):
-        for each in described.get("coordinateTransformations") or ():
+    for place in (image, image["datasets"][0]):
+        for each in place.get("coordinateTransformations") or ():
             factors = each.get("scale") if isinstance(each, dict) else None
             if isinstance(factors, list) and len(factors) == len(sizes):
                 sizes, found = [s * float(f) for s, f in zip(sizes, factors, strict=True)], True
+    if not any(units) and set(sizes) == {1.0}:
+        found = False  # which says nothing
+    labels = labels if all(labels) else ()
     if not found or len(units) != len(sizes):
-        return Scale()
+        return Scale(channels=labels)
     each_unit = zip(sizes, units, strict=True)
     known = dict(zip(names, (s * _FACTORS.get(unit or "", 1.0) for s, unit in each_unit), strict=True))
-    z, y, x, t = (known.get(a) or None for a in "zyxt")
-    return Scale(z, y, x, t)
+    z, y, x = (known.get(a) or None for a in "zyx")
+    seconds = known["t"] if "t" in names and units[names.index("t")] else None
+    return Scale(z, y, x, seconds, labels)
 
 
 def attributes(source: Source, levels: int) -> dict[str, Any]:

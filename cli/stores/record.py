@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from ..files import writing
 from ..status import ExistsError, UnreadableError, UnwritableError
 
 SCHEMA = 2
@@ -84,6 +86,21 @@ class Record:
                 f"{self.path} says that this store was begun with {words}: finish it with the same, name "
                 "another output, or give --overwrite to begin anew"
             )
+
+    def fits(self, asked: dict[str, Any]) -> bool:
+        """Whether that is what was begun."""
+        return all(self.data.get(name) == value for name, value in json.loads(json.dumps(asked)).items())
+
+    @contextmanager
+    def alone(self) -> Iterator[bool]:
+        """Whether no other part is finishing this store at the same time, or has done so."""
+        try:
+            file = open(self.path, "rb")  # noqa: SIM115 - closed below
+        except FileNotFoundError:
+            yield False
+            return
+        with file:
+            yield writing.locked(file.fileno()) is not False
 
     @property
     def complete(self) -> bool:

@@ -374,7 +374,7 @@ def test_what_cannot_be_written_or_must_not(tmp_path: Path) -> None:
         (path / "c" / "b.zarr", 3, "one lies in the other"),
         (other, 3, "no " + str(other) + ".json says"),
         (tmp_path / "file.zarr", 3, "is no store"),
-        (tmp_path / "b.tif", 2, "-o clean.zarr"),
+        (tmp_path / "b.png", 2, "-o clean.zarr"),
     ):
         ran = Ran("denoise", path, "-o", output, *QUICK, "--overwrite")
         assert (ran.code, words in ran.err) == (code, True), ran.err
@@ -459,7 +459,7 @@ def test_options_that_do_not_fit(tmp_path: Path) -> None:
     assert "one image" in ran.err
     ran = Ran("denoise", tmp_path / "x.png", "--part", "1/2")
     assert ran.code == 2
-    assert "for stores" in ran.err
+    assert "by blocks" in ran.err
 
 
 def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:

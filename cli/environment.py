@@ -101,3 +101,42 @@ def _text(stream: Any) -> TextIOWrapper:
 def printable(name: str) -> str:
     """A file name that is safe on a terminal: control and undecodable bytes are escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+
+
+def available_memory() -> int | None:
+    """Bytes that this process can still take: of the machine, of its group, of its address space."""
+    found = [_of_machine(), *_of_group(), _of_addresses()]
+    known = [size for size in found if size is not None]
+    return max(0, min(known)) if known else None
+
+
+def _of_machine() -> int | None:
+    return _kilobytes("/proc/meminfo", "MemAvailable:")
+
+
+def _of_group() -> Iterator[int | None]:
+    """Of the control group, as containers and batch systems set it."""
+    for limit, used in (
+        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ):
+        with contextlib.suppress(OSError, ValueError), open(limit) as most, open(used) as now:
+            yield int(most.read()) - int(now.read())
+
+
+def _of_addresses() -> int | None:
+    """Of `ulimit -v`."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    used = _kilobytes("/proc/self/status", "VmSize:")
+    return None if limit == resource.RLIM_INFINITY or used is None else limit - used
+
+
+def _kilobytes(path: str, name: str) -> int | None:
+    """A number of a file of the kernel, in bytes."""
+    with contextlib.suppress(OSError, ValueError, IndexError), open(path) as file:
+        return 1024 * int(file.read().partition(name)[2].split()[0])
+    return None

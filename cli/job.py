@@ -100,7 +100,7 @@ class Job:
     @classmethod
     def of(cls, options: FilterOptions, limits: Limits, piped: BinaryIO) -> Job:
         """Check the options against each other and read the files that they name."""
-        _check(options)
+        check(options)
         job = cls(options, warnings=_doubts(options))
         job.guide, job.turns["guide"] = companions.read("guide", options.guide, limits, piped)
         job.sigma_map, job.turns["sigma-map"] = companions.read("sigma-map", options.sigma_map, limits, piped)
@@ -177,6 +177,8 @@ class Job:
         layout = picture.pages[pages[0]]
         if any(picture.pages[page] != layout for page in pages):
             raise UnreadableError("its pages differ in size or type, so they are no volume")
+        if len(pages) > 1:
+            layout = replace(layout, spacing=picture.spacing)
         samples = [picture.decode(page) for page in pages]
         return self._in_type(np.stack(samples) if len(pages) > 1 else samples[0], layout), layout
 
@@ -390,7 +392,7 @@ def _doubts(options: FilterOptions) -> list[str]:
     ]
 
 
-def _check(options: FilterOptions) -> None:
+def check(options: FilterOptions) -> None:
     """Refuse settings that are wrong for every picture, before any is opened."""
     import nlmeans
 

@@ -148,12 +148,13 @@ def command(environment: Environment, /, **options: Any) -> int:
     from ..batch import Batch
     from ..job import Job
     from ..outcome import Report
-    from ..stores import run as stores
+    from ..stores import request as stores
+    from ..stores.run import StoreRun
 
     limits = limits_of(options)
     report = Report(environment, MessageOptions.of(options))
-    if stores.concerns(options["inputs"], options["output"]):
-        return stores.StoreRun.of(environment, report, options).run()
+    if stores.concerns(options):
+        return StoreRun(environment, report, options).run()
     stores.check_absent(options)
     job = Job.of(FilterOptions.of(options), limits, environment.binary_in)
     output, scheduler = OutputOptions.of(options), options["scheduler"]

@@ -131,12 +131,12 @@ def _locked(path: Path) -> BinaryIO:
     """A new file that is locked while it is ours, made anew if a sweep took it before it was locked."""
     while True:
         file = open(path, "x+b")  # noqa: SIM115 - the caller closes it
-        if _lock(file.fileno()) is not False and path.exists():
+        if locked(file.fileno()) is not False and path.exists():
             return file
         file.close()
 
 
-def _lock(descriptor: int) -> bool | None:
+def locked(descriptor: int) -> bool | None:
     """Take the lock that shows that a run is alive; None where the system has no locks."""
     try:
         import fcntl
@@ -156,8 +156,8 @@ def _remove_if_stale(path: Path) -> bool:
     except OSError:
         return False
     try:
-        locked = _lock(descriptor)
-        stale = locked or (locked is None and time.time() - os.fstat(descriptor).st_mtime > _OLD)
+        free = locked(descriptor)
+        stale = free or (free is None and time.time() - os.fstat(descriptor).st_mtime > _OLD)
         if stale:
             path.unlink(missing_ok=True)
         return bool(stale)

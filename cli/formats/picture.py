@@ -115,6 +115,7 @@ class Picture:
     encoding: dict[str, Any] = field(default_factory=dict)  # how it was stored, to store it likewise
     # The pages of each volume, in order of z; or of each picture or volume along an axis, by its letter.
     volumes: Callable[[str | None], Sequence[Sequence[int]]] | None = None
+    spacing: tuple[float, ...] | None = None  # of the pixels of a volume along (z, y, x)
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,22 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from ..files import writing
 from ..status import ExistsError, UnreadableError, UnwritableError
 
-SCHEMA = 1
-_WHAT = {"source": "another source, or another state of it", "version": "another version of nlmeans"}
+SCHEMA = 2
+_WHAT = {
+    "source": "another source, or another state of it",
+    "version": "another version of nlmeans",
+    "mask": "another --mask, or another state of it",
+    "guide": "another --guide, or another state of it",
+    "sigma_map": "another --sigma-map, or another state of it",
+}
 
 
 @dataclass(frozen=True)
@@ -78,6 +86,21 @@ class Record:
                 f"{self.path} says that this store was begun with {words}: finish it with the same, name "
                 "another output, or give --overwrite to begin anew"
             )
+
+    def fits(self, asked: dict[str, Any]) -> bool:
+        """Whether that is what was begun."""
+        return all(self.data.get(name) == value for name, value in json.loads(json.dumps(asked)).items())
+
+    @contextmanager
+    def alone(self) -> Iterator[bool]:
+        """Whether no other part is finishing this store at the same time, or has done so."""
+        try:
+            file = open(self.path, "rb")  # noqa: SIM115 - closed below
+        except FileNotFoundError:
+            yield False
+            return
+        with file:
+            yield writing.locked(file.fileno()) is not False
 
     @property
     def complete(self) -> bool:

@@ -1,27 +1,21 @@
-"""Images of which parts can be read: Zarr and OME-Zarr, NPY by memory map, TIFF by its tiles or strips."""
+"""Images of which parts can be read, by whatever process: `look` says what is in a file."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..formats.npy import SIGNATURE
-from ..formats.picture import Array
+from ..formats.picture import Array, Layout
+from ..formats.tiff.scale import Scale
 from ..status import CommandError, UnreadableError, UsageError
 
 _MARKS = ("zarr.json", ".zarray", ".zgroup")  # what makes a folder a Zarr store
 _METADATA = (*_MARKS, ".zattrs", ".zmetadata")
-#: Codecs that read numbers and run nothing: that of pickles, for one, is none of them.
-_CODECS = {
-    *("bytes", "endian", "transpose", "sharding_indexed", "crc32c", "crc32", "adler32", "fletcher32"),
-    *("blosc", "bz2", "gzip", "lz4", "lzma", "zlib", "zstd", "shuffle", "bitround", "delta"),
-    *("fixedscaleoffset", "packbits", "quantize"),
-}
+_UNKNOWN = Scale()
 _ENDS = 2**16  # bytes at either end of a file that are part of its fingerprint
 
 
@@ -36,30 +30,25 @@ class Source:
 
     path: str
     kind: str  # "zarr", "npy" or "tiff"
-    arrays: tuple[str, ...] = ("",)  # of a group: the full resolution, then the lower ones
+    arrays: tuple[str, ...] = (
+        "",
+    )  # names of the full resolution, then of the lower ones; "" without a group
     axes: tuple[str, ...] = ()  # names, where the file has them: t, c, z, y, x, or s for samples
     attributes: str = "{}"  # JSON of the group's, or of the array's
     modified: int = 0  # when, so that a process that lives longer opens another state anew
-
-    @classmethod
-    def of(cls, path: str) -> Source:
-        """Look at what a path names."""
-        if is_store(path):
-            return _zarr(path)
-        try:
-            with open(path, "rb") as file:
-                start = file.read(8)
-        except OSError as error:
-            raise UnreadableError(f"it cannot be opened: {error.strerror}") from None
-        if start.startswith(SIGNATURE):
-            return cls(path, "npy", modified=os.stat(path).st_mtime_ns)
-        if start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-            return _tiff(path)
-        raise UnreadableError("into a store go Zarr stores, TIFF and NPY files; this is none of them")
+    layout: Layout | None = None  # what the samples of a TIFF are
+    scale: Scale = _UNKNOWN  # how large its pixels are
+    carried: tuple[str, ...] = ()  # names of what a TIFF holds besides pixels, their sizes and a description
+    warnings: tuple[str, ...] = ()  # of what is left out anyway
 
     def array(self, level: int = 0) -> Any:
         """Something to be sliced; each process opens it once."""
         return _opened(self, level)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the full resolution."""
+        return tuple(self.array().shape)
 
     def read(self, region: tuple[Any, ...], level: int = 0) -> Array:
         """The pixels of a region; whatever a decoder raises is one error that names the place."""
@@ -152,7 +141,7 @@ def _open(source: Source, level: int) -> tuple[Any, Any]:
     from tifffile import TiffFile
 
     file = TiffFile(source.path)
-    return zarr.open_array(file.series[0].levels[0].aszarr(), mode="r"), file
+    return zarr.open_array(file.series[0].aszarr(level=level), mode="r"), file
 
 
 def needed(name: str) -> Any:
@@ -163,82 +152,3 @@ def needed(name: str) -> Any:
         return import_module(name)
     except ImportError as error:
         raise UsageError(f"{name} is needed for this: pip install 'nlmeans[dask]' ({error})") from None
-
-
-# --- what is in a file -----------------------------------------------------------------------
-
-
-def _zarr(path: str) -> Source:
-    """An array, or the full resolution of an OME-Zarr image with the lower ones."""
-    zarr = needed("zarr")
-    try:
-        node = zarr.open(path, mode="r")
-        attributes = dict(node.attrs)
-    except Exception as error:
-        detail = " ".join(str(error).split())
-        raise UnreadableError(f"it is no Zarr store that can be read ({detail})") from None
-    if isinstance(node, zarr.Array):
-        names = getattr(node.metadata, "dimension_names", None) or ()
-        axes = tuple(names) if names and all(names) else ()
-        return _checked(Source(path, "zarr", ("",), axes, json.dumps(attributes)), node)
-    images = attributes.get("ome", attributes).get("multiscales")
-    if not images:
-        inside = ", ".join(sorted(name for name, _ in node.members())[:8]) or "nothing"
-        raise UnreadableError(
-            f"it is a group without an OME-Zarr image (it holds {inside}); name one in it, as in {path}/0"
-        )
-    first = images[0]
-    axes = tuple(a["name"] if isinstance(a, dict) else a for a in first.get("axes", ()))
-    levels = tuple(d["path"] for d in first["datasets"])
-    if any(os.path.isabs(p) or ".." in p.split("/") for p in levels):
-        raise UnreadableError("it names a resolution outside of itself")
-    source = Source(path, "zarr", levels, axes, json.dumps(attributes))
-    return _checked(source, source.array())
-
-
-def _checked(source: Source, array: Any) -> Source:
-    """The source, if its names of axes fit, and nothing but known codecs is asked to read it."""
-    if source.axes and len(source.axes) != len(array.shape):
-        raise UnreadableError(f"it names {len(source.axes)} axes, and has {len(array.shape)}")
-    if array.dtype.kind not in "iuf":
-        raise UnreadableError(f"it holds {array.dtype}; pixels are integers or floating-point numbers")
-    for level in range(len(source.arrays)):
-        unknown = sorted(set(_codecs(source.array(level).metadata.to_dict())) - _CODECS)
-        if unknown:
-            raise UnreadableError(f"it is stored with {', '.join(unknown)}, which this program does not run")
-    return source
-
-
-def _codecs(described: Any) -> Iterator[str]:
-    """The names of all codecs in the description of an array, also of those within others."""
-    if not isinstance(described, dict):
-        return
-    every = [described.get("compressor"), *(described.get("filters") or ()), *(described.get("codecs") or ())]
-    for codec in filter(None, every):
-        known = codec if isinstance(codec, dict) else codec.to_dict() if hasattr(codec, "to_dict") else {}
-        known = known or codec.get_config()  # of numcodecs
-        yield str(known.get("name") or known.get("id")).removeprefix("numcodecs.")
-        inside = known.get("configuration") or {}
-        yield from _codecs(inside)
-        yield from _codecs({"codecs": inside.get("index_codecs")})
-
-
-def _tiff(path: str) -> Source:
-    """The one image of a TIFF file, of pages of one size and type; lower resolutions are left out."""
-    from tifffile import TiffFile
-
-    needed("zarr")
-    try:
-        with TiffFile(path) as file:
-            shapes = [series.shape for series in file.series]
-            axes = file.series[0].axes
-    except Exception as error:
-        raise UnreadableError(f"it is damaged, or no TIFF that can be read ({error})") from None
-    if len(shapes) > 1:
-        listed = ", ".join(" x ".join(map(str, shape)) for shape in shapes[:4])
-        raise UnreadableError(
-            f"its pages are {len(shapes)} images of different sizes or types ({listed}), and a store holds "
-            "one: give each page a file of its own"
-        )
-    names = tuple(axis.lower() for axis in axes)
-    return Source(path, "tiff", ("",), names, modified=os.stat(path).st_mtime_ns)

@@ -12,9 +12,11 @@ from typing import Any
 
 from ..formats.picture import Array
 from ..status import UnwritableError
+from . import ome
 from .source import Source, needed
 
 _SHARD, _CHUNK = {1: 2**20, 2: 1024, 3: 256}, {1: 2**16, 2: 256, 3: 64}  # sides, where the source has none
+_TILES = (128, 256, 512, 1024)  # sides that are kept
 _WHOLE = {"write_empty_chunks": True}  # or a shard equal to the fill value would look undone
 
 
@@ -24,23 +26,23 @@ class Target:
 
     path: str
     source: Source
-    levels: int = 1
-    dtype: str = ""  # of the pixels
+    arrays: tuple[str, ...]  # their names in the group, the full resolution first; "" without a group
+    dtype: str  # of the pixels
 
     def make(self, grid: tuple[int, ...]) -> None:
         """What of the store is not there yet: groups and arrays without pixels."""
         zarr = needed("zarr")
         try:
-            if self.source.arrays[0]:
+            if self.arrays[0]:
                 zarr.open_group(self.path, mode="a", zarr_format=self._format())
-            for level in range(self.levels):
+            for level in range(len(self.arrays)):
                 if not _has_array(self._folder(level)):
                     self._make_array(zarr, level, grid)
         except OSError as error:
             raise UnwritableError(f"{self.path}: {error.strerror or error}") from None
 
     def _format(self) -> int:
-        return int(self.source.array().metadata.zarr_format)
+        return int(self.source.array().metadata.zarr_format) if self.source.kind == "zarr" else 3
 
     def _make_array(self, zarr: Any, level: int, grid: tuple[int, ...]) -> None:
         from zarr.errors import ContainsArrayError
@@ -51,7 +53,7 @@ class Target:
             if self.source.kind == "zarr":
                 self._like(zarr, array, level, given)
                 return
-            chunks, shards = _cut(array.shape, grid, self.source.axes)
+            chunks, shards = _cut(array, grid, self.source)
             names = self.source.axes or None
             zarr.create_array(shape=array.shape, chunks=chunks, shards=shards, dimension_names=names, **given)
 
@@ -66,7 +68,7 @@ class Target:
             if version == 3
             else {"name": "v2", "separator": array.metadata.dimension_separator}
         )
-        attributes = dict(array.attrs) if self.source.arrays[0] else {}
+        attributes = dict(array.attrs) if self.arrays[0] else {}
         zarr.create_array(
             shape=array.shape,
             chunks=array.chunks,
@@ -80,7 +82,7 @@ class Target:
         )
 
     def _folder(self, level: int) -> str:
-        return os.path.join(self.path, self.source.arrays[level]) if self.source.arrays[level] else self.path
+        return os.path.join(self.path, self.arrays[level]) if self.arrays[level] else self.path
 
     def array(self, level: int = 0) -> Any:
         """The array that is written."""
@@ -110,37 +112,31 @@ class Target:
     def finish(self, parameters: dict[str, Any]) -> None:
         """The names of axes and resolutions, and that all is there: what readers look for comes last."""
         zarr = needed("zarr")
-        attributes = json.loads(self.source.attributes)
-        _keep_levels(attributes.get("ome", attributes), self.levels)
+        found = ome.attributes(self.source, len(self.arrays))
         try:
             node = zarr.open(self.path, mode="r+")
-            node.attrs.update({**attributes, "nlmeans": parameters})
+            node.attrs.update({**found, "nlmeans": parameters})
         except OSError as error:
             raise UnwritableError(f"{self.path}: {error.strerror or error}") from None
 
 
-def _cut(
-    shape: tuple[int, ...], grid: tuple[int, ...], names: tuple[str, ...]
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Chunks and shards of a new array: whole in its samples, one at a time along other axes."""
+def _cut(array: Any, grid: tuple[int, ...], source: Source) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Chunks and shards of a new array: whole in its samples, one at a time along other axes.
+
+    The tiles of a TIFF are its chunks, where they are of a common size.
+    """
     chunks, shards = [], []
-    for a, n in enumerate(shape):
+    for a, n in enumerate(array.shape):
         if a in grid:
-            chunk = min(_CHUNK[len(grid)], -(-n // 16) * 16)
+            own = array.chunks[a] if source.kind == "tiff" and len(grid) == 2 else 0
+            side = own if own in _TILES else _CHUNK[len(grid)]
+            chunk = min(side, -(-n // 16) * 16)
             many = min(_SHARD[len(grid)] // chunk, -(-n // chunk))
         else:
-            chunk, many = n if not names or names[a] == "s" else 1, 1
+            chunk, many = n if not source.axes or source.axes[a] == "s" else 1, 1
         chunks.append(chunk)
         shards.append(many * chunk)
     return tuple(chunks), tuple(shards)
-
-
-def _keep_levels(attributes: dict[str, Any], levels: int) -> None:
-    """Resolutions that were not made are not named."""
-    for image in attributes.get("multiscales", [])[:1]:
-        image["datasets"] = image["datasets"][:levels]
-    if "multiscales" in attributes:
-        attributes["multiscales"] = attributes["multiscales"][:1]
 
 
 def _has_array(folder: str) -> bool:

@@ -38,16 +38,17 @@ class Work:
         cls,
         image: Any,
         settings: Settings,
-        *more: Any,
+        *more: tuple[Any, Settings],
         backend: str = "auto",
         workers: int | None = 1,
         memory_limit: int | None = None,
-        seen: Ends | None = None,
+        seen: tuple[Ends | None, Ends | None] | None = None,
     ) -> Work:
         """Check, and choose what is not given; regions of the image are read unless all is given.
 
-        What is chosen holds for `more` images of the same kind, whose regions are read too.  With `seen`, the
-        ends of an earlier choice, and all settings it is made again without reading anything.
+        What is chosen holds for `more` images of the same kind, whose regions are read too, each with the
+        arrays that go with it.  With `seen`, the ends of an earlier choice, and all settings it is made again
+        without reading anything.
         """
         Running.checked(workers, None, memory_limit)
         axes = check_sliced(image, settings)
@@ -56,12 +57,15 @@ class Work:
         given = says_all(image, settings)
         some, their = _stand_in(image, settings, beside) if given else sample(image, settings)
         if more and not given:
-            some = np.concatenate([some, *(sample(other, settings)[0] for other in more)], axis=axes[0])
+            some, their = _together([(some, their), *(sample(*other) for other in more)], axes, beside)
         grid = tuple(image.shape[a] for a in axes)
         inputs = check(some, their, Part((0,) * len(grid), grid, (None, None)))
         if given:
+            known = seen or (None, None)
             inputs = replace(
-                inputs, value_ends=seen or inputs.value_ends, feature_ends=seen or inputs.feature_ends
+                inputs,
+                value_ends=known[0] or inputs.value_ends,
+                feature_ends=known[1] or inputs.feature_ends,
             )
         chosen = choose(inputs, their, maps="sigma" in beside)
         method = method_for(chosen, replace(inputs, grid=grid), backend)
@@ -70,7 +74,7 @@ class Work:
         reach = (h + r * has_holes for h, r in zip(method.halo, method.patch_radius, strict=True))
         return cls(
             chosen,
-            (seen, seen) if given else (inputs.value_ends, inputs.feature_ends),
+            known if given else (inputs.value_ends, inputs.feature_ends),
             cast(Settings, {name: value for name, value in settings.items() if name not in beside}),
             beside,
             axes,
@@ -124,6 +128,16 @@ class Work:
             settings,
             self.backend,
         )
+
+
+def _together(
+    every: Sequence[tuple[Array, Settings]], axes: Sequence[int], beside: Mapping[str, tuple[int, ...]]
+) -> tuple[Array, Settings]:
+    """Samples of several images as one, joined along the first axis of the grid."""
+    settings: dict[str, Any] = dict(every[0][1])
+    for name, own in beside.items():
+        settings[name] = np.concatenate([each[name] for _, each in every], axis=own[0])  # type: ignore[literal-required]
+    return np.concatenate([some for some, _ in every], axis=axes[0]), cast(Settings, settings)
 
 
 def says_all(image: Any, settings: Settings) -> bool:

@@ -40,7 +40,9 @@ def stored(path: Path, image: np.ndarray, **more: Any) -> Path:
 
 
 def read(path: Path) -> np.ndarray:
-    return np.asarray(zarr.open_array(path, mode="r")[:])
+    """An array, or the full resolution of an OME-Zarr image."""
+    node = zarr.open(path, mode="r")
+    return np.asarray(node[:] if isinstance(node, zarr.Array) else node["0"][:])
 
 
 def record(path: Path) -> dict[str, Any]:
@@ -111,7 +113,9 @@ def test_a_tiff_is_read_by_its_tiles_or_strips(more: dict[str, Any], tmp_path: P
     ran = Ran("denoise", path, "-o", tmp_path / "b.zarr", *QUICK)
     assert ran.code == 0, ran.err
     assert_near(read(tmp_path / "b.zarr"), nlmeans.denoise(image, **GIVEN))
-    assert zarr.open_array(tmp_path / "b.zarr").metadata.dimension_names == ("y", "x")
+    assert zarr.open_array(tmp_path / "b.zarr" / "0").metadata.dimension_names == ("y", "x")
+    described = zarr.open_group(tmp_path / "b.zarr").attrs["ome"]["multiscales"][0]
+    assert [axis["name"] for axis in described["axes"]] == ["y", "x"]
 
 
 def test_colours_of_a_tiff_are_compared_as_colours(tmp_path: Path) -> None:
@@ -366,11 +370,11 @@ def test_what_cannot_be_written_or_must_not(tmp_path: Path) -> None:
     (tmp_path / "file.zarr").write_bytes(b"mine")
     for output, code, words in (
         ("/proc/nlmeans/b.zarr", 1, "cannot be made"),
-        (path, 3, "the input itself"),
-        (path / "c" / "b.zarr", 3, "lies in the other"),
+        (path, 3, "are one, or one lies in the other"),
+        (path / "c" / "b.zarr", 3, "one lies in the other"),
         (other, 3, "no " + str(other) + ".json says"),
         (tmp_path / "file.zarr", 3, "is no store"),
-        (tmp_path / "b.tif", 2, "-o clean.zarr"),
+        (tmp_path / "b.png", 2, "-o clean.zarr"),
     ):
         ran = Ran("denoise", path, "-o", output, *QUICK, "--overwrite")
         assert (ran.code, words in ran.err) == (code, True), ran.err
@@ -434,13 +438,17 @@ def test_a_codec_that_runs_code_is_never_asked(place: str, tmp_path: Path) -> No
 
 def test_options_that_do_not_fit(tmp_path: Path) -> None:
     path = stored(tmp_path / "a.zarr", noisy(70, 70))
+    np.save(tmp_path / "small.npy", np.ones((70, 69)))
     output = ("-o", tmp_path / "b.zarr")
     for options, words in (
         (("--part", "4/3"), "3/16"),
         (("--part", "x"), "3/16"),
         (("--part", "1/2", "--scheduler", "local"), "two ways"),
         (("--part", "1/2", "--overwrite"), "other parts"),
-        (("--mask", "m.png"), "--mask is not possible with a store"),
+        (("--mask", "m.png"), "--mask m.png: it cannot be opened"),
+        (("--mask", tmp_path / "small.npy"), "it is 70 x 69, the image 70 x 70"),
+        (("--sigma-map", tmp_path / "small.npy"), "takes the place of --sigma"),
+        (("--convert",), "--convert is not possible with a store"),
         (("--scheduler", "here"), "tcp://host:8786"),
         (("--channel-axis", "2"), "none of the 2 axes"),
         (("--search-radius", "image"), "needs the whole image"),
@@ -451,7 +459,7 @@ def test_options_that_do_not_fit(tmp_path: Path) -> None:
     assert "one image" in ran.err
     ran = Ran("denoise", tmp_path / "x.png", "--part", "1/2")
     assert ran.code == 2
-    assert "for stores" in ran.err
+    assert "by blocks" in ran.err
 
 
 def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:

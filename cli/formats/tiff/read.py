@@ -7,7 +7,7 @@ as they stand, EXIF and GPS directories included.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, BinaryIO
 
@@ -19,6 +19,7 @@ from . import describe
 from . import write as writing
 from .codecs import check_segments
 from .pages import NODATA, RAW_COLOURS, Page, page_of
+from .scale import Scale, scale
 from .tags import Directory, Structure, walk
 
 _STORAGE = {
@@ -47,20 +48,60 @@ def open_mask(file: BinaryIO, size: int, limits: Limits) -> Picture:
     return _open(file, size, limits, mask=True)
 
 
-def _open(file: BinaryIO, size: int, limits: Limits, *, mask: bool) -> Picture:
+def open_stack(file: BinaryIO, size: int, limits: Limits, offsets: Sequence[int]) -> Picture:
+    """The pages of one image, by where their directories are: its pixels are read elsewhere, by regions."""
+    structure = _walked(file, size, limits)
+    at = {tags.offset: tags for tags in structure.directories}
+    if not set(offsets) <= set(at):
+        raise UnreadableError("its pages are damaged")
+    warnings: list[str] = []
+    pages, items = _described(structure, [at[o] for o in offsets], limits, warnings)
+    if any(page.stretched for page in pages):
+        raise UnreadableError("its samples of less than 8 bits cannot be read by regions; save it in 8 bits")
+    stored = [page.storage for page in pages]
+    encoding: dict[str, Any] = {"order": structure.order, "big": structure.big, "pages": stored}
+    encoding["scale"] = _scale(structure, at[offsets[0]])
+    layouts = [page.layout for page in pages]
+    return Picture("TIFF", layouts, _elsewhere, items, list(dict.fromkeys(warnings)), encoding)
+
+
+def _scale(structure: Structure, tags: Directory) -> Scale:
+    """How large the pixels are."""
+    known = writing.resolution(structure, tags) if {282, 283} <= set(tags) else None
+    return scale(describe.chosen(structure.texts(tags, _DESCRIPTION)), known)
+
+
+def _elsewhere(number: int) -> Array:
+    raise NotImplementedError(f"page {number} is read by regions")
+
+
+def _walked(file: BinaryIO, size: int, limits: Limits) -> Structure:
     structure = walk(file, size, limits)
     file.seek(_CANON_PLACE)
     if file.read(2) == b"CR":
         raise UnreadableError("it is camera raw (CR2); develop it first")
-    warnings: list[str] = []
-    full = _full_pages(structure, limits, warnings)
-    chosen = [structure.directories[n] for n in full]
+    return structure
+
+
+def _described(
+    structure: Structure, chosen: Sequence[Directory], limits: Limits, warnings: list[str], mask: bool = False
+) -> tuple[list[Page], list[Item]]:
+    """What the pixels of pages are, and all else that they carry."""
     pages = [page_of(structure, tags, limits, warnings, mask=mask) for tags in chosen]
     items = [
         item
         for number, (tags, page) in enumerate(zip(chosen, pages, strict=True))
         for item in _items(structure, tags, number, page, warnings)
     ]
+    return pages, items
+
+
+def _open(file: BinaryIO, size: int, limits: Limits, *, mask: bool) -> Picture:
+    structure = _walked(file, size, limits)
+    warnings: list[str] = []
+    full = _full_pages(structure, limits, warnings)
+    chosen = [structure.directories[n] for n in full]
+    pages, items = _described(structure, chosen, limits, warnings, mask)
     text = describe.chosen(structure.texts(chosen[0], _DESCRIPTION))
     _check_imagej(structure, text)
     count = len(pages)
@@ -80,6 +121,7 @@ def _open(file: BinaryIO, size: int, limits: Limits, *, mask: bool) -> Picture:
         list(dict.fromkeys(warnings)),
         encoding,
         lambda along: describe.volumes(text, count, along),
+        _scale(structure, chosen[0]).volume,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, Literal
 
 from ..metadata import lost
 from ..picture import Array, Item, Layout, Picture, Saving
+from . import pieces
 from .carry import Afterwards, Tags
 from .storage import Storage
 from .tags import RATIONAL, Directory, Structure, Tag
@@ -69,6 +70,10 @@ def write(file: BinaryIO, pages: Iterable[Array], like: Picture, saving: Saving)
             afterwards.directories += [(number + masks, *d) for d in tags.directories]
             if storage.extrasamples is None:
                 afterwards.undescribed.append(number + masks)
+            if isinstance(page, pieces.Pieces):
+                more = {**tags.options, "extratags": tags.tags}
+                masks += pieces.write(writer, page, storage, order, _options(storage, page), more)
+                continue
             mask = page[..., -1] != 0 if storage.masked else None
             if mask is not None:
                 page = page[..., 0] if page.shape[-1] == 2 else page[..., :-1]

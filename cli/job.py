@@ -6,7 +6,7 @@ import contextlib
 import warnings as python_warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from nlmeans.errors import NLMeansWarning, SlowBackendWarning
 from nlmeans.parameters import Settings, refuse_other_methods
@@ -22,7 +22,7 @@ from .progress import Part, Progress
 from .status import UnreadableError, UsageError
 
 # settings that are right or wrong for an image only
-_OF_AN_IMAGE = ("nan", "color", "passes", "strength", "spacing")
+_OF_AN_IMAGE = ("nan", "color", "passes", "strength", "spacing", "noise")
 _NO_NOISE = 1e-3  # sigma of integers: rounding to them alone makes 0.29
 _LARGE_PATCH = 10  # radius; twice the largest of the table in nlmeans/choosing.py
 _FEW_STEPS = 16  # of integers between the smallest and the largest value
@@ -201,10 +201,11 @@ class Job:
 
     def with_chosen(self, split: Split, layout: Layout, chosen: Any) -> Settings:
         """The library's keywords once parameters are chosen; a factor of the strength is in these."""
-        settings = {**self.settings_for(split, layout), **chosen.to_dict()}
+        settings: dict[str, Any] = dict(self.settings_for(split, layout))
+        settings.pop("noise", None)
         if chosen.method == "nlmeans" or chosen.sigma is not None:  # else it multiplies the map
             settings.pop("strength", None)
-        return settings  # type: ignore[return-value]
+        return cast(Settings, {**settings, **chosen.to_dict()})
 
     def denoised(self, split: Split, layout: Layout, progress: Progress | Part) -> tuple[Array, Any]:
         """The colours without noise, and the parameters used."""
@@ -319,6 +320,12 @@ def _check(options: FilterOptions) -> None:
 
     if options.sigma_map and (options.sigma is not None or "h" in options.settings):
         raise UsageError("--sigma-map takes the place of --sigma, and h is then k times it: give --k alone")
+    white = options.settings.get("noise", "gaussian") == "gaussian"
+    if not white and (options.sigma is not None or options.sigma_map or "h" in options.settings):
+        raise UsageError(
+            "--sigma, --sigma-map and --h are levels of white noise, and --noise is another: leave one out; "
+            "--strength and --k make the filter stronger or weaker"
+        )
     if options.guide and options.settings.get("passes") == 2:
         raise UsageError("--guide takes the place of a first pass: leave out --passes 2, or the guide")
     if options.guide_sigma is not None and not options.guide:

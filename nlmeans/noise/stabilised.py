@@ -105,8 +105,7 @@ def _refuse_levels(model: NoiseModel | None, settings: Settings) -> None:
     """sigma and h are of white noise."""
     kind = "auto" if model is None else model.kind
     for name in ("sigma", "h"):
-        value = settings.get(name)
-        if value is not None and not (kind != "gaussian" and name == "sigma" and _is_one(value)):
+        if settings.get(name) is not None:
             raise InvalidValueError(
                 Parameter(name),
                 " is a level of white noise, and the noise is ",
@@ -140,11 +139,6 @@ def _known(model: NoiseModel | None, seen: Inputs) -> NoiseModel:
         )
         return NoiseModel("gaussian")
     return found
-
-
-def _is_one(sigma: Any) -> bool:
-    """Sigma as `suggest` gives it with a model: that of the image in units of its noise."""
-    return isinstance(sigma, int | float) and sigma == 1
 
 
 def _seen(image: Any, settings: Settings) -> Inputs:

@@ -23,7 +23,7 @@ from .progress import Part, Progress
 from .status import UnreadableError, UsageError
 
 # settings that are right or wrong for an image only
-_OF_AN_IMAGE = ("nan", "color", "passes", "strength", "spacing")
+_OF_AN_IMAGE = ("nan", "color", "passes", "strength", "spacing", "noise")
 _NO_NOISE = 1e-3  # sigma of integers: rounding to them alone makes 0.29
 _LARGE_PATCH = 10  # radius; twice the largest of the table in nlmeans/choosing.py
 _FEW_STEPS = 16  # of integers between the smallest and the largest value
@@ -365,9 +365,10 @@ class Job:
 
 def _with_chosen(settings: Settings, chosen: Any) -> Settings:
     """The library's keywords once parameters are chosen, which hold a factor of the strength."""
-    known = {**settings, **chosen.to_dict()}
+    known: dict[str, Any] = {name: value for name, value in settings.items() if name != "noise"}
     if chosen.method == "nlmeans" or chosen.sigma is not None:  # else it multiplies the map
         known.pop("strength", None)
+    known |= chosen.to_dict()
     return known  # type: ignore[return-value]
 
 
@@ -402,6 +403,12 @@ def check(options: FilterOptions) -> None:
         )
     if options.sigma_map and (options.sigma is not None or "h" in options.settings):
         raise UsageError("--sigma-map takes the place of --sigma, and h is then k times it: give --k alone")
+    white = options.settings.get("noise", "gaussian") == "gaussian"
+    if not white and (options.sigma is not None or options.sigma_map or "h" in options.settings):
+        raise UsageError(
+            "--sigma, --sigma-map and --h are levels of white noise, and --noise is another: leave one out; "
+            "--strength and --k make the filter stronger or weaker"
+        )
     if options.guide and options.settings.get("passes") == 2:
         raise UsageError("--guide takes the place of a first pass: leave out --passes 2, or the guide")
     if options.guide_sigma is not None and not options.guide:

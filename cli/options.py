@@ -150,6 +150,28 @@ class Level(_ParamType):
         return number, part.endswith("%")
 
 
+class Noise(_ParamType):
+    """A kind of noise, or a model of it: "poisson", "poisson-gaussian:gain=1.5,sigma=3"."""
+
+    name = "noise"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        from nlmeans.errors import NLMeansError
+        from nlmeans.noise_models.model import NoiseModel
+
+        kind, colon, given = value.partition(":")
+        try:
+            numbers = {n: float(v) for n, _, v in (p.partition("=") for p in given.split(",") if p)}
+            model = NoiseModel.of({"kind": kind, **numbers} if numbers or colon else kind)
+        except ValueError as error:
+            hint = "" if isinstance(error, NLMeansError) else ", as in poisson-gaussian:gain=1.5,sigma=3"
+            reason = str(error) if isinstance(error, NLMeansError) else "its parameters are numbers"
+            self.fail(f"{value!r}: {reason}{hint}", param, ctx)
+        return kind if not numbers or model is None else model.to_dict()
+
+
 class Bytes(_ParamType):
     """A number of bytes: "500M", "2G"."""
 
@@ -198,6 +220,15 @@ parameter_options = _stacked(
         type=click.Choice(["nlmeans", "nlridge"]),
         help="nlridge is 0.5 dB better than two passes of nlmeans, in 2.5 times the time, and takes of these "
         "options --sigma, --color, --strength, --blend, --mask and --nan. Default: nlmeans.",
+    ),
+    option(
+        FILTER,
+        "--noise",
+        type=Noise(),
+        metavar="KIND",
+        help="gaussian, poisson, poisson-gaussian, rician, speckle, or auto: told by the picture. Parameters "
+        "that are known follow: poisson:gain=2,offset=100, poisson-gaussian:gain=1.5,sigma=3, "
+        "rician:sigma=4, speckle:looks=4. Default: gaussian, white.",
     ),
     option(
         FILTER,

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from nlmeans.learned.numpy_block import nonlocal_block as nonlocal_block
     from nlmeans.methods.pixel_weights import weights as weights
     from nlmeans.noise.estimate import estimate_sigma as estimate_sigma
+    from nlmeans.noise.noise_curve import NoiseCurve as NoiseCurve
+    from nlmeans.noise.noise_curve import noise_curve as noise_curve
     from nlmeans.noise_models.model import NoiseModel as NoiseModel
     from nlmeans.notebook.comparison import show as show
     from nlmeans.operation.nonlocal_mean import nonlocal_mean as nonlocal_mean
@@ -41,6 +43,8 @@ _HOME = {
     "MemoryLimitError": "errors",
     "NLMeansError": "errors",
     "estimate_sigma": "noise.estimate",
+    "noise_curve": "noise.noise_curve",
+    "NoiseCurve": "noise.noise_curve",
     "NoiseModel": "noise_models.model",
     "Parameters": "parameters",
     "nonlocal_block": "learned.numpy_block",

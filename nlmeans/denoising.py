@@ -70,11 +70,13 @@ def denoise(
         than one, in 2.5 and 5 times the time.  It takes `sigma`, `color`, `strength`, `blend`, `mask` and
         `nan`, runs on the reference and cpu backends, and denoises images, and volumes plane by plane.
         Equal colours come back, sigma 0 returns the image.
-    noise : {"gaussian", "poisson", "poisson-gaussian", "rician", "speckle"} or NoiseModel
+    noise : {"gaussian", "auto", "poisson", "poisson-gaussian", "rician", "speckle"} or NoiseModel
         What kind of noise it is: white, of counted photons, of photons and a sensor's electronics, of
         magnitudes in MRI, of radar or ultrasound.  All but white noise is made white by a transform of the
         values, filtered with sigma 1, and led back by the exact unbiased inverse; `h` and `sigma` have no
-        place then, `k` and `strength` have.  A guide is transformed alike.  Default: "gaussian", white.
+        place then, `k` and `strength` have.  A guide is transformed alike.  Parameters of the model are
+        estimated, or given by a `NoiseModel`.  "auto" tells the kind (not "rician") by `noise_curve`, and
+        takes the noise for white, with a warning, where it is not 95 % sure.  Default: "gaussian", white.
     sigma : float, sequence of float, or array, optional
         Standard deviation of the noise in the units of the image, >= 0: one number, one per
         channel, or a map of the shape of the grid.  Default: estimated, see `estimate_sigma`.

@@ -128,8 +128,8 @@ class Parameters:
     method : {"nlmeans", "nlridge"}
         What turns the noisy image into a clean one.
     noise : NoiseModel, optional
-        A model of the noise, all of whose parameters are known.  Sigma is then 1: that of the image in
-        units of its noise.  Default: white noise of `sigma`.
+        A model of the noise, all of whose parameters are known.  `sigma` is then that of the image in
+        units of its noise: 1, with NL-Ridge times the strength asked for.  Default: white noise of `sigma`.
 
     Raises
     ------
@@ -215,13 +215,14 @@ class Parameters:
         object.__setattr__(self, "noise", model)
         if model is None:
             return
-        if model.missing or self.h is not None or self.sigma not in (None, 1):
+        if model.missing or self.h is not None:
             raise InvalidValueError(
                 Parameter("noise"),
-                f" must be a model that lacks nothing, with sigma 1 and no h; it lacks {model.missing}, "
-                f"sigma is {self.sigma} and h {self.h}",
+                f" must be a model that lacks nothing, and k given in place of h; it lacks {model.missing}, "
+                f"and h is {self.h}",
             )
-        object.__setattr__(self, "sigma", 1.0)
+        if self.sigma is None or self.method == "nlmeans":
+            object.__setattr__(self, "sigma", 1.0)
 
     def _check_nlridge(self) -> None:
         """Sigma, colour and what is mixed back are there, and nothing else."""
@@ -292,7 +293,7 @@ class Parameters:
             name: value.to_dict() if isinstance(value, Parameters | NoiseModel) else value
             for name, value in values.items()
             if value is not None and not (name == "sigma" and self.noise is not None)
-        }
+        } | ({"strength": self.sigma} if self.noise is not None and self.method == "nlridge" else {})
 
     def to_json(self) -> str:
         """The same as one line of JSON."""
@@ -314,6 +315,8 @@ class Parameters:
             For unknown or missing names.
         """
         names = [f.name for f in fields(cls)]
+        if read.get("method") == "nlridge" and read.get("noise") is not None and "strength" in read:
+            read = {"sigma": read["strength"], **{n: v for n, v in read.items() if n != "strength"}}
         if not set(read) <= set(names):
             raise InvalidValueError(f"parameters must be a JSON object with some of {', '.join(names)}")
         values: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in read.items()}

@@ -47,7 +47,7 @@ def collected(job: Job, picture: Picture, name: str, number: int, progress: Prog
     limits = views.shown_range(samples, layout)
     difference = views.removed(samples, clean, layout)
     seen, gain = views.removed_view(views.seen(difference, layout))
-    sigma = method_noise.single_sigma(chosen.sigma, difference)
+    sigma = method_noise.single_sigma(chosen.sigma if chosen.noise is None else None, difference)
     spectrum, radial = method_noise.spectra(difference, sigma)
     marked = marked_weights(job, split, layout, chosen, (top, left, height, width), progress)
     warnings = picture.warnings + job.taken_warnings()
@@ -183,7 +183,7 @@ def strip(
             clean = merged(wider, nlmeans.denoise(split.colour, **scaled, **job.options.running), layout)
         name = next(n for n in _STRENGTHS if n in scaled)
         value = one_sigma(scaled[name]) or 0.0
-        if name == "k" and isinstance(chosen.sigma, float):
+        if name == "k" and isinstance(chosen.sigma, float) and chosen.noise is None:
             name, value = "h", value * chosen.sigma
         caption = f"{name} {value:.3g}" + (", chosen" if factor == 1 else f" ({factor:g} x)")
         image = png(views.shown(clean, layout, limits)[inner])
@@ -203,7 +203,7 @@ def _stronger(settings: dict[str, Any], factor: float) -> dict[str, Any]:
     scaled = ("sigma",) if settings.get("method") == "nlridge" else ("h", "k")
     return {
         name: _stronger(value, factor)
-        if isinstance(value, dict)
+        if isinstance(value, dict) and name != "noise"
         else _times(factor, value)
         if name in scaled
         else value

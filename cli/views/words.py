@@ -17,7 +17,8 @@ def number(value: float) -> str:
 
 def words(layout: Layout, chosen: Any, colour: Array) -> str:
     """A page and its parameters for people; `colour` is what is denoised of it."""
-    noise, sigma = noise_words(chosen.sigma), one_sigma(chosen.sigma)
+    noise = noise_words(chosen.sigma) if chosen.noise is None else model_words(chosen.noise)
+    sigma = one_sigma(chosen.sigma) if chosen.noise is None else None
     if sigma is not None:
         if layout.dtype == "|u1":
             full = in_units(((100.0, True),), layout.dtype, layout.full_scale)
@@ -27,6 +28,7 @@ def words(layout: Layout, chosen: Any, colour: Array) -> str:
     filter_ = radii_words(chosen.to_dict())
     if chosen.method == "nlmeans":
         single = isinstance(chosen.strength, float) and not isinstance(chosen.sigma, tuple)
+        single = single and chosen.noise is None
         filter_ += ", " + (f"h {number(chosen.strength)}" if single else f"k {chosen.k:.3g}")
     how = [chosen.color] * (len(layout.data) > 1) + ["two passes"] * (chosen.passes == 2)
     return "; ".join([layout.words, noise, filter_, *([", ".join(how)] if how else [])])
@@ -54,6 +56,13 @@ def _range(colour: Array, layout: Layout) -> str:
     whole = layout.kind in "iu" and max(-low, high) < 1e7
     low_words, high_words = (f"{v:.0f}" if whole else number(v) for v in (low, high))
     return f" (values from {low_words} to {high_words})"
+
+
+def model_words(model: Any) -> str:
+    """A model of the noise and its parameters."""
+    named = {n: v if isinstance(v, tuple) else (v,) for n, v in model.to_dict().items() if n != "kind"}
+    each = (f"{name} {', '.join(number(v) for v in values)}" for name, values in named.items())
+    return f"{model.kind} noise, {', '.join(each)}"
 
 
 def noise_words(sigma: float | tuple[float, ...] | None) -> str:

@@ -24,6 +24,7 @@ from nlmeans.arrays import (
 )
 from nlmeans.errors import InvalidValueError, Parameter, warn
 from nlmeans.inputs import Inputs, Part, check
+from nlmeans.noise.noise_curve import automatic, of_kind
 from nlmeans.noise_models.model import NoiseModel
 from nlmeans.noise_models.transforms import Transform, transform_of
 from nlmeans.parameters import Settings, number
@@ -80,12 +81,9 @@ def stabilised(image: Any, settings: Settings) -> Stabilised | None:
     if blend > 1:
         raise InvalidValueError(Parameter("blend"), f" must be in [0, 1], got {blend}")
     seen = _seen(image, settings)
-    if model is not None and model.kind == "gaussian":
+    model = _known(model, seen)
+    if model.kind == "gaussian":
         return Stabilised(image, {**known, "sigma": model.sigma, "blend": blend}, model, image, axis, (), 0.0)
-    if model is None or model.missing:
-        raise InvalidValueError(
-            Parameter("noise"), " must have all its parameters: give a NoiseModel with " + _lacks(model)
-        )
     transforms = _transforms(model, seen)
     _warn_of_rounding(model, seen)
     array = _plain(image)
@@ -107,8 +105,7 @@ def _refuse_levels(model: NoiseModel | None, settings: Settings) -> None:
     """sigma and h are of white noise."""
     kind = "auto" if model is None else model.kind
     for name in ("sigma", "h"):
-        value = settings.get(name)
-        if value is not None and not (kind != "gaussian" and name == "sigma" and _is_one(value)):
+        if settings.get(name) is not None:
             raise InvalidValueError(
                 Parameter(name),
                 " is a level of white noise, and the noise is ",
@@ -121,13 +118,27 @@ def _refuse_levels(model: NoiseModel | None, settings: Settings) -> None:
             )
 
 
-def _lacks(model: NoiseModel | None) -> str:
-    return "a kind" if model is None else " and ".join(model.missing)
-
-
-def _is_one(sigma: Any) -> bool:
-    """Sigma as `suggest` gives it with a model: that of the image in units of its noise."""
-    return isinstance(sigma, int | float) and sigma == 1
+def _known(model: NoiseModel | None, seen: Inputs) -> NoiseModel:
+    """The model with all that it needs; gaussian noise where that cannot be told."""
+    if model is None:
+        likely, doubtful = automatic(seen)
+        if doubtful:
+            warn(
+                "the kind of noise cannot be told with 95 % certainty: it is taken for white; give ",
+                Parameter("noise"),
+                " where you know it",
+            )
+        return likely
+    if model.kind == "gaussian" or not model.missing:
+        return model
+    found = of_kind(model, seen)
+    if found is None:
+        warn(
+            f"the {' and '.join(model.missing)} of {model.kind} noise cannot be estimated from this image: "
+            "its noise is taken for white; give a NoiseModel with its parameters",
+        )
+        return NoiseModel("gaussian")
+    return found
 
 
 def _seen(image: Any, settings: Settings) -> Inputs:

@@ -250,3 +250,13 @@ def test_zeros_and_negative_values_are_taken_for_the_darkest() -> None:
         result = nlmeans.denoise(image, noise=model)
         assert np.isfinite(result).all()
         assert result.std() < image.std()
+
+
+def test_strength_of_nlridge_with_a_model_is_kept() -> None:
+    noisy = np.random.default_rng(0).poisson(scene(60.0, 64)).astype(np.float32)
+    options: dict[str, Any] = {"noise": Model("poisson", gain=1.0), "method": "nlridge"}
+    chosen = nlmeans.suggest(noisy, strength=1.3, **options)
+    assert Parameters.from_json(chosen.to_json()) == chosen
+    strong = nlmeans.denoise(noisy, **chosen.to_dict())
+    assert np.array_equal(strong, nlmeans.denoise(noisy, strength=1.3, **options))
+    assert not np.array_equal(strong, nlmeans.denoise(noisy, **options))

@@ -123,6 +123,7 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
         {"film"},
         {"stores"},
         {"batch"},
+        {"viewer"},
         {"commands"},
         {"program"},
         {"__main__"},

@@ -74,6 +74,11 @@ class Batch:
             self.report.sum_up(time.monotonic() - began)
         return self.report.exit_status()
 
+    def only(self, task: naming.Task, progress: Progress) -> Outcome:
+        """One file alone, with somebody's own progress; an error is raised."""
+        self._planned_tasks = [task]
+        return self._one(task, progress)
+
     def _on_cluster(self, scheduler: str, tasks: list[naming.Task]) -> None:
         """Every file as one task; outcomes come in the order in which they are done."""
         cluster.check(scheduler)
@@ -265,9 +270,8 @@ class _OneFile:
         environment = Environment(StringIO(), StringIO(), BytesIO(), BytesIO())
         report = Report(environment, MessageOptions(quiet=True, show_traceback=self.show_traceback))
         batch = Batch(environment, self.limits, [task.input], self.options, report, self.job)
-        batch._planned_tasks = [task]
         try:
-            return batch._one(task, Progress(environment, shown=False))
+            return batch.only(task, Progress(environment, shown=False))
         except Exception as error:
             report.failed(task.input, error, task.output)
             return report.outcomes[-1]

@@ -107,6 +107,18 @@ class Job:
         job.mask, job.turns["mask"] = companions.read_mask(options.mask, limits, piped)
         return job
 
+    def with_options(self, options: FilterOptions) -> Job:
+        """The same with other options, checked, and with the files that were read for it."""
+        check(options)
+        sigma_map = self.sigma_map if options.sigma_map else None
+        return replace(self, options=options, sigma_map=sigma_map, warnings=[])
+
+    def of_part(self, region: tuple[slice, slice]) -> Job:
+        """This job for a part of a page: with that part of all that goes with the page."""
+        beside = {name: getattr(self, name) for name in ("mask", "guide", "sigma_map")}
+        parts = {name: a[region] for name, a in beside.items() if a is not None}
+        return replace(self, **parts, warnings=self.warnings)
+
     def taken(self, picture: Picture) -> Picture:
         """The picture in a type that the filter takes, once it is sure that what goes with it fits."""
         for option, companion in (("mask", self.mask), ("guide", self.guide), ("sigma-map", self.sigma_map)):

@@ -126,6 +126,28 @@ class Axis(_ParamType):
             )
 
 
+class Factors(_ParamType):
+    """ "1.3", or "1,1.5": of brightness, and of the differences of colours."""
+
+    name = "factor"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            each = tuple(float(part) for part in value.split(","))
+        except ValueError:
+            each = (math.nan,)
+        if not 1 <= len(each) <= 2 or not all(0 <= number < math.inf for number in each):
+            self.fail(
+                f"{value!r} is no factor: give a number >= 0, or two, of brightness and of colour "
+                "differences, as in 1,1.5",
+                param,
+                ctx,
+            )
+        return each if len(each) == 2 else each[0]
+
+
 class Level(_ParamType):
     """A noise level: "12.5" in the file's units, "4%" of full scale, or one per channel."""
 
@@ -309,9 +331,10 @@ parameter_options = _stacked(
     option(
         FILTER,
         "--strength",
-        type=click.FloatRange(0),
+        type=Factors(),
         metavar="FACTOR",
-        help="Multiplies the filtering strength, given or chosen: 1.3 smooths more, 0.7 less. Default: 1.",
+        help="Multiplies the filtering strength, given or chosen: 1.3 smooths more, 0.7 less; 1,1.5 that of "
+        "brightness and of colour differences. Default: 1.",
     ),
     option(
         FILTER,

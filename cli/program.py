@@ -27,6 +27,7 @@ COMMANDS = {
     "compare": "Tell how far a picture is from a clean one.",
     "weights": "Show the weights of one pixel.",
     "attention": "Show what pixels look at, and whether all look at the same.",
+    "view": "Tune by eye, on a page in the browser.",
     "report": "Make a page to look at: before and after, what was removed, and why.",
     "bench": "Measure speed and quality on this machine.",
     "info": "List what can compute here, and why the rest cannot.",

@@ -36,7 +36,7 @@ def denoise(
     passes: int | None = None,
     differences: Parameters | Mapping[str, Any] | None = None,
     second: Parameters | Mapping[str, Any] | None = None,
-    strength: float = 1.0,
+    strength: float | tuple[float, float] = 1.0,
     blend: float = 0.0,
     guide: Array | None = None,
     guide_sigma: float | None = None,
@@ -120,8 +120,9 @@ def denoise(
     differences, second : Parameters or dict, optional
         The filter of the differences of colours, and of the second pass, as `suggest` gives them.
         Default: from tables; a strength that is given is scaled there as the tables' are.
-    strength : float
-        Multiplies `h`, or `k`, of every part, whether given or chosen; >= 0, 0 returns the image.
+    strength : float or (float, float)
+        Multiplies `h`, or `k`, of every part, whether given or chosen, and sigma of "nlridge"; >= 0, 0
+        returns the image.  Of two the second is for the differences of colours, where `color` is "luminance".
     blend : float
         How much of the image is mixed into the result, 0 to 1: 0 none, 1 returns the image.
     guide : array, optional

@@ -63,7 +63,7 @@ class Settings(TypedDict, total=False):
     passes: int | None
     differences: Parameters | Mapping[str, Any] | None
     second: Parameters | Mapping[str, Any] | None
-    strength: float
+    strength: float | tuple[float, float]
     blend: float
     guide: Any
     guide_sigma: float | None

@@ -124,6 +124,7 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
         {"film"},
         {"stores"},
         {"batch"},
+        {"viewer"},
         {"commands"},
         {"program"},
         {"__main__"},

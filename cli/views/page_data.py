@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import base64
-import json
 import shlex
 import time
 from dataclasses import fields
-from importlib.resources import files
 from typing import Any
 
 from ..environment import printable
 from ..formats.picture import Array, Layout, Picture
+from ..formats.picture import data as data_of
 from ..job import Job, Split, merged
 from ..progress import Progress
 from . import method_noise
 from . import pictures as views
+from .page import page_of, png
 from .words import one_sigma, words
 
 LARGEST = (1600, 1200)  # pixels of the picture on the page; of larger ones the middle is shown
@@ -27,10 +27,8 @@ _WIDEST = 30  # radius of the surroundings that are shown of a pixel
 
 def page(job: Job, picture: Picture, name: str, number: int, progress: Progress) -> tuple[str, list[str]]:
     """The report page, whole, and the warnings that stand on it."""
-    template = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
     data = collected(job, picture, name, number, progress)
-    within = json.dumps(data, allow_nan=False).replace("<", "\\u003c")  # safe to stand within HTML
-    return template.replace("@DATA@", within), data["warnings"]
+    return page_of(data)[0], data["warnings"]
 
 
 def collected(job: Job, picture: Picture, name: str, number: int, progress: Progress) -> dict[str, Any]:
@@ -45,10 +43,7 @@ def collected(job: Job, picture: Picture, name: str, number: int, progress: Prog
     top, left, height, width = middle(layout.shape[:2], LARGEST)
     window = (slice(top, top + height), slice(left, left + width))
     limits = views.shown_range(samples, layout)
-    difference = views.removed(samples, clean, layout)
-    seen, gain = views.removed_view(views.seen(difference, layout))
-    sigma = method_noise.single_sigma(chosen.sigma if chosen.noise is None else None, difference)
-    spectrum, radial = method_noise.spectra(difference, sigma)
+    removed, pictures = removal(samples, clean, layout, chosen)
     marked = marked_weights(job, split, layout, chosen, (top, left, height, width), progress)
     warnings = picture.warnings + job.taken_warnings()
     data = {
@@ -64,44 +59,48 @@ def collected(job: Job, picture: Picture, name: str, number: int, progress: Prog
         "images": {
             "noisy": png(views.shown(samples, layout, limits)[window]),
             "clean": png(views.shown(clean, layout, limits)[window]),
-            "removed": png(seen[window]),
-            "spectrum": png(spectrum),
+            "removed": png(pictures["removed"][window]),
+            "spectrum": png(pictures["spectrum"]),
         },
-        "removed": {
-            "caption": f"Mid-grey is zero, {gain:.3g} grey levels are one unit",
-            "verdict": method_noise.verdict(colour, difference),
-        },
-        "histogram": method_noise.histogram(
-            difference, sigma, whole=layout.kind != "f", clipped=method_noise.clipped(split.colour)
-        ),
-        "radial": radial,
+        **removed,
         "weights": marked,
         "marked": min(
             range(len(marked)),
             key=lambda n: abs(marked[n]["x"] - width / 2) + abs(marked[n]["y"] - height / 2),
+            default=0,
         ),
         "strip": strip(job, samples, layout, chosen, limits),
         "piece": piece_within((top, left, height, width)),
-        "table": table(chosen, layout, picture),
+        "table": table(chosen, layout, picture.format),
         "command": command(name, chosen),
     }
     progress(1.0)
     return data
 
 
+def removal(
+    noisy: Array, clean: Array, layout: Layout, chosen: Any
+) -> tuple[dict[str, Any], dict[str, Array]]:
+    """What was removed, in words and numbers, and as pictures."""
+    difference = views.removed(noisy, clean, layout)
+    seen, gain = views.removed_view(views.seen(difference, layout))
+    sigma = method_noise.single_sigma(chosen.sigma if chosen.noise is None else None, difference)
+    spectrum, radial = method_noise.spectra(difference, sigma)
+    share = method_noise.clipped(data_of(noisy, layout))
+    return {
+        "removed": {
+            "caption": f"Mid-grey is zero, {gain:.3g} grey levels are one unit",
+            "verdict": method_noise.verdict(data_of(clean, layout), difference),
+        },
+        "histogram": method_noise.histogram(difference, sigma, whole=layout.kind != "f", clipped=share),
+        "radial": radial,
+    }, {"removed": seen, "spectrum": spectrum}
+
+
 def middle(shape: tuple[int, ...], largest: tuple[int, int]) -> tuple[int, int, int, int]:
     """(top, left, height, width) of the piece in the middle that is shown."""
     width, height = min(shape[1], largest[0]), min(shape[0], largest[1])
     return (shape[0] - height) // 2, (shape[1] - width) // 2, height, width
-
-
-def png(page: Array) -> str:
-    """A picture as an address that holds it."""
-    import imagecodecs
-    import numpy as np
-
-    stored = imagecodecs.png_encode(np.ascontiguousarray(page), level=6)
-    return "data:image/png;base64," + base64.b64encode(stored).decode()
 
 
 def marked_weights(
@@ -112,9 +111,9 @@ def marked_weights(
     piece: tuple[int, int, int, int],
     progress: Progress,
 ) -> list[dict[str, Any]]:
-    """The weights of pixels on a grid, in the surroundings of each: one byte a weight."""
-    import numpy as np
-
+    """The weights of pixels on a grid; NL-Ridge has none."""
+    if chosen.method == "nlridge":
+        return []
     top, left, height, width = piece
     step = max(1, max(height, width) // GRID)
     rows, columns = (range(min(step // 2, n - 1), n, step) for n in (height, width))
@@ -122,31 +121,37 @@ def marked_weights(
     found = []
     for n, (y, x) in enumerate(places):
         weights, _ = job.weights(split, layout, (y + top, x + left), chosen)
-        weights = weights[top : top + height, left : left + width]
-        down, across = (np.flatnonzero(weights.any(axis=a)) for a in (1, 0))
-        bounds = []
-        for used, i, n_ in ((down, y, height), (across, x, width)):
-            near = used[np.abs(used - i) <= _WIDEST]
-            bounds.append(slice(max(0, min(near.min(), i) - 2), min(n_, max(near.max(), i) + 3)))
-        part = weights[tuple(bounds)]
-        scaled = np.rint(255 * np.sqrt(part / max(part.max(), 1e-300))).astype(np.uint8)
-        ordered = np.sort(weights, axis=None)[::-1]
-        most = int(np.searchsorted(np.cumsum(ordered), 0.9 * ordered.sum())) + 1
-        found.append(
-            {
-                "x": x,
-                "y": y,
-                "left": int(bounds[1].start),
-                "top": int(bounds[0].start),
-                "width": part.shape[1],
-                "height": part.shape[0],
-                "weights": base64.b64encode(scaled.tobytes()).decode(),
-                "largest": round(float(part.max()), 5),
-                "words": f"{most} of {np.count_nonzero(weights)} pixels have 90 % of the weight",
-            }
-        )
+        found.append(marked_pixel(weights[top : top + height, left : left + width], (y, x)))
         progress(0.6 + 0.3 * (n + 1) / len(places))
     return found
+
+
+def marked_pixel(weights: Array, at: tuple[int, int]) -> dict[str, Any]:
+    """The weights of a pixel within what is shown, in its surroundings: one byte a weight."""
+    import numpy as np
+
+    y, x = at
+    down, across = (np.flatnonzero(weights.any(axis=a)) for a in (1, 0))
+    bounds = []
+    for used, i, n in ((down, y, weights.shape[0]), (across, x, weights.shape[1])):
+        near = used[np.abs(used - i) <= _WIDEST]
+        first, last = (int(near.min()), int(near.max())) if near.size else (i, i)
+        bounds.append(slice(max(0, min(first, i) - 2), min(n, max(last, i) + 3)))
+    part = weights[tuple(bounds)]
+    scaled = np.rint(255 * np.sqrt(part / max(part.max(), 1e-300))).astype(np.uint8)
+    ordered = np.sort(weights, axis=None)[::-1]
+    most = int(np.searchsorted(np.cumsum(ordered), 0.9 * ordered.sum())) + 1
+    return {
+        "x": x,
+        "y": y,
+        "left": int(bounds[1].start),
+        "top": int(bounds[0].start),
+        "width": part.shape[1],
+        "height": part.shape[0],
+        "weights": base64.b64encode(scaled.tobytes()).decode(),
+        "largest": round(float(part.max()), 5),
+        "words": f"{most} of {np.count_nonzero(weights)} pixels have 90 % of the weight",
+    }
 
 
 def piece_within(shown: tuple[int, int, int, int]) -> dict[str, int]:
@@ -211,13 +216,22 @@ def _stronger(settings: dict[str, Any], factor: float) -> dict[str, Any]:
     }
 
 
-def table(chosen: Any, layout: Layout, picture: Picture) -> list[list[str]]:
+def table(chosen: Any, layout: Layout, format_name: str) -> list[list[str]]:
     """What was done, as rows of name and value."""
     import nlmeans
 
-    rows = [["picture", f"{picture.format}, {layout.words}"]]
-    rows += [[name.replace("_", " "), str(value)] for name, value in chosen.to_dict().items()]
+    rows = [["picture", f"{format_name}, {layout.words}"]]
+    rows += [[name.replace("_", " "), _words(value)] for name, value in chosen.to_dict().items()]
     return [*rows, ["as JSON", chosen.to_json()], ["version", f"nlmeans {nlmeans.__version__}"]]
+
+
+def _words(value: Any) -> str:
+    """A value for people; the JSON below has all of its digits."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name.replace('_', ' ')} {_words(part)}" for name, part in value.items())
+    if isinstance(value, tuple):
+        return ", ".join(map(_words, value))
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def command(name: str, chosen: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, Unpack
+from typing import Any, TypeVar, Unpack
 
 from nlmeans.arrays import Array, is_chunked, library
 from nlmeans.carriers import carried
@@ -106,6 +106,27 @@ class Chosen:
             noise=Noise(self.noise.scaled(rest), parameters.h, parameters.k or 0.0),
         )
 
+    def stronger(self, light: float, differences: float) -> Chosen:
+        """With every strength multiplied; that of differences of colours, where they are apart, by its own.
+
+        It is sigma for NL-Ridge, which has no k.
+        """
+        given, noise, luminance = self.parameters, self.noise, self.parameters.color == "luminance"
+        if light == 1 and (differences == 1 or not luminance):
+            return self
+        if given.method == "nlridge":
+            if luminance and isinstance(noise.sigma, tuple):
+                each = noise.sigma if len(noise.sigma) == 3 else noise.sigma * 3
+                by = (light, differences, differences)
+                noise = replace(noise, sigma=tuple(s * f for s, f in zip(each, by, strict=True)))
+            else:
+                noise = replace(noise, sigma=noise.scaled(light))
+            return replace(self, noise=noise, parameters=replace(given, sigma=_sigma_of(noise)))
+        parts: dict[str, Any] = {"differences": _times(given.differences, differences)}
+        parameters = _times(replace(given, **parts, second=_times(given.second, light)), light)
+        noise = replace(noise, h=parameters.h, k=parameters.k or 0.0)
+        return replace(self, noise=noise, parameters=parameters)
+
     def _levels_of_components(self, channels: int) -> tuple[Levels, Levels]:
         own, compared = (levels.of_differences(channels) for levels in self.levels)
         return own, compared
@@ -129,20 +150,20 @@ def choose(inputs: Inputs, settings: Settings, *, maps: bool = True) -> Chosen:
     color, sigma, stretch = color_and_noise(inputs, given, levels, maps=maps)
     noise = Noise(sigma, given.h, given.k or 0.0, given.correction)
     if given.method == "nlridge":
-        noise = replace(noise, sigma=_stronger(noise, given.strength, stretch))
+        noise = replace(noise, sigma=_stretched(noise, stretch))
         known: dict[str, Any] = {
             "sigma": _sigma_of(noise),
             "color": color,
             "blend": settings.get("blend", 0.0),
         }
-        return Chosen(Parameters(method="nlridge", **known), noise, levels)
+        return Chosen(Parameters(method="nlridge", **known), noise, levels).stronger(*given.strength)
     relative = _relative(inputs, color, noise, levels[1])
     light = color == "luminance"
     passes = given.passes or (2 if given.free and relative > _pays(light) else 1)
     rows = (table.LUMINANCE if light else table.FIRST)[given.aggregate]
     first = Choice.of(rows, relative, inputs.grid, given.patch_radius, given.search_radius, pilot=passes == 2)
     if given.k is None and given.h is None:
-        noise = replace(noise, k=round(first.k * _stretch(color, stretch), 3) * given.strength)
+        noise = replace(noise, k=round(first.k * _stretch(color, stretch), 3))
     rules = {f.name: v for f in fields(Parameters) if (v := settings.get(f.name)) is not None}
     chosen: dict[str, Any] = {
         "patch_radius": first.patch_radius,
@@ -164,7 +185,17 @@ def choose(inputs: Inputs, settings: Settings, *, maps: bool = True) -> Chosen:
         stretched = replace(choice, k=round(choice.k * _stretch(color, stretch), 3))
         chosen["second"] = _part(given.second, stretched, first, given, noise)
     parameters = spaced(Parameters(**{**rules, **chosen}), given)
-    return Chosen(parameters, noise, levels)
+    return Chosen(parameters, noise, levels).stronger(*given.strength)
+
+
+_Part = TypeVar("_Part", Parameters, Parameters | None)
+
+
+def _times(part: _Part, by: float) -> _Part:
+    """A filter with its strength multiplied."""
+    if part is None:
+        return part
+    return replace(part, **{n: v * by for n in ("h", "k") if (v := getattr(part, n)) is not None})
 
 
 def _stretch(color: str, each: tuple[float, ...]) -> float:
@@ -172,14 +203,14 @@ def _stretch(color: str, each: tuple[float, ...]) -> float:
     return each[0] if color == "luminance" else min(each)
 
 
-def _stronger(noise: Noise, strength: float, stretch: tuple[float, ...]) -> Any:
-    """Sigma for NL-Ridge, which has no k: larger where more is asked for, or where neighbours share noise.
+def _stretched(noise: Noise, stretch: tuple[float, ...]) -> Any:
+    """Sigma for NL-Ridge, which has no k: larger where neighbours share noise.
 
     Where the table's k grows 1.6 times, for noise of blur 1, sigma times 1.6 gains 0.6 dB (train400).
     """
     if noise.is_map or len(stretch) != len(noise.sigma):
-        return noise.scaled(strength * min(stretch))
-    return tuple(strength * more * sigma for more, sigma in zip(stretch, noise.sigma, strict=True))
+        return noise.scaled(min(stretch))
+    return tuple(more * sigma for more, sigma in zip(stretch, noise.sigma, strict=True))
 
 
 def _sigma_of(noise: Noise) -> float | tuple[float, ...] | None:
@@ -224,10 +255,9 @@ def _relative_of_channels(inputs: Inputs, sigma: tuple[float, ...], otherwise: f
 def _part(own: Parameters | None, choice: Choice, first: Choice, given: Given, noise: Noise) -> Parameters:
     """Another part than the first: as given, or chosen, with a given strength scaled as the tables' are."""
     if own is not None:
-        stronger = {n: v * given.strength for n in ("h", "k") if (v := getattr(own, n)) is not None}
-        return replace(own, **stronger)
+        return own
     row, part = choice.row, 1 - (choice.row.mixing or 0.0)
-    strength: dict[str, Any] = {"k": choice.k * given.strength}
+    strength: dict[str, Any] = {"k": choice.k}
     if given.h is not None:  # in the units of the image; k is in those of the noise that is left
         sigma = None if noise.is_map else part * noise.sigma[0]
         strength = {"h": given.h * part * choice.k / first.k, "sigma": sigma}

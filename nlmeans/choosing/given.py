@@ -32,7 +32,7 @@ class Given:
     sigma: Any
     h: float | None
     k: float | None
-    strength: float  # `h` and `k` are multiplied by it already
+    strength: tuple[float, float]  # of all or of the luminance, and of the differences of colours
     correction: float | None  # sigma of a guide
     patch_radius: Any
     search_radius: Any
@@ -63,8 +63,6 @@ class Given:
             None if settings.get(name) is None else number(name, settings.get(name))
             for name in ("k", "h", "guide_sigma")
         )
-        strength = number("strength", settings.get("strength", 1.0))
-        h, k = (None if each is None else each * strength for each in (h, k))
         if correction is not None and inputs.feature is inputs.value:
             raise InvalidValueError(
                 Parameter("guide_sigma"), " is the noise of a guide: give guide too, or leave it out"
@@ -84,7 +82,7 @@ class Given:
             settings.get("sigma"),
             h,
             k,
-            strength,
+            strengths(settings.get("strength", 1.0)),
             correction,
             None if patch_radius is None else patch_radius_of(patch_radius),
             None if search_radius is None else search_radius_of(search_radius),
@@ -97,6 +95,20 @@ class Given:
             second,
             {name: given for name in ("patch", "center") if (given := settings.get(name)) is not None},
         )
+
+
+def strengths(value: object) -> tuple[float, float]:
+    """One factor for all, or one for the luminance and one for the differences of colours."""
+    if not isinstance(value, tuple | list):
+        one = number("strength", value)
+        return one, one
+    if len(value) != 2:
+        raise InvalidValueError(
+            Parameter("strength"),
+            " must be one number, or one for the luminance and one for the differences of colours, got "
+            f"{len(value)}",
+        )
+    return number("strength", value[0]), number("strength", value[1])
 
 
 def _color(inputs: Inputs, color: object, differences: Parameters | None) -> str:

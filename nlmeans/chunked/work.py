@@ -10,11 +10,12 @@ import numpy as np
 
 from nlmeans.arrays import Array, on_device_of
 from nlmeans.choosing import Chosen, choose, levels_of
+from nlmeans.choosing.given import strengths
 from nlmeans.inputs import Part, check, warn_of_volume
 from nlmeans.levels import Ends
 from nlmeans.methods.composition import method_for
 from nlmeans.parameters import Settings
-from nlmeans.running import Running, in_tiles
+from nlmeans.running import Progress, Running, in_tiles
 from nlmeans.sampling import along_grid, check_sliced, sample
 
 
@@ -85,7 +86,13 @@ class Work:
             memory_limit,
         )
 
-    def __call__(self, part: Array, origin: tuple[int, ...], beside: Mapping[str, Array]) -> Array:
+    def __call__(
+        self,
+        part: Array,
+        origin: tuple[int, ...],
+        beside: Mapping[str, Array],
+        progress: Progress | None = None,
+    ) -> Array:
         """The result for a part of the image that begins at `origin`; right where its halo is in it too."""
         with on_device_of(part):
             settings = cast(Settings, {**self.settings, **beside})
@@ -94,10 +101,10 @@ class Work:
             if chosen.noise.is_map:
                 sigma = beside["sigma"].reshape(inputs.value.shape[1:])
                 if chosen.parameters.method == "nlridge":
-                    sigma = sigma * settings.get("strength", 1.0)
+                    sigma = sigma * strengths(settings.get("strength", 1.0))[0]
                 chosen = replace(chosen, noise=replace(chosen.noise, sigma=sigma))
             method = method_for(chosen, inputs, self.backend)
-            running = Running.checked(self.workers, None, self.memory_limit)
+            running = Running.checked(self.workers, progress, self.memory_limit)
             nothing = inputs.value_ends is None or method.changes_nothing
             result: Array = inputs.restored(
                 inputs.value.copy() if nothing else in_tiles(inputs, method, running)

@@ -1,18 +1,14 @@
-"""The report page: one file that asks nobody for anything, and does in a browser what it says.
+"""The report page: one file that asks nobody for anything.
 
-The browser tests need Chromium; the screenshot of the page is kept where NLMEANS_TEST_ARTEFACTS says.
+What it does in a browser is in test_page.py.
 """
 
 from __future__ import annotations
 
 import base64
-import html
 import json
-import os
 import re
 import shlex
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +20,6 @@ from nlmeans.cli.views import method_noise, page_data
 from ..faults import files
 from ..faults.streams import Ran
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-BROWSER = next((found for name in NAMES if (found := shutil.which(name))), None)
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--virtual-time-budget=4000",
-)
-needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium on the PATH")
 SHAPE = (60, 90)
 NAME = "a <b>&\"'.png"
 
@@ -145,212 +127,6 @@ def test_a_page_is_not_written_over(page: Path) -> None:
     assert Ran("report", page.with_name(NAME), "-o", page.with_name("x.txt")).code == 2
 
 
-TELL = """<script>
-addEventListener("load", () => setTimeout(() => {
-    const told = document.createElement("pre");
-    told.id = "told";
-    told.textContent = JSON.stringify(SCRIPT);
-    document.body.append(told);
-}, 300));
-</script>"""
-
-
-def browse(page: Path, tmp_path: Path, *more: str, script: str = "") -> str:
-    """The page after its scripts, and one of ours, have run."""
-    copy = tmp_path / "copy.html"
-    copy.write_text(page.read_text().replace("</body>", TELL.replace("SCRIPT", script or "0") + "</body>"))
-    profile = tmp_path / "profile"
-    assert BROWSER is not None
-    ran = subprocess.run(
-        [BROWSER, *FLAGS, f"--user-data-dir={profile}", *more, f"file://{copy}"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    assert "Uncaught" not in ran.stderr, ran.stderr
-    return ran.stdout
-
-
-@needs_browser
-def test_the_page_works_in_a_browser(page: Path, tmp_path: Path) -> None:
-    """The slider moves the edge, a click shows another pixel's weights, everything is drawn."""
-    script = """(() => {
-        const drawn = (id) => {
-            const c = document.getElementById(id);
-            return c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some((v) => v > 0);
-        };
-        const slider = document.getElementById('slider'), pair = document.getElementById('pair');
-        slider.value = 25; slider.dispatchEvent(new Event('input'));
-        const at = pair.style.getPropertyValue('--at');
-        const places = document.getElementById('places'), box = places.getBoundingClientRect();
-        const before = document.getElementById('weights-caption').textContent;
-        places.dispatchEvent(new MouseEvent('click', { clientX: box.left + 2, clientY: box.top + 2 }));
-        const after = document.getElementById('weights-caption').textContent;
-        const zoom = document.getElementById('zoom');
-        zoom.value = '2'; zoom.dispatchEvent(new Event('change'));
-        return {
-            at, before, after, title: document.title, heading: document.getElementById('title').textContent,
-            drawn: ['histogram', 'radial', 'places', 'weights'].map(drawn),
-            width: document.getElementById('noisy').getBoundingClientRect().width,
-            strip: document.querySelectorAll('#strip img').length,
-            broken: [...document.images].filter((i) => !i.hidden && !i.naturalWidth).length,
-            bold: document.querySelectorAll('b').length,
-        };
-    })()"""
-    shown = browse(page, tmp_path, "--dump-dom", script=script)
-    found = re.search(r'<pre id="told">(.*?)</pre>', shown, re.DOTALL)
-    assert found, shown[-2000:]
-    told = json.loads(html.unescape(found[1]))
-    assert told["at"] == "25%"
-    assert told["before"] != told["after"]
-    assert told["heading"].endswith(NAME)
-    assert told["drawn"] == [True] * 4
-    assert told["width"] == 2 * SHAPE[1]
-    assert told["strip"] == len(page_data.FACTORS) + 1  # and what was removed
-    assert told["broken"] == 0
-    assert told["bold"] == 0
-
-
-def told_by(page: Path, tmp_path: Path, script: str, *more: str) -> Any:
-    """What a script finds in the page."""
-    shown = browse(page, tmp_path, "--dump-dom", *more, script=script)
-    found = re.search(r'<pre id="told">(.*?)</pre>', shown, re.DOTALL)
-    assert found
-    return json.loads(html.unescape(found[1]))
-
-
-PLACES = """(() => {
-    const slider = document.getElementById('slider');
-    document.getElementById('zoom').value = '4';
-    document.getElementById('zoom').dispatchEvent(new Event('change'));
-    slider.value = AT; slider.dispatchEvent(new Event('input'));
-    const box = (e) => { const b = e.getBoundingClientRect(); return [b.left, b.top, b.width, b.height]; };
-    const sides = ['before', 'after'].map((name) => document.querySelector('.side.' + name));
-    return {
-        picture: box(document.getElementById('noisy')), slider: box(slider),
-        line: box(document.querySelector('.bar')), says: slider.getAttribute('aria-valuetext'),
-        badges: sides.map((side) => box(side.querySelector('span'))),
-        overflow: document.documentElement.scrollWidth - innerWidth,
-    };
-})()"""
-THUMB = (10, 132, 198)  # its colour, --accent
-
-
-@needs_browser
-@pytest.mark.parametrize("width", [520, 1280])  # below 500 Chromium without a screen lays out as for 500
-@pytest.mark.parametrize("at", [0, 30, 100])
-def test_the_thumb_stands_under_the_line_and_each_side_shows_what_its_badge_says(
-    page: Path, tmp_path: Path, width: int, at: int
-) -> None:
-    """At either end there is one picture, whole, under its own badge, and the other's badge is gone."""
-    script = PLACES.replace("AT", str(at))
-    size = (f"--window-size={width},900", "--hide-scrollbars")
-    told = told_by(page, tmp_path, script, *size)
-    target = tmp_path / "shot.png"
-    browse(page, tmp_path, f"--screenshot={target}", *size, script=script)
-    shot = imagecodecs.png_decode(target.read_bytes())[..., :3].astype(int)
-    left, top, across, down = (round(v) for v in told["picture"])
-    assert (down, across) == (4 * SHAPE[0], 4 * SHAPE[1])
-    line = left + across * at / 100
-    assert told["line"][0] + told["line"][2] / 2 == pytest.approx(line, abs=0.6)
-
-    row = round(told["slider"][1] + told["slider"][3] / 2)
-    columns = np.flatnonzero((np.abs(shot[row] - THUMB) < 12).all(-1))
-    assert (columns[0] + columns[-1]) / 2 == pytest.approx(line, abs=1.5)
-
-    data = data_of(page)
-    below_the_badges = slice(35, down - 2)
-    noisy, clean = (
-        picture(data["images"][name]).repeat(4, 0).repeat(4, 1).astype(int) for name in ("noisy", "clean")
-    )
-    edge = round(across * at / 100)
-    expected = np.where(np.arange(across)[:, None] < edge, noisy, clean)
-    seen = shot[top : top + down, left : left + across]
-    away = np.abs(np.arange(across) - edge) > 20  # the line and its handle
-    assert np.abs(seen - expected)[below_the_badges][:, away].max() <= 2
-    for badge, visible in zip(told["badges"], (at > 0, at < 100), strict=True):
-        x, y, wide, high = (round(v) for v in badge)
-        there = (slice(y - top, y - top + high), slice(x - left, x - left + wide))
-        changed = np.abs(seen - expected)[there][:, away[there[1]]].max()
-        assert changed > 20 if visible else changed <= 2
-    assert told["overflow"] <= 0, "the page is wider than the window"
-    assert told["says"] == f"noisy {at} %, denoised {100 - at} %"
-
-
-HANDS = """(() => {
-    const $ = (id) => document.getElementById(id), pair = $('pair'), stage = $('stage');
-    const size = () => $('noisy').getBoundingClientRect().width;
-    const at = () => pair.style.getPropertyValue('--at');
-    const key = (key, target) => target.dispatchEvent(
-        new KeyboardEvent('keydown', { key, bubbles: true, cancelable: true }));
-    const wheel = (more) => stage.dispatchEvent(new WheelEvent('wheel', { cancelable: true, ...more }));
-    const pointer = (type, x, y, buttons) => pair.dispatchEvent(
-        new PointerEvent(type, { clientX: x, clientY: y, buttons, pointerId: 1 }));
-    pair.setPointerCapture = () => {};
-    const told = { fit: [size(), innerWidth, innerHeight, data.width] };
-    told.scrolls = [wheel({ deltaY: -100 }), size() === told.fit[0]];
-    key('f', document.body);
-    told.flipped = [at()];
-    key('F', document.body);
-    told.flipped.push(at());
-    pair.focus();
-    const box = stage.getBoundingClientRect(), before = size();
-    const first = (box.left + 30 - pair.getBoundingClientRect().left) / before;
-    wheel({ deltaY: -400, clientX: box.left + 30, clientY: box.top + 20 });
-    const still = pair.getBoundingClientRect();
-    told.about = [(box.left + 30 - still.left) / still.width, first, size() / before];
-    $('zoom').value = '4'; $('zoom').dispatchEvent(new Event('change'));
-    stage.style.width = '200px'; stage.style.maxHeight = '150px';
-    key('+', pair);
-    told.key = size() / data.width;
-    $('slider').value = 0; $('slider').dispatchEvent(new Event('input'));
-    stage.scrollLeft = stage.scrollTop = 20;
-    pointer('pointerdown', box.left + 150, box.top + 90, 1);
-    pointer('pointermove', box.left + 110, box.top + 70, 1);
-    told.panned = [stage.scrollLeft, stage.scrollTop, at()];
-    $('zoom').value = '1'; $('zoom').dispatchEvent(new Event('change'));
-    stage.style.width = stage.style.maxHeight = '';
-    const small = pair.getBoundingClientRect();
-    pointer('pointerdown', small.left + small.width / 4, small.top + 9, 1);
-    told.dragged = at();
-    const buttons = [...document.querySelectorAll('#strip button')];
-    told.shown = buttons.map((button) => {
-        button.click();
-        return [$('right').textContent, $('piece').hidden, button.getAttribute('aria-pressed'),
-            $('clean').src === data.images.removed, $('piece').getBoundingClientRect().width / size()];
-    });
-    told.overflow = document.documentElement.scrollWidth - innerWidth;
-    return told;
-})()"""
-
-
-@needs_browser
-@pytest.mark.parametrize("width", [520, 1400])
-def test_the_picture_is_taken_in_hand(page: Path, tmp_path: Path, width: int) -> None:
-    """It fills its room; F flips; wheel and keys zoom once it is clicked; dragging moves it or the line."""
-    told = told_by(page, tmp_path, HANDS, f"--window-size={width},900", "--hide-scrollbars")
-    size, across, down, pixels = told["fit"]
-    assert size == pytest.approx(min(across - 32, 0.75 * down * SHAPE[1] / SHAPE[0], 8 * pixels), abs=1)
-    assert told["scrolls"] == [True, True], "the wheel belongs to the page until the picture is clicked"
-    assert told["flipped"] == ["0%", "100%"]
-    kept, expected, factor = told["about"]
-    assert factor == pytest.approx(2.718, rel=0.01)
-    assert kept == pytest.approx(expected, abs=0.02), "the point under the wheel has moved"
-    assert told["key"] == pytest.approx(5)
-    assert told["panned"] == [60, 40, "0%"]
-    assert told["dragged"].startswith("25")
-    names = [caption for caption, *_ in told["shown"]]
-    assert names[2] == "denoised"
-    assert [name[-7:] for name in names[:2]] == ["(0.5 x)", "(0.7 x)"]
-    assert names[-1] == "what was removed"
-    assert [hidden for _, hidden, *_ in told["shown"]] == [False, False, True, False, False, True]
-    assert all(pressed == "true" for _, _, pressed, *_ in told["shown"])
-    assert [removed for *_, removed, _ in told["shown"]] == [False] * 5 + [True]
-    assert told["shown"][0][-1] == pytest.approx(1)
-    assert told["overflow"] <= 0
-
-
 def test_a_piece_stands_where_it_was_cut_from(tmp_path: Path) -> None:
     """Of a picture larger than the pieces; odd sizes too."""
     pixels = files.samples("u1", 1, (431, 505))
@@ -403,30 +179,3 @@ def test_clipped_values_are_told() -> None:
         in method_noise.histogram(noise, 9, whole=True, clipped=0.12)["caption"]
     )
     assert "clipped" not in method_noise.histogram(noise, 9, whole=True)["caption"]
-
-
-@needs_browser
-@pytest.mark.parametrize("warnings", [[], ["a <b>&", "another"]])
-def test_warnings_stand_in_a_box_at_the_top(page: Path, tmp_path: Path, warnings: list[str]) -> None:
-    warned = tmp_path / "warned.html"
-    text = json.dumps(warnings).replace("<", "\\u003c")
-    warned.write_text(page.read_text().replace('"warnings": []', f'"warnings": {text}'))
-    script = """(() => {
-        const box = document.getElementById('warnings'), at = box.getBoundingClientRect();
-        const below = document.getElementById('pair').getBoundingClientRect();
-        return { shown: at.height > 0, above: at.top < below.top,
-            texts: [...box.querySelectorAll('li')].map((li) => li.textContent) };
-    })()"""
-    told = told_by(warned, tmp_path, script)
-    assert told == {"shown": bool(warnings), "above": True, "texts": warnings}
-
-
-@needs_browser
-def test_a_screenshot_of_the_page_shows_pictures(page: Path, tmp_path: Path) -> None:
-    folder = Path(os.environ.get("NLMEANS_TEST_ARTEFACTS", tmp_path))
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder / "report-page.png"
-    browse(page, tmp_path, f"--screenshot={target}", "--window-size=1200,1800", "--hide-scrollbars")
-    shot = imagecodecs.png_decode(target.read_bytes())[..., :3]
-    assert shot.shape[:2] == (1800, 1200)
-    assert len(np.unique(shot.reshape(-1, 3), axis=0)) > 1000, "an empty page"

@@ -106,3 +106,29 @@ def test_the_shell_has_them(tmp_path: Path) -> None:
         expected = denoise(picture(np.uint8), **OPTIONS, strength=1.4, blend=0.2, **options)
         np.testing.assert_array_equal(imread(target), expected)
     assert main([*words[:-1], "1.2"]) == 2
+
+
+@pytest.mark.parametrize("method", ["nlmeans", "nlridge"])
+def test_differences_of_colours_have_a_strength_of_their_own(method: str) -> None:
+    options: Any = {"method": method, "color": "luminance", "channel_axis": -1, "sigma": 12.0}
+    image = picture()
+
+    def components(strength: Any) -> tuple[np.ndarray, np.ndarray]:
+        change = (denoise(image, **options, strength=strength) - image).astype(np.float64)
+        return change.sum(-1), np.stack([change[..., 0] - change[..., 2], change @ [1, -2, 1]])
+
+    (light, other), (strong, weak) = components((1.5, 0.0)), components((1.5, 1.5))
+    assert np.abs(light - strong).max() < 1e-3 * np.abs(strong).max()
+    assert other.std() < 1e-3 * weak.std()
+    assert np.abs(components((0.0, 1.0))[0]).max() < 1e-3, "no strength leaves the luminance alone"
+    assert np.array_equal(denoise(image, **options, strength=(0.0, 0.0)), image)
+
+
+def test_two_strengths_are_checked_and_one_of_them_is_for_all_where_there_are_no_differences() -> None:
+    grey = picture()[..., 0]
+    assert np.array_equal(
+        denoise(grey, sigma=12.0, strength=(1.4, 9.0)), denoise(grey, sigma=12.0, strength=1.4)
+    )
+    for wrong in ((1.0, 2.0, 3.0), (1.0, -1.0), ()):
+        with pytest.raises(InvalidValueError, match="strength"):
+            denoise(grey, sigma=12.0, strength=wrong)  # type: ignore[arg-type]

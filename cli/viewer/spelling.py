@@ -1,0 +1,52 @@
+"""The command line that does what the page shows."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+from ..environment import printable
+from ..options import FilterOptions, Levels
+
+_SAID_BY_DEFAULT = {"nan": "raise"}
+_FLAGS = ("convert",)
+_FILES = ("sigma_map", "guide", "mask")
+
+
+def spelled(name: str, options: FilterOptions, more: dict[str, Any]) -> str:
+    """The words of ``nlmeans denoise`` for a file, quoted for a shell."""
+    given: dict[str, Any] = {
+        n: value for n, value in options.settings.items() if value != _SAID_BY_DEFAULT.get(n)
+    }
+    given |= {n: _levels(v) for n in ("sigma", "guide_sigma") if (v := getattr(options, n)) is not None}
+    given |= {
+        n: v for n in (*_FILES, "channel_axis", *_FLAGS) if (v := getattr(options, n)) not in (None, False)
+    }
+    given |= {n: v for n, v in more.items() if v not in (None, False)}
+    words = ["nlmeans", "denoise"]
+    for option, value in given.items():
+        words.append("--" + option.replace("_", "-"))
+        if value is not True:
+            words.append(_word(value))
+    if name.startswith("-"):
+        words.append("--")
+    return shlex.join([*words, printable(name)])
+
+
+def _word(value: Any) -> str:
+    return (
+        ",".join(map(_word, value))
+        if isinstance(value, tuple)
+        else f"{value:g}"
+        if _plain(value)
+        else str(value)
+    )
+
+
+def _plain(value: Any) -> bool:
+    """Whether a number is told without loss in few digits."""
+    return isinstance(value, float) and float(f"{value:g}") == value
+
+
+def _levels(levels: Levels) -> str:
+    return ",".join(f"{_word(number)}{'%' * percent}" for number, percent in levels or ())

@@ -1,0 +1,2 @@
+const data = JSON.parse($("data").textContent);
+if (data.live) showLive(data); else showReport(data);

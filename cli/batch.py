@@ -12,7 +12,7 @@ from typing import Any
 from .environment import Environment, printable
 from .files import naming, writing
 from .files.sides import Sides
-from .film.container import is_film
+from .film.container import is_animated, is_film
 from .formats.convert import in_type
 from .formats.limits import Limits
 from .formats.metadata import stripped
@@ -178,7 +178,8 @@ class Batch:
 
         if not film:
             raise UsageError(f"{task.output} would be a film, and the input is a picture; name a picture")
-        if task.format not in (naming.FILM, "") or (task.output == "-" and task.format):
+        allowed = (naming.FILM, "", "PNG") if is_animated(task.input) else (naming.FILM, "")
+        if task.format not in allowed or (task.output == "-" and task.format):
             raise UsageError(f"{task.output} would be a picture; the input is a film: name .mp4 or .mkv")
         given = (self.job, self.options, self.environment, self._replacing)
         return FilmTask(task, progress, *given).run()

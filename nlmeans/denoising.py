@@ -68,7 +68,8 @@ def denoise(
         "nlridge" replaces groups of like patches by their best linear combinations, in two steps with
         NL-means between them: 0.5 dB better than two passes of "nlmeans" on photographs, 0.9 dB better
         than one, in 2.5 and 5 times the time.  It takes `sigma`, `color`, `strength`, `blend`, `mask` and
-        `nan`, runs on the reference and cpu backends, and denoises images, and volumes plane by plane.
+        `nan`, and denoises images, and volumes plane by plane.  On a GPU it is plain array operations,
+        which "auto" takes for arrays that are there.
         Equal colours come back, sigma 0 returns the image.
     noise : {"gaussian", "auto", "poisson", "poisson-gaussian", "rician", "speckle"} or NoiseModel
         What kind of noise it is: white, of counted photons, of photons and a sensor's electronics, of

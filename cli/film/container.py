@@ -6,10 +6,12 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import Any, BinaryIO
 
 from ..formats.reading import source
 from ..status import UnreadableError, UnwritableError
+from .animation import is_animation
 from .planes import Form, Frame
 
 _SIGNATURES = (
@@ -34,7 +36,15 @@ def is_film(name: str, piped: BinaryIO) -> bool:
         return peek is not None and peek(10)[:10] == b"YUV4MPEG2 "
     with source(name, piped) as (file, _):
         start = file.read(400)
-    return any(re.match(pattern, start, re.DOTALL) for pattern in _SIGNATURES)
+        return any(re.match(pattern, start, re.DOTALL) for pattern in _SIGNATURES) or is_animation(file)
+
+
+def is_animated(name: str) -> bool:
+    """Whether a file is an animated picture."""
+    if name == "-":
+        return False
+    with source(name, BytesIO()) as (file, _):
+        return is_animation(file)
 
 
 def package() -> Any:
@@ -178,7 +188,7 @@ class Output:
 
         old = film.picture
         known = {f.name for f in av.Codec(encoding.encoder, "w").video_formats or ()}
-        stored = next((n for n in (film.form.name, film.form.source) if not known or n in known), None)
+        stored = next((n for n in film.form.alike if not known or n in known), None)
         if stored is None:
             raise UnwritableError(
                 f"{encoding.encoder} has no {film.form.source} frames; give --codec ffv1 and a .mkv output"

@@ -25,6 +25,7 @@ _ENCODERS = {
 LOSSLESS = {
     "ffv1", "rawvideo", "huffyuv", "ffvhuff", "utvideo", "png", "apng", "gif", "qtrle", "wrapped_avframe",
 }  # fmt: skip
+_LOSSLESS_IN = {"apng": "apng"}  # what becomes of what is stored without loss, where it is not FFV1
 _FALLBACK = {"webm": "vp9"}  # what a container holds where it does not hold the source's codec
 _LAMBDA = 118  # FFmpeg's unit of quality for codecs with qscale
 
@@ -55,7 +56,8 @@ class Encoding:
             if codec or crf is not None:
                 raise UsageError("y4m is not compressed: leave out --codec and --crf")
             return cls("wrapped_avframe", container)
-        named = codec or (source if source in _ENCODERS else "ffv1" if source in LOSSLESS else "h264")
+        lossless = _LOSSLESS_IN.get(container, "ffv1")
+        named = codec or (source if source in _ENCODERS else lossless if source in LOSSLESS else "h264")
         known = _ENCODERS.get(named, (named, "", 0))
         if codec is None and container in _FALLBACK and not _holds(container, known[0]):
             known = _ENCODERS[_FALLBACK[container]]

@@ -44,6 +44,12 @@ class Form:
             raise UnreadableError(f"its frames are {form.name}, which is not supported")
         return cls(name, depth, groups, form.name)
 
+    @property
+    def alike(self) -> tuple[str, ...]:
+        """The formats that hold the same samples: with planes, as the film has them, as PNG and FFV1 do."""
+        packed = {"gbrp": ("rgb24", "bgr0"), "gbrap": ("rgba", "bgra")}
+        return self.name, self.source, *packed.get(self.name, ())
+
     def bytes(self, width: int, height: int) -> int:
         """Of a frame without padding."""
         import av

@@ -42,7 +42,7 @@ class FilmTask:
         began = time.monotonic()
         self._check()
         package()
-        kind = "yuv4mpegpipe" if self.task.output == "-" else FILMS[parts(self.task.output)[1].lower()]
+        kind = _container_of(self.task.output)
         with messages() as told, self._source() as (file, reading), _opened(file, reading) as container:
             film = Film.of(container)
             film.warnings += _cut_within_a_frame(file, film)
@@ -100,8 +100,10 @@ class FilmTask:
         frames = film.decoded()
         first = next(frames)  # which tells how the film is turned; a film without one is refused there
         count = 0
-        strict = {"strict": "-1"}  # y4m of more than 8 bits is not in its first description
-        with av.open(_Sink(file), "w", format=encoding.container, options=strict) as container:
+        options = {"strict": "-1"}  # y4m of more than 8 bits is not in its first description
+        if encoding.container == "apng":
+            options["plays"] = "0"  # again and again, as animations mostly do: the reader does not say
+        with av.open(_Sink(file), "w", format=encoding.container, options=options) as container:
             output = Output.like(film, container, encoding)
             for frame, groups in denoised(chain([first], frames), film.form, self.job):
                 output.encode(frame.with_groups(film.form, groups))
@@ -109,6 +111,12 @@ class FilmTask:
                 self.progress(min(1.0, count / film.frames) if film.frames else 0.0)
             output.encode(None)
         return count, output.left_out
+
+
+def _container_of(output: str) -> str:
+    """What FFmpeg calls the container of an output; films by the name of a picture are animations."""
+    suffix = parts(output)[1].lower()
+    return "yuv4mpegpipe" if output == "-" else "apng" if suffix == ".png" else FILMS[suffix]
 
 
 @contextmanager

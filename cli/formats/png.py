@@ -149,7 +149,7 @@ def _layout(
     limits.check_pixels(width, height)
     found = dict(chunks)
     if b"acTL" in found:
-        raise UnreadableError("it is an animation; take the frames out and denoise them one by one")
+        raise UnreadableError("it is an animation, which only 'nlmeans denoise' takes, and from a file")
     if colour == 3:
         raise UnreadableError(
             "it has a palette, and averaging palette numbers means nothing; convert it to RGB first "

@@ -43,7 +43,10 @@ def open_webp(file: BinaryIO, size: int, limits: Limits) -> Picture:
     """Describe a WebP file; its chunks are walked first."""
     pieces = segments.walk_webp(file, size, limits)
     if pieces.animated:
-        raise UnreadableError("it is an animation; take the frames out and denoise them one by one")
+        raise UnreadableError(
+            "it is an animated WebP, which FFmpeg cannot read; make an animated PNG of it first (for "
+            "instance: magick in.webp out.apng)"
+        )
     picture = _open("WebP", file, size, limits, pieces.items)
     picture.warnings += pieces.warnings
     picture.encoding["lossless"] = pieces.lossless

@@ -71,7 +71,7 @@ READABLE = (
 #: Suffixes of films, and what FFmpeg calls the container.
 FILMS = {
     ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".avi": "avi",
-    ".ts": "mpegts", ".y4m": "yuv4mpegpipe",
+    ".ts": "mpegts", ".y4m": "yuv4mpegpipe", ".apng": "apng",
 }  # fmt: skip
 _SIGNATURES = (
     (rb"\x89PNG\r\n\x1a\n", "PNG"),

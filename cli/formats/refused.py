@@ -10,7 +10,11 @@ from ..status import UnreadableError
 _RAW = "camera raw; develop it first"
 _OLD = "a DDS, PCX or ILBM picture; convert it to PNG first"
 _BY_START = (
-    (rb"GIF8", "a GIF picture, which has a palette; convert it to PNG with RGB colours first"),
+    (
+        rb"GIF8",
+        "a GIF picture, which has a palette; convert it to PNG with RGB colours first (an animation is a "
+        "film for 'nlmeans denoise', from a file)",
+    ),
     (rb"....ftyp(heic|heix|mif1|avif|avis)", "a HEIC or AVIF picture; convert it to PNG or TIFF first"),
     (rb"....ftypcrx |FUJIFILMCCD-RAW|IIU\0|IIRO|IIRS|MMOR|FOVb", _RAW),
     (rb"....ftyp", "a film, which only nlmeans denoise takes"),

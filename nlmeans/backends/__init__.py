@@ -10,6 +10,7 @@ from nlmeans.errors import BackendUnavailableError, SlowBackendWarning, warn
 from nlmeans.parameters import one_of
 
 NAMES = ("cuda", "cpu", "reference")  # fastest first
+_FASTEST = {"nlridge": ("cpu", "cuda", "reference")}  # on a GPU it is plain array operations, not timed yet
 _ORDINARY = Request(array_library="numpy", dtype="float32", pixels=4096, channels=1)
 
 
@@ -43,16 +44,16 @@ def choose(name: str, request: Request) -> Backend:
         if reason is not None:
             raise BackendUnavailableError(f'backend="{name}" cannot run: {reason}')
         return load(name)
-    reasons: list[str] = []
-    for candidate in NAMES:
+    reasons: dict[str, str] = {}
+    for candidate in _FASTEST.get(request.method, NAMES):
         reason = load(candidate).can_run(request)
         if reason is None:
             if candidate == "reference":
-                reason = reasons[-1 if request.array_library == "numpy" else 0]
+                reason = reasons["cpu" if request.array_library == "numpy" else "cuda"]
                 warn(_slow(reason), category=SlowBackendWarning)
             return load(candidate)
-        reasons.append(reason)
-    named = [f"{name}: {reason}" for name, reason in zip(NAMES, reasons, strict=True)]
+        reasons[candidate] = reason
+    named = [f"{name}: {reasons[name]}" for name in NAMES]
     raise BackendUnavailableError("no backend can run. " + " ".join(named))
 
 

@@ -30,8 +30,6 @@ _T = TypeVar("_T")
 
 def can_run(request: Request) -> str | None:
     """Where CuPy finds a GPU that is new enough; the device is looked for once in a process."""
-    if request.method == "nlridge":
-        return 'the method "nlridge" runs on the reference and cpu backends; use backend="cpu"'
     return _missing()
 
 

@@ -97,16 +97,17 @@ class NLRidge(Method):
     ) -> Array:
         """The change; references lie on the grid of the whole image, wherever the tile begins."""
         place, part = Place(origin[1:], whole_shape[1:]), run.part(1 / len(planes))
-        return np.stack([self._plane(tile, z, place, part) for z in planes], axis=1)
+        return self.library.stack([self._plane(tile, z, place, part) for z in planes], axis=1)
 
     def _plane(self, tile: Tile, z: int, place: Place, run: Run) -> Array:
         """The change of one plane; channels without noise stay as they are."""
-        values = tile.feature[:, z]  # holes are filled
+        xp, values = self.library, tile.feature[:, z]  # holes are filled
         units = self._units(len(values))
-        noisy = [c for c, unit in enumerate(units) if unit > 0]
-        result = np.zeros_like(values)
-        if noisy:
-            unit = units[noisy, None, None]
+        noisy = np.flatnonzero(units > 0)
+        result = xp.zeros_like(values)
+        if len(noisy):
+            unit = xp.asarray(units[noisy, None, None])
+            noisy = xp.asarray(noisy)
             # of a sigma map the unit is the largest
             variance = None if tile.sigma is None else (tile.sigma[z] / self.noise.largest) ** 2
             part = Part.of(values[noisy] / unit, variance, tile.vote[z], place)
@@ -132,7 +133,7 @@ class NLRidge(Method):
             return self._combined(_SECOND, part, pilot, found, shares[2].part(0.7))
         each = shares[2].part(0.7 / len(pilot))
         parts = [slice(c, c + 1) for c in range(len(pilot))]
-        return np.concatenate(
+        return self.library.concatenate(
             [self._combined(_SECOND, part.of_channels(c), pilot[c], found, each) for c in parts]
         )
 
@@ -147,7 +148,7 @@ class NLRidge(Method):
         if not self.lead or not len(differences.values):
             return pilot
         by_means = self._means(_OF_DIFFERENCES, differences, None, each)
-        return np.concatenate([pilot, differences.values + by_means])
+        return self.library.concatenate([pilot, differences.values + by_means])
 
     def _partners(self, step: Step, part: Part, feature: Array, run: Run) -> Array:
         """The groups of one step: patches that are alike in the feature."""
@@ -165,7 +166,7 @@ class NLRidge(Method):
         grid = grid_of(step, part)
         variance, ridge = part.variances(grid.patch, len(values)), FIRST_RIDGE if first else 1.0
         sums, weights = self.groups.combine(grid, values, basis, variance, ridge, not first, found, run)
-        return (sums / np.where(weights > 0, weights, 1)).astype(values.dtype, copy=False)
+        return (sums / self.library.where(weights > 0, weights, 1)).astype(values.dtype, copy=False)
 
     def _means(self, means: Means, part: Part, first: Array | None, run: Run) -> Array:
         """The change by NL-means, guided by the first step; the guide's noise is that of its noisy part."""
@@ -176,4 +177,4 @@ class NLRidge(Method):
             scale = (strength / part.variance)[None].astype(guide.dtype)
         bias = formula.bias(means.noisy / means.k)
         exponents = Exponents(guide[:, None], part.values[:, None], part.vote[None], scale, bias)
-        return plane_of_patches(exponents, 0, means.geometry, self.backend, run.part(0.5), np)
+        return plane_of_patches(exponents, 0, means.geometry, self.backend, run.part(0.5), self.library)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nlmeans.arrays import Array
+from nlmeans.arrays import Array, namespace
 from nlmeans.backends.groups import Grid
 
 _LEAST_VARIANCE = 1e-5  # of the largest in a map: no matrix is singular where there is no noise
@@ -49,10 +49,11 @@ class Part:
     @classmethod
     def of(cls, values: Array, variance: Array | None, vote: Array, place: Place) -> Part:
         """With a floor for the variance, and that of holes."""
+        xp = namespace(values)
         if variance is not None:
-            variance = np.maximum(variance, _LEAST_VARIANCE)
+            variance = xp.maximum(variance, _LEAST_VARIANCE)
         if not bool(vote.all()):
-            variance = np.where(vote > 0, 1.0 if variance is None else variance, _FILLED)
+            variance = xp.where(vote > 0, 1.0 if variance is None else variance, _FILLED)
         return cls(values, None if variance is None else variance.astype(values.dtype), vote, place)
 
     def of_channels(self, channels: slice) -> Part:
@@ -62,25 +63,26 @@ class Part:
     def variances(self, patch: tuple[int, int], channels: int) -> Array:
         """The variance of a patch's samples, summed: at the first pixel of each, or one number for all."""
         if self.variance is None:
-            return np.array([channels * math.prod(patch)], self.values.dtype)
+            return namespace(self.values).asarray([channels * math.prod(patch)], dtype=self.values.dtype)
         return (channels * sums(self.variance, patch)).astype(self.values.dtype)
 
     def barred(self, patch: tuple[int, int]) -> Array | None:
         """Infinite where more than half of a patch was filled in, which is no partner then, else 0."""
         if bool(self.vote.all()):
             return None
-        return np.where(2 * sums(self.vote, patch) < math.prod(patch), np.inf, 0).astype(self.values.dtype)
+        where, missing = namespace(self.vote).where, 2 * sums(self.vote, patch) < math.prod(patch)
+        return where(missing, np.inf, 0).astype(self.values.dtype)
 
 
 def sums(plane: Array, patch: tuple[int, int]) -> Array:
     """Sums over patches, at their first pixels; of what of them lies in the plane."""
     result = plane.astype(np.float64)
     for axis, size in enumerate(patch):
-        along = np.moveaxis(result, axis, 0)
+        along = result.swapaxes(axis, 0)
         total = along.copy()
         for o in range(1, size):
             total[: len(along) - o] += along[o:]
-        result = np.moveaxis(total, 0, axis)
+        result = total.swapaxes(axis, 0)
     return result
 
 

@@ -42,7 +42,8 @@ def denoise_frames(
 
     Every pixel becomes the average of pixels with like neighbourhoods in its own frame and in those up to
     `temporal_radius` before and after it.  A frame is sought where the picture as a whole has moved to, and
-    it is left out where it does not show the same: cuts, flashes and fades do not mix.
+    it is left out where it does not show the same: cuts, flashes and fades do not mix.  A change of light
+    that noise hides is taken off.
 
     Parameters
     ----------
@@ -105,8 +106,19 @@ class Frame:
     tile: Tile
     look: Look
     scene: Scene
-    shifts: dict[int, Shift | None] = field(default_factory=dict)  # to frames by their number, once known
+    matches: dict[int, Match | None] = field(default_factory=dict)  # with frames by their number, once known
     number: int = 0
+
+
+@dataclass(frozen=True)
+class Match:
+    """Where another frame shows the same, and how much has to be added to it for the same light."""
+
+    shift: Shift
+    light: float
+
+    def __neg__(self) -> Match:
+        return Match((-self.shift[0], -self.shift[1]), -self.light)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +151,7 @@ class _Film:
         frame = self._prepared(inputs, self._scene(inputs) if before is None else before.scene)
         if before is not None:
             frame = replace(frame, number=before.number + 1)
-            if _shift(before, frame) is None:
+            if _match(before, frame) is None:
                 frame = replace(frame, scene=self._scene(inputs))
         self.last = frame
         return frame
@@ -192,14 +204,15 @@ def _over_time(p: Parameters, radius: int, grid: tuple[int, ...], factor: float)
     )
 
 
-def _shift(here: Frame, there: Frame) -> Shift | None:
+def _match(here: Frame, there: Frame) -> Match | None:
     """Where `there` shows what `here` shows; None where it does not.  A pair is looked at once."""
-    if there.number not in here.shifts:
+    if there.number not in here.matches:
         shift = shift_between(here.look, there.look)
-        same = here.scene.gate.opens(here.look, there.look, shift)
-        here.shifts[there.number] = shift if same else None
-        there.shifts[here.number] = (-shift[0], -shift[1]) if same else None
-    return here.shifts[there.number]
+        light = here.scene.gate.light(here.look, there.look, shift)
+        match = None if light is None else Match(shift, light)
+        here.matches[there.number] = match
+        there.matches[here.number] = match and -match
+    return here.matches[there.number]
 
 
 def _slide(
@@ -235,8 +248,8 @@ def _finished(window: deque[Frame], at: int, running: Running) -> Array:
         if i == at:
             center = len(tiles)
             tiles.append(here.tile)
-        elif (shift := _shift(here, there)) is not None:
-            tiles.append(_moved(there.tile, shift))
+        elif (match := _match(here, there)) is not None:
+            tiles.append(_moved(there.tile, match))
     stack = _stack(tiles)
     with on_device_of(inputs.image):
         planes = range(center, center + 1)
@@ -253,12 +266,16 @@ def _stack(tiles: list[Tile]) -> Tile:
     return Tile(tiles[0].pixels, value, feature, np.concatenate([t.vote for t in tiles]), None)
 
 
-def _moved(tile: Tile, shift: Shift) -> Tile:
-    """What lies at x + shift, at x: outside the frame its mirror image, which has no vote."""
+def _moved(tile: Tile, match: Match) -> Tile:
+    """What lies at x + shift, at x, in the same light: outside the frame its mirror image, without a vote."""
+    value, shift = tile.value, match.shift
+    if match.light:  # or a slow fade would pull the frames of a window towards each other
+        value = value + np.asarray(match.light, value.dtype)
+        tile = replace(tile, value=value, feature=value)
     if shift == (0, 0):
         return tile
     rows, columns = (reflected(np.arange(n) + s, n) for n, s in zip(tile.vote.shape[1:], shift, strict=True))
-    value = tile.value[:, :, rows][..., columns]
+    value = value[:, :, rows][..., columns]
     vote = np.zeros_like(tile.vote)
     here, there = overlap(vote.shape[1:], shift)
     vote[:, *here] = tile.vote[:, *there]

@@ -97,8 +97,10 @@ class Gate:
     sigma: float
     data_range: float
 
-    def opens(self, here: Look, there: Look, shift: Shift) -> bool:
-        """Whether most blocks are found again within the noise, and the light is the same.
+    def light(self, here: Look, there: Look, shift: Shift) -> float | None:
+        """How much lighter `here` is, where most blocks are found again within the noise; else None.
+
+        It is less than what noise and a thousandth of the range make: more is a fade, and not the same.
 
         The median of the best distances of blocks holds against cuts; the means of cells, which the noise
         moves little, against fades and flashes.
@@ -106,20 +108,22 @@ class Gate:
         i, j = overlap(here.plane.shape, shift)
         a, b = here.plane[i], there.plane[j]
         if a.size < _OVERLAP * here.plane.size:
-            return False
-        return self._same_light(a, b) and self._blocks_match(a, b)
+            return None
+        change = self._change_of_light(a, b)
+        return change if change is not None and self._blocks_match(a, b) else None
 
-    def _same_light(self, a: Plane, b: Plane) -> bool:
-        """Whether most cells have the same means, apart from noise."""
+    def _change_of_light(self, a: Plane, b: Plane) -> float | None:
+        """The median difference of the means of cells; None where these differ by more than noise."""
         side = min(_CELL, *a.shape)
         h, w = (n // side * side for n in a.shape)
         cells = (a - b)[:h, :w].reshape(h // side, side, w // side, side).mean((1, 3))
         noise = math.sqrt(2) * self.sigma / side
-        change = abs(float(np.median(cells)))
+        change = float(np.median(cells))
         spread = float(np.median(np.square(cells))) / 0.455  # the median of a squared normal variable
         error = 1.25 * noise / math.sqrt(cells.size)  # of the median of a normal variable
-        steady = change <= 0.001 * self.data_range + 3 * error
-        return bool(steady and spread <= 1.6 * noise**2 + (0.01 * self.data_range) ** 2)
+        steady = abs(change) <= 0.001 * self.data_range + 3 * error
+        same = steady and spread <= 1.6 * noise**2 + (0.01 * self.data_range) ** 2
+        return change if same else None
 
     def _blocks_match(self, a: Plane, b: Plane) -> bool:
         """Whether the median of the best distances of blocks is that of noise."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -121,8 +122,15 @@ def test_partners_are_the_nearest(seed: int) -> None:
     np.testing.assert_array_equal(reference.nearest(*asked, Run()), nearest_by_loops(*asked))
 
 
-def found(c: dict[str, Any]) -> np.ndarray:
-    return reference.nearest(c["grid"], c["pilot"], c["barred"], c["radius"], c["farthest"], c["k"], Run())
+@cache
+def combined(seed: int) -> tuple[tuple[Any, ...], tuple[np.ndarray, np.ndarray]]:
+    """What is asked of a case, with its partners, and the answer of the reference."""
+    c = case(seed)
+    partners = reference.nearest(
+        c["grid"], c["pilot"], c["barred"], c["radius"], c["farthest"], c["k"], Run()
+    )
+    asked = c["grid"], c["noisy"], c["pilot"], c["variance"], c["ridge"], c["weighted"], partners
+    return asked, reference.combine(*asked, Run())
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -190,15 +198,11 @@ def test_equally_far_patches_are_taken_by_position(isa: str, monkeypatch: pytest
 def test_c_combines_as_numpy_does(seed: int, isa: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Partners handed in: 1e-5 of the data range."""
     monkeypatch.setenv("NLMEANS_ISA", isa)
-    c = case(seed)
-    partners = reference.nearest(
-        c["grid"], c["pilot"], c["barred"], c["radius"], c["farthest"], c["k"], Run()
-    )
-    asked = c["grid"], c["noisy"], c["pilot"], c["variance"], c["ridge"], c["weighted"], partners
-    (own, own_weight), (exact, weight) = (each.combine(*asked, Run(2)) for each in (cpu, reference))
+    asked, (exact, weight) = combined(seed)
+    noisy, (own, own_weight) = asked[1], cpu.combine(*asked, Run(2))
     there = np.maximum(weight, 1e-9)  # some pixels have no patch
     np.testing.assert_allclose(own_weight, weight, rtol=1e-3)
-    np.testing.assert_allclose(own / there, exact / there, atol=1e-5 * np.ptp(c["noisy"]))
+    np.testing.assert_allclose(own / there, exact / there, atol=1e-5 * np.ptp(noisy))
 
 
 @needs_cpu

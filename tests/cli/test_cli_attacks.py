@@ -123,7 +123,7 @@ BOMBS: dict[str, tuple[str, Callable[[], bytes], int, str]] = {  # suffix, file,
         "png",
         lambda: files.png(files.samples("u1"), (b"acTL", struct.pack(">II", 9, 0))),
         1,
-        "animation",
+        "film",  # which is what animations are taken for
     ),
     "PNG cut short": ("png", lambda: files.png(files.samples("u1"))[:-5], 1, "the file ends"),
     "PNG, wrong checksum": (

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import nlmeans
 
@@ -181,3 +182,49 @@ def test_without_the_package_it_says_what_to_install(tmp_path: Path, monkeypatch
     ran = Ran("denoise", path, *QUICK)
     assert ran.code != 0
     assert "pip install 'nlmeans[video]'" in ran.err
+
+
+def animation(path: Path, frames: int = 5) -> np.ndarray:
+    """An animated picture of noisy colours, as Pillow writes it; its frames as they come back."""
+    rng = np.random.default_rng(0)
+    ramp = np.indices((40, 48)).sum(0)[..., None] % 32 * 4 + np.array([60, 80, 100])
+    noisy = [np.clip(ramp + rng.normal(0, 9, ramp.shape), 0, 255).astype(np.uint8) for _ in range(frames)]
+    first, *more = (Image.fromarray(frame) for frame in noisy)
+    first.save(path, save_all=True, append_images=more, duration=80, loop=0)
+    return np.stack(films.rgb(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [("a.gif", "a.denoised.mkv"), ("a.gif", "b.apng"), ("a.png", "a.denoised.png"), ("a.png", "b.mkv")],
+)
+def test_animated_pictures_are_films(name: str, target: str, tmp_path: Path) -> None:
+    """Every frame, its time and its size; never the first frame alone."""
+    noisy = animation(tmp_path / name)
+    output = ("-o", tmp_path / target) if target.startswith("b") else ()
+    ran = Ran("denoise", tmp_path / name, *QUICK, *output)
+    assert (ran.code, ran.warnings) == (0, [])
+    got, facts = np.stack(films.rgb(tmp_path / target)), films.read(tmp_path / target)[1]
+    planes = noisy[..., [1, 2, 0]]  # as FFmpeg orders them
+    settings = {"sigma": 0.03 * 255, "patch_radius": 1, "search_radius": 2}
+    expected = np.stack(list(nlmeans.denoise_frames(planes, channel_axis=-1, **settings)))
+    np.testing.assert_array_equal(got, expected[..., [2, 0, 1]])
+    assert facts["times"] == [0, 80, 160, 240, 320]
+
+
+def test_what_cannot_hold_an_animation_is_refused(tmp_path: Path) -> None:
+    animation(tmp_path / "a.gif", 1)
+    animation(tmp_path / "b.gif")
+    animation(tmp_path / "c.png")
+    with Image.open(tmp_path / "b.gif") as opened:
+        opened.save(tmp_path / "d.webp", save_all=True)
+    for name, options, words in (
+        ("a.gif", (), "palette"),  # one frame: a picture
+        ("b.gif", ("-o", tmp_path / "out.jpg"), "name .mp4 or .mkv"),
+        ("b.gif", ("-o", tmp_path / "out.gif"), ".apng"),
+        ("d.webp", (), "animated PNG"),
+    ):
+        ran = Ran("denoise", tmp_path / name, *options)
+        assert ran.code in (1, 2)
+        assert words in ran.err
+    assert "nlmeans denoise" in Ran("estimate", tmp_path / "c.png").err

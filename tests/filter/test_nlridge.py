@@ -12,7 +12,7 @@ from nlmeans import denoise
 from nlmeans.backends import cpu as cpu_backend
 from nlmeans.backends.contract import Request
 from nlmeans.backends.groups import Grid
-from nlmeans.errors import BackendUnavailableError, MemoryLimitError
+from nlmeans.errors import MemoryLimitError
 from nlmeans.methods.references import Part, Place, Step, grid_of
 
 NO_CPU = cpu_backend.can_run(Request("numpy", "float32", 64, 1)) is not None
@@ -225,11 +225,6 @@ def test_a_volume_is_its_planes() -> None:
     for z in range(2):
         alone = ridge(volume[z], sigma=15)
         assert rms(result[z] - alone) < 1e-3 * np.ptp(volume)
-
-
-def test_the_gpu_refuses_by_name() -> None:
-    with pytest.raises(BackendUnavailableError, match="reference and cpu"):
-        ridge(np.zeros((20, 20)), sigma=1, backend="cuda")
 
 
 def test_a_limit_too_small_for_any_tile_says_how_much_is_needed() -> None:

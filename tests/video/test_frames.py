@@ -36,11 +36,21 @@ def error(image: np.ndarray, clean: np.ndarray) -> float:
     return float(10 * np.log10(np.mean((image - clean) ** 2)))
 
 
+def in_light(frame: np.ndarray, like: np.ndarray, there: Any = np.s_[:], here: Any = np.s_[:]) -> np.ndarray:
+    """A frame as light as another by the median of the means of cells, where both show the same."""
+    difference = like[here] - frame[there]
+    h, w = (n // 16 * 16 for n in difference.shape)
+    cells = difference[:h, :w].reshape(h // 16, 16, w // 16, 16).mean((1, 3))
+    return frame + np.median(cells)
+
+
 def test_a_still_film_is_a_volume() -> None:
     """Its frames are the planes, and patches lie in them."""
     frames = film(pan(0))
-    volume = denoise(np.stack(frames), sigma=SIGMA, k=0.45, patch_radius=(0, 2, 2), search_radius=(2, 3, 3))
-    for got, expected in zip(denoise_frames(frames, **FIXED), volume, strict=True):
+    radii: dict[str, Any] = {"patch_radius": (0, 2, 2), "search_radius": (2, 3, 3)}
+    for t, got in enumerate(denoise_frames(frames, **FIXED)):
+        volume = np.stack([frame if i == t else in_light(frame, frames[t]) for i, frame in enumerate(frames)])
+        expected = denoise(volume, sigma=SIGMA, k=0.45, **radii)[t]
         np.testing.assert_allclose(got, expected, rtol=0, atol=2e-6)
 
 
@@ -60,11 +70,19 @@ def test_frames_help_each_other_where_the_picture_moves_too(step: int) -> None:
         assert error(together[i], clean[i]) < error(alone[i], clean[i]) - 0.7
 
 
+def moved_by_hand(frames: list[np.ndarray]) -> np.ndarray:
+    """Three frames of a pan of 9 columns, where the one in the middle is, and as light."""
+    before, after = np.s_[:, :-9], np.s_[:, 9:]
+    first = in_light(frames[0], frames[1], after, before)
+    lit = first, frames[1], in_light(frames[2], frames[1], before, after)
+    return np.stack([np.roll(frame, 9 * (t - 1), 1) for t, frame in enumerate(lit)])
+
+
 def test_a_moving_frame_is_averaged_where_it_has_moved_to() -> None:
     """Frames without an edge: what a window moved by hand gives, where all partners lie in the frame."""
     frames = film(pan(9, 3, 80))
     got = list(denoise_frames(frames, temporal_radius=1, **FIXED))[1]
-    rolled = np.stack([np.roll(f, 9 * (t - 1), 1) for t, f in enumerate(frames)])
+    rolled = moved_by_hand(frames)
     radii: dict[str, Any] = {"patch_radius": (0, 2, 2), "search_radius": (1, 3, 3)}
     expected = denoise(rolled, sigma=SIGMA, k=0.45, **radii)[1]
     inner = np.s_[:, 9 + 7 : -9 - 7]
@@ -98,6 +116,19 @@ def test_a_fade_is_followed() -> None:
         denoise_frames(frames, **FIXED), (denoise(f, **FIXED) for f in frames), strict=True
     ):
         assert np.abs(got - alone).max() <= 0.001
+
+
+@pytest.mark.parametrize("sigma", [25 / 255, 50 / 255])
+@pytest.mark.parametrize("rate", [0.002, 0.004, 0.006])
+def test_a_slow_fade_gives_no_light_to_the_frames_around(rate: float, sigma: float) -> None:
+    """Less than a thousandth of the range, where noise hides the change from frame to frame."""
+    rng, picture = np.random.default_rng(0), CAMERA[100:356, 100:356]
+    frames = [
+        (picture * (1 - rate * t) + rng.normal(0, sigma, picture.shape)).astype(np.float32) for t in range(4)
+    ]
+    settings: dict[str, Any] = {**FIXED, "sigma": sigma}
+    for got, frame in zip(denoise_frames(frames, **settings), frames, strict=True):
+        assert abs(float(np.mean(got - denoise(frame, **settings)))) < 0.0006
 
 
 @pytest.mark.parametrize("count", range(7))
@@ -189,7 +220,7 @@ def test_what_lies_outside_a_moved_frame_is_no_candidate(aggregate: str) -> None
     settings: dict[str, Any] = {"sigma": SIGMA, "k": 2.0, "aggregate": aggregate}
     radii = {"patch_radius": 0, "search_radius": 3}
     got = list(denoise_frames(frames, temporal_radius=1, **settings, **radii))[1]
-    moved = np.stack([np.roll(f, 9 * (t - 1), 1) for t, f in enumerate(frames)])
+    moved = moved_by_hand(frames)
     mask = np.ones(moved.shape, bool)
     mask[0, :, -9:] = mask[2, :, :9] = False
     expected = denoise(moved, mask=mask, patch_radius=0, search_radius=(1, 3, 3), **settings)[1]

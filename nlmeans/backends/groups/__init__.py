@@ -86,6 +86,17 @@ class Groups(Protocol):
 
 
 def of(backend: Backend) -> Groups:
-    """The groups of a backend that was chosen for them."""
+    """The groups of a backend that was chosen for them: on a GPU those of the reference, with its arrays."""
     name = backend.__name__.rpartition(".")[2]  # type: ignore[attr-defined]
-    return cast(Groups, import_module(f"nlmeans.backends.groups.{name}"))
+    return cast(Groups, import_module(f"nlmeans.backends.groups.{'cpu' if name == 'cpu' else 'reference'}"))
+
+
+def spread(votes: Array, patch: tuple[int, int]) -> Array:
+    """Weights at the first pixels of patches, over their pixels."""
+    for axis, size in enumerate(patch):
+        along = votes.swapaxes(axis, 0)
+        total = along.copy()
+        for o in range(1, size):
+            total[o:] += along[: len(along) - o]
+        votes = total.swapaxes(axis, 0)
+    return votes

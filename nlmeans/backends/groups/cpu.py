@@ -15,7 +15,7 @@ import numpy as np
 from nlmeans.backends import cpu
 from nlmeans.backends.bands import in_order
 from nlmeans.backends.contract import Array, Run
-from nlmeans.backends.groups import Grid
+from nlmeans.backends.groups import Grid, spread
 
 _BAND = 8  # rows of references
 _MARGIN = 32  # columns that the kernel may read beyond a row: PATCH_MARGIN of groups_contract.h
@@ -91,7 +91,7 @@ def combine(
         votes[first:last] += band.votes
 
     _each(work, add, grid, run)
-    return numerator[:, :, :width], _spread(votes[:, :width], grid.patch)
+    return numerator[:, :, :width], spread(votes[:, :width], grid.patch)
 
 
 # --- what the kernel is given: the structs of kernels/cpu/groups_contract.h -------------------
@@ -179,14 +179,3 @@ def _each(
             then(result)
             if run.tick is not None:
                 run.tick((rows[1] - rows[0]) / count)
-
-
-def _spread(votes: Array, patch: tuple[int, int]) -> Array:
-    """Weights at the first pixels of patches, over their pixels."""
-    rows = np.zeros_like(votes)
-    for o in range(patch[0]):
-        rows[o:] += votes[: len(votes) - o]
-    result = np.zeros_like(votes)
-    for o in range(patch[1]):
-        result[:, o:] += rows[:, : votes.shape[1] - o]
-    return result

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -59,6 +60,38 @@ def test_the_wheel_holds_the_counts_that_bench_reads(wheel):
 def test_the_wheel_installs_nothing_under_another_top_level_name(wheel):
     top = {name.split("/")[0] for name in wheel.namelist()}
     assert top == {"nlmeans", f"nlmeans-{nlmeans.__version__}.dist-info"}
+
+
+def test_the_wheel_is_fast_and_right_where_there_is_no_compiler(wheel, tmp_path):
+    """As a release tries each wheel: the check has only the wheel's own files, and no program on its PATH."""
+    wheel.extractall(tmp_path)
+    if not any(name.startswith("nlmeans/_cpu") for name in wheel.namelist()):
+        pytest.skip("the extension is not built")
+    done = subprocess.run(
+        [sys.executable, "-P", str(ROOT / ".ci" / "wheel_check.py"), str(ROOT)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(tmp_path), "PATH": ""},
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"nlmeans {nlmeans.__version__} from {tmp_path}" in done.stdout
+
+
+def test_one_version_everywhere():
+    cited = re.search(r"^version: (.*)$", (ROOT / "CITATION.cff").read_text("utf-8"), re.MULTILINE)
+    told = re.search(r"^## (\S+?)(,|$)", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    assert cited[1] == told[1] == nlmeans.__version__
+
+
+def test_a_release_tries_every_wheel_and_the_sdist_by_the_same_check():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["cibuildwheel"]
+    assert "wheel_check.py" in settings["test-command"]
+    workflow = (ROOT / ".github" / "workflows" / "release.yml").read_text("utf-8")
+    assert "cibuildwheel" in workflow
+    assert "wheel_check.py" in workflow
+    assert "id-token: write" in workflow
+    assert "secrets." not in workflow
 
 
 def test_the_library_never_imports_the_command_line_or_the_kernels_statically():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from nlmeans.arrays import DTYPES, Array
 from nlmeans.denoising import denoise
-from nlmeans.errors import InvalidValueError
+from nlmeans.errors import AxesWarning, InvalidValueError
 
 ALONE, VOLUME, CHANNELS = "each by itself", "depth of volumes", "channels"
 ROLES = (ALONE, VOLUME, CHANNELS)  #: what an axis of a stack may be
@@ -112,7 +113,9 @@ def denoised(
     if by_role[ALONE]:
         batch = moved.reshape(-1, *moved.shape[len(by_role[ALONE]) :])
         more |= {"batch_axis": 0, "share": "settings" if share else None}
-    result = denoise(batch, **{**settings, **more}, progress=progress)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AxesWarning)  # what the axes are has been said
+        result = denoise(batch, **{**settings, **more}, progress=progress)
     return result.reshape(moved.shape).transpose(np.argsort(order))
 
 

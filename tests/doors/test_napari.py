@@ -74,7 +74,11 @@ def test_axes_are_what_they_are_said_to_be() -> None:
     stack = noisy(2, 3, 4, 10, 12)
     got = layers.denoised(Image(stack), [ALONE, CHANNELS, VOLUME], QUICK, nothing)
     for t in range(2):
-        alone = nlmeans.denoise(stack[t], channel_axis=0, **QUICK)
+        radii = {
+            "patch_radius": (1, 1, 1),
+            "search_radius": (2, 2, 2),
+        }  # so that it is a volume, without a doubt
+        alone = nlmeans.denoise(stack[t], channel_axis=0, **QUICK | radii)
         np.testing.assert_array_equal(got[t], alone)
     got = layers.denoised(Image(stack), [VOLUME, ALONE, ALONE], QUICK, nothing)
     np.testing.assert_array_equal(got[:, 1, 2], nlmeans.denoise(stack[:, 1, 2], **QUICK))

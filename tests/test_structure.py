@@ -111,7 +111,7 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
         {"chunked"},
         {"denoising"},
         {"attention", "compat", "video"},
-        {"learned"},
+        {"learned", "napari_plugin"},
     ),
     "nlmeans.cli": (
         {"status", "environment"},

@@ -58,7 +58,8 @@ KNOWN = {
 
 #: Where arrays are NumPy's or torch's only.
 OTHERS = re.compile(
-    r"nlmeans/(attention|learned/(?!numpy_block)|noise/(?!strength)|carriers|chunked|backends/(cpu|reference))"
+    r"nlmeans/(attention|learned/(?!numpy_block)|noise/(?!strength)|carriers|chunked|napari_plugin|notebook|"
+    r"backends/(cpu|reference))"
 )
 
 #: Uses that only some CuPy needs to have: the source asks first, or has the other way beside it.

@@ -19,6 +19,9 @@ from nlmeans.noise_models.special import bessel_i, digamma, trigamma
 #: Of the mean of values under speckle: what is darker is taken for this.  Of 1 look 0.1 % of the values are
 #: darker, of more looks fewer.
 DARKEST = 1e-3
+# Above the mean of Rician noise alone.  A phantom with noise of 9 %: bias of the background 1.4 % of the
+# range without, 0.1 % with it, and 3 dB more; benchmarks/studies/noise.
+_NOISE = 0.1
 
 
 class Transform(Protocol):
@@ -121,9 +124,16 @@ class Rice:
         return (within + beyond + xp.minimum(z - table.z[0], 0) / table.darkest).astype(values.dtype)
 
     def inverse(self, mean: Any, xp: Any) -> Any:
-        """See the class; what is darker than the mean of pure noise is 0."""
+        """See the class; what is no brighter than pure noise is 0.
+
+        Near there the inverse is a root, which makes of what a filter leaves of the noise, normal with
+        deviations of 0.06 to 0.1, a bias of 0.2 sigma.  So values up to `_NOISE` above the mean of noise are
+        0, and those of clean values above 0.8 sigma are led back exactly.
+        """
         table = rice_table()
+        above = (mean - table.mean_f[0]) / _NOISE
         within = xp.interp(mean, xp.asarray(table.mean_f), xp.asarray(table.clean))
+        within *= xp.clip(above - 1, 0, 1)
         beyond = xp.maximum(mean - table.mean_f[-1], 0)
         return ((within + beyond) * self.sigma).astype(mean.dtype)
 

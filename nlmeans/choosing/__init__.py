@@ -59,7 +59,9 @@ def suggest(
         chosen = suggest(white.image, **white.settings)
         if white.model.kind == "gaussian":
             return chosen
-        return replace(chosen, noise=white.model, blend=number("blend", settings.get("blend", 0.0)))
+        strength = number("strength", settings.get("strength", 1.0)) if chosen.method == "nlridge" else 1.0
+        blend = number("blend", settings.get("blend", 0.0))
+        return replace(chosen, noise=white.model, sigma=strength, blend=blend)
     if is_chunked(image):
         image, settings = sample(image, settings)
     else:

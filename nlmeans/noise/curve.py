@@ -16,7 +16,7 @@ _FITS = 0.12  # logarithm of variance over line, at most, in half of the bins: 3
 _BETTER = 0.4  # of what remains of a constant
 _WHITE = 1.2  # sigma over all scales over that of the finest, at most, in half of the bins
 _SCATTERED = 1.2  # at most, of 1 for noise: photons 1 to 1.2, texture that grows with brightness 1.3 to 1.6
-_RADIUS = 4  # of the mean that brightness is taken from: 81 pixels know it nine times better than one
+MEAN_RADIUS = 4  # of the mean that brightness is taken from: 81 pixels know it nine times better than one
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Curve:
 
     def map_of(self, channel: NDArray[np.generic], valid: Bools | None) -> Floats:
         """Sigma of each pixel of (Z, Y, X), from the mean around it."""
-        return np.sqrt(self.variance(_means(channel, valid)))
+        return np.sqrt(self.variance(box_means(channel, valid)))
 
 
 def curve_of(means: Floats, finest: Floats, whole: Floats, scatter: float) -> Curve | None:
@@ -74,7 +74,7 @@ def _left(variances: Floats, line: Floats) -> float:
     return float(np.median(np.abs(np.log(variances / line))))
 
 
-def _means(channel: NDArray[np.generic], valid: Bools | None) -> Floats:
+def box_means(channel: NDArray[np.generic], valid: Bools | None) -> Floats:
     """Of the valid pixels in the box around each pixel of (Z, Y, X); of all where there is none."""
     values = channel.astype(np.float64)
     if valid is None:
@@ -94,7 +94,8 @@ def _sums(values: Floats, axis: int, n: int) -> Floats:
     sums = np.concatenate([np.zeros_like(sums.take([0], axis)), sums], axis=axis)
     at = np.arange(n)
     return np.asarray(
-        sums.take(np.minimum(at + _RADIUS + 1, n), axis) - sums.take(np.maximum(at - _RADIUS, 0), axis)
+        sums.take(np.minimum(at + MEAN_RADIUS + 1, n), axis)
+        - sums.take(np.maximum(at - MEAN_RADIUS, 0), axis)
     )
 
 

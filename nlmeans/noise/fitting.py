@@ -96,12 +96,14 @@ def _fitted(bins: Bins, powers: tuple[int, ...]) -> Fit | None:
     for _ in range(20):
         each = np.sqrt(weight) / (curve * error)
         found = np.linalg.lstsq(columns * each[:, None], v * each, rcond=None)[0]
-        curve = columns @ found
+        before, curve = curve, columns @ found
         if found[0] <= 0 or not (curve > 0.02 * v).all():
             return None
         deviate = (v / curve - 1) / error
         limit = np.where(deviate < 0, *_USUAL)
         weight = np.minimum(1, limit / np.maximum(np.abs(deviate), 1e-9))
+        if (np.abs(curve - before) < 1e-3 * curve).all():
+            break
     each = np.sqrt(weight) / (curve * error)
     scaled = columns * each[:, None]
     spread = np.sqrt(np.diag(np.linalg.inv(scaled.T @ scaled)))

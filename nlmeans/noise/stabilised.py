@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,9 +22,11 @@ from nlmeans.arrays import (
     is_chunked,
     library,
     namespace,
+    to_numpy,
 )
 from nlmeans.errors import InvalidValueError, Parameter, warn
 from nlmeans.inputs import Inputs, Part, check
+from nlmeans.noise.curve import MEAN_RADIUS, box_means
 from nlmeans.noise.noise_curve import automatic, of_kind
 from nlmeans.noise_models.model import NoiseModel
 from nlmeans.noise_models.transforms import Transform, transform_of
@@ -87,7 +90,8 @@ def stabilised(image: Any, settings: Settings) -> Stabilised | None:
     transforms = _transforms(model, seen)
     _warn_of_rounding(model, seen)
     array = _plain(image)
-    known["sigma"], known["mask"] = 1.0, _plain(settings.get("mask"))
+    known["mask"] = _plain(settings.get("mask"))
+    known["sigma"] = _sigma(array, axis, known["mask"], transforms)
     if (guide := settings.get("guide")) is not None:
         known |= _guide(_plain(guide), array, axis, transforms, settings.get("guide_sigma"))
     return Stabilised(
@@ -170,6 +174,36 @@ def _mean(seen: Inputs, channel: int) -> float:
     """Of the valid pixels of a channel."""
     values = seen.value[channel] if seen.mask is None else seen.value[channel][seen.mask]
     return float(values.astype(np.float64).mean()) if values.size else 0.0
+
+
+def _sigma(array: Array, axis: int | None, mask: Any, transforms: tuple[Transform, ...]) -> Any:
+    """1, or a map of what transforms leave where there is little signal; of channels its root mean square."""
+    if all(t.deviation(1.0) is None for t in transforms):
+        return 1.0
+    own = 0 if axis is None else axis % array.ndim
+    count = 1 if axis is None else array.shape[own]
+    squares: Any = 0.0
+    for c in range(count):
+        channel = array if axis is None else array[(slice(None),) * own + (c,)]
+        found = partial(_squares, transforms[c if len(transforms) > 1 else 0])
+        given = (channel,) if mask is None else (channel, mask)
+        if is_chunked(array):
+            import dask.array as da
+
+            squares = squares + da.map_overlap(
+                found, *given, depth=MEAN_RADIUS, boundary="none", dtype=np.float64, meta=np.empty(0)
+            )
+        else:
+            squares = squares + found(*map(to_numpy, given))
+    sigma = ((squares / count) ** 0.5).astype(np.float32)
+    return sigma if is_chunked(array) else namespace(array).asarray(sigma)
+
+
+def _squares(transform: Transform, channel: Any, mask: Any = None) -> Any:
+    """Of the deviation at each pixel of a grid, by the mean around it."""
+    valid = np.isfinite(channel) if mask is None else np.isfinite(channel) & mask
+    means = box_means(*(as_channels(each, None)[0] for each in (channel, valid)))
+    return (transform.deviation(means) ** 2).reshape(channel.shape)
 
 
 def _guide(

@@ -130,7 +130,7 @@ def test_suggest_says_what_denoise_does(model: Any) -> None:
 
 
 def test_channels_have_parameters_of_their_own() -> None:
-    clean = np.stack([scene(60.0, 96), scene(240.0, 96)], axis=-1)
+    clean = np.stack([scene(60.0, 96) + 10, scene(240.0, 96) + 80], axis=-1)  # far more than few counts
     gains = np.array([0.5, 4.0])
     noisy = (gains * np.random.default_rng(0).poisson(clean / gains)).astype(np.float32)
     model = Model("poisson", gain=(0.5, 4.0))
@@ -274,3 +274,25 @@ def test_strength_of_nlridge_with_a_model_is_kept() -> None:
     strong = nlmeans.denoise(noisy, **chosen.to_dict())
     assert np.array_equal(strong, nlmeans.denoise(noisy, strength=1.3, **options))
     assert not np.array_equal(strong, nlmeans.denoise(noisy, **options))
+
+
+@pytest.mark.parametrize("method", ["nlmeans", "nlridge"])
+def test_few_counts_are_known_to_vary_less_than_1(method: str) -> None:
+    """Against sigma 1 everywhere, which smooths the dark parts too much: +0.3 and +6 dB."""
+    clean = scene(1.0)
+    counts = np.random.default_rng(0).poisson(clean).astype(np.float32)
+    transform = Anscombe(1.0)
+    white = nlmeans.denoise(transform.forward(counts, np), sigma=1, method=method)
+    result = nlmeans.denoise(counts, noise=Model("poisson", gain=1.0), method=method)
+    least = {"nlmeans": 0.05, "nlridge": 2.0}[method]
+    assert psnr(result, clean, 1.0) > psnr(transform.inverse(white, np), clean, 1.0) + least
+
+
+@pytest.mark.parametrize("sigma", [0.0, 0.7, 2.0])
+def test_deviations_of_transformed_counts(sigma: float) -> None:
+    """Against draws, in units of the image."""
+    rng, transform = np.random.default_rng(0), Anscombe(2.0, 10.0, 2 * sigma)
+    for clean in (1.0, 4.0, 29.0):
+        values = 10 + 2 * (rng.poisson(clean, 200_000) + sigma * rng.standard_normal(200_000))
+        seen = float(transform.forward(values, np).std())
+        assert float(transform.deviation(10 + 2 * clean)) == pytest.approx(seen, rel=0.01)

@@ -293,7 +293,12 @@ class Parameters:
             name: value.to_dict() if isinstance(value, Parameters | NoiseModel) else value
             for name, value in values.items()
             if value is not None and not (name == "sigma" and self.noise is not None)
-        } | ({"strength": self.sigma} if self.noise is not None and self.method == "nlridge" else {})
+        } | ({"strength": self._strength} if self.noise is not None and self.method == "nlridge" else {})
+
+    @property
+    def _strength(self) -> Any:
+        """Sigma in units of the noise as `denoise` takes it: of all, or of luminance and differences."""
+        return self.sigma[:2] if isinstance(self.sigma, tuple) else self.sigma
 
     def to_json(self) -> str:
         """The same as one line of JSON."""
@@ -316,7 +321,9 @@ class Parameters:
         """
         names = [f.name for f in fields(cls)]
         if read.get("method") == "nlridge" and read.get("noise") is not None and "strength" in read:
-            read = {"sigma": read["strength"], **{n: v for n, v in read.items() if n != "strength"}}
+            strength = read["strength"]
+            sigma = (*strength, strength[-1]) if isinstance(strength, tuple | list) else strength
+            read = {"sigma": sigma, **{n: v for n, v in read.items() if n != "strength"}}
         if not set(read) <= set(names):
             raise InvalidValueError(f"parameters must be a JSON object with some of {', '.join(names)}")
         values: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in read.items()}

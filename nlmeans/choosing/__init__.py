@@ -9,7 +9,7 @@ from nlmeans.arrays import Array, is_chunked, library
 from nlmeans.carriers import carried
 from nlmeans.choosing import table
 from nlmeans.choosing.channels import color_and_noise
-from nlmeans.choosing.given import Given
+from nlmeans.choosing.given import Given, strengths
 from nlmeans.choosing.spacing import spaced
 from nlmeans.choosing.table import Choice
 from nlmeans.errors import InvalidValueError, Parameter
@@ -59,9 +59,10 @@ def suggest(
         chosen = suggest(white.image, **white.settings)
         if white.model.kind == "gaussian":
             return chosen
-        strength = number("strength", settings.get("strength", 1.0)) if chosen.method == "nlridge" else 1.0
         blend = number("blend", settings.get("blend", 0.0))
-        return replace(chosen, noise=white.model, sigma=strength, blend=blend)
+        first, others = strengths(settings.get("strength", 1.0)) if chosen.method == "nlridge" else (1.0, 1.0)
+        sigma = first if first == others else (first, others, others)  # in units of the noise
+        return replace(chosen, noise=white.model, sigma=sigma, blend=blend)
     if is_chunked(image):
         image, settings = sample(image, settings)
     else:

@@ -274,6 +274,12 @@ def test_strength_of_nlridge_with_a_model_is_kept() -> None:
     strong = nlmeans.denoise(noisy, **chosen.to_dict())
     assert np.array_equal(strong, nlmeans.denoise(noisy, strength=1.3, **options))
     assert not np.array_equal(strong, nlmeans.denoise(noisy, **options))
+    colour = np.stack([noisy] * 3, axis=-1)
+    options |= {"channel_axis": -1, "color": "luminance"}
+    chosen = nlmeans.suggest(colour, strength=(1.2, 2.0), **options)
+    assert Parameters.from_json(chosen.to_json()) == chosen
+    again = nlmeans.denoise(colour, channel_axis=-1, **chosen.to_dict())
+    assert np.array_equal(again, nlmeans.denoise(colour, strength=(1.2, 2.0), **options))
 
 
 @pytest.mark.parametrize("method", ["nlmeans", "nlridge"])

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import pytest
@@ -98,14 +98,19 @@ def fast_backend(backend: str) -> str:
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_network() -> Iterator[None]:
-    """Every attempt to connect is an error: nothing here may need a network."""
+    """Every attempt to connect to another machine is an error: nothing here may need a network."""
 
-    def refuse(*_: Any) -> NoReturn:
-        raise AssertionError("a test tried to open a network connection")
+    def only_here(connect: Any) -> Any:
+        def connected(own: socket.socket, address: Any) -> Any:
+            if not isinstance(address, tuple) or address[0] != "127.0.0.1":
+                raise AssertionError("a test tried to open a network connection")
+            return connect(own, address)
+
+        return connected
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(socket.socket, "connect", refuse)
-        patch.setattr(socket.socket, "connect_ex", refuse)
+        for name in ("connect", "connect_ex"):
+            patch.setattr(socket.socket, name, only_here(getattr(socket.socket, name)))
         yield
 
 

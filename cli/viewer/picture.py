@@ -15,9 +15,11 @@ from ..views import pictures as views
 from ..views.page import bmp, png
 from ..views.words import noise_words, words
 from .wish import Wish
+from .work import Watched
 
 OVERVIEW = 1600  # pixels of the longer side of what lies under the pieces
 _SEEN = 1 << 20  # samples at most of which the range that is shown is found
+_AROUND = 96  # pixels: more than NL-Ridge looks at from one, which looks farthest (85)
 _CACHED = 8  # methods and noise levels whose parameters are kept
 
 
@@ -72,8 +74,18 @@ class Opened:
         if len(picture.pages) > 1:
             warnings.append(f"this is one of {len(picture.pages)} pages; Save denoises all of them")
         with job.collecting_warnings():
-            ends = check(split.colour, job.settings_for(split, layout)).value_ends
-        return cls(name, picture.format, job, layout, samples, split, range_, warnings, ends)
+            inputs = check(split.colour, job.settings_for(split, layout))
+        return cls(
+            name,
+            picture.format,
+            job,
+            layout,
+            samples,
+            split,
+            range_,
+            warnings,
+            (inputs.value_ends, inputs.feature_ends),
+        )
 
     @property
     def height(self) -> int:
@@ -145,6 +157,8 @@ class Opened:
         from nlmeans.chunked.work import Work
 
         job = self.job_for(wish)
+        if chosen.noise is not None:
+            return self._by_itself(region, job, chosen, tick)
         settings: dict[str, Any] = dict(job.with_chosen(self.split, self.layout, chosen))
         if (sigma := self.maps.get(wish.of_base)) is not None:
             settings["sigma"] = sigma
@@ -156,6 +170,22 @@ class Opened:
             origin = tuple(s.start for s in seen)
             part = work(self.split.colour[tuple(seen)], origin, beside, progress=tick)
         return part[tuple(inner)]
+
+    def _by_itself(
+        self, region: tuple[slice, slice], job: Job, chosen: Any, tick: Callable[[float], None]
+    ) -> Array:
+        """A part with what is around it, as a picture of its own: of noise that has another model."""
+        wide = (slice(max(0, s.start - _AROUND), s.stop + _AROUND) for s in region)
+        rows, columns = wide
+        samples = self.samples[rows, columns]
+        layout = replace(self.layout, shape=samples.shape)
+        split = Split.of(samples, layout, job.options.channel_axis)
+        progress = Watched(tick, lambda: False)
+        colour, _ = job.of_part((rows, columns)).denoised(split, layout, progress, chosen)
+        inner = tuple(
+            slice(s.start - w.start, s.stop - w.start) for s, w in zip(region, (rows, columns), strict=True)
+        )
+        return colour[inner]
 
     def all_of(self, wish: Wish, progress: Any) -> None:
         """Denoise all of it, and keep the result."""

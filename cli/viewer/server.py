@@ -204,9 +204,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self._send(Reply(b"", "text/plain", refused.status, {"Connection": "close"}))
 
     def _body(self) -> dict[str, Any]:
-        content = self.rfile.read(self.server.guard.body_length(self.headers))
+        length = self.server.guard.body_length(self.headers)
+        content = self.rfile.read(length)
         self.server.allow(self.connection, None)
         try:
+            if len(content) < length:
+                raise ValueError
             found = json.loads(content)
         except (ValueError, RecursionError):
             raise Refused(HTTPStatus.BAD_REQUEST) from None

@@ -207,7 +207,7 @@ def _told(answer: Answer) -> Answer:
         try:
             return answer(told)
         except Cancelled:
-            return packed({"error": "another piece was asked for"}, status=HTTPStatus.CONFLICT)
+            return packed({"cancelled": True})
         except UsageError as error:
             return packed({"error": one_line(error)}, status=HTTPStatus.BAD_REQUEST)
         except (CommandError, NLMeansError, MemoryError) as error:

@@ -47,6 +47,8 @@ class Wish:
 
     def applied(self, base: Any) -> Any:
         """Parameters with the strengths and the fraction that are asked for."""
+        from nlmeans.choosing.stronger import stronger
+
         return replace(stronger(base, self.strength, self.differences), blend=self.blend)
 
     @property
@@ -68,31 +70,6 @@ class Wish:
         if self.sigma is None:
             return replace(options, settings=settings)  # type: ignore[arg-type]
         return replace(options, settings=settings, sigma=((self.sigma, False),), sigma_map=None)  # type: ignore[arg-type]
-
-
-def stronger(chosen: Any, strength: float, differences: float) -> Any:
-    """Parameters with every part's strength multiplied, that of the differences of colours by its own."""
-    if chosen.method == "nlridge":
-        sigma = chosen.sigma
-        if isinstance(sigma, tuple) and chosen.color == "luminance":
-            sigma = tuple(s * f for s, f in zip(sigma, (strength, differences, differences), strict=True))
-        else:
-            sigma = _times(sigma, strength)
-        return replace(chosen, sigma=sigma)
-    parts = {
-        name: replace(part, **_strengths(part, by))
-        for name, by in (("differences", differences), ("second", strength))
-        if (part := getattr(chosen, name)) is not None
-    }
-    return replace(chosen, **parts, **_strengths(chosen, strength))
-
-
-def _strengths(part: Any, by: float) -> dict[str, Any]:
-    return {name: _times(value, by) for name in ("h", "k") if (value := getattr(part, name)) is not None}
-
-
-def _times(value: Any, by: float) -> Any:
-    return tuple(by * v for v in value) if isinstance(value, tuple) else None if value is None else by * value
 
 
 def number(value: Any, least: float, most: float) -> float:

@@ -17,6 +17,7 @@ function showLive(data) {
     $("status").textContent = text;
     $("status").classList.toggle("bad", bad);
   };
+  const wrong = (error) => { if (error.name !== "AbortError") say(error.message, true); };
   const wish = () => ({
     method: $("method").value,
     strength: Number($("strength").value),
@@ -36,6 +37,7 @@ function showLive(data) {
     const bytes = await reply.arrayBuffer(), length = new DataView(bytes).getUint32(0);
     const told = JSON.parse(new TextDecoder().decode(new Uint8Array(bytes, 4, length)));
     if (!reply.ok) throw new Error(told.error || reply.statusText);
+    if (told.cancelled) throw new DOMException("", "AbortError");
     let start = 4 + length;
     told.pictures = told.lengths.map((size) => {
       const image = new Blob([new Uint8Array(bytes, start, size)], { type: "image/bmp" });
@@ -47,10 +49,10 @@ function showLive(data) {
   const addresses = {};  // those in use, by where, to be given back
   async function place(where, name, address, at, framed = false) {
     const image = viewer.place(where, name, address, at.left, at.top, at.width, at.height, framed);
-    await image.decode().catch(() => {});
     const old = addresses[`${where} ${name}`];
-    if (old && old !== address && !Object.values(addresses).includes(address)) URL.revokeObjectURL(old);
     addresses[`${where} ${name}`] = address;
+    await image.decode().catch(() => {});
+    if (old && !Object.values(addresses).includes(old)) URL.revokeObjectURL(old);
     return image;
   }
 
@@ -93,7 +95,7 @@ function showLive(data) {
       clearTimeout(later);
       later = setTimeout(details, 250);
     } catch (error) {
-      if (error.name !== "AbortError") say(error.message, true);
+      wrong(error);
     } finally {
       if (busy === own) {
         busy = null;
@@ -127,7 +129,7 @@ function showLive(data) {
       const { width, height } = now.at;
       await askWeights(...(marked || [Math.floor(width / 2), Math.floor(height / 2)]));
     } catch (error) {
-      say(error.message, true);
+      wrong(error);
     }
   }
   async function askWeights(x, y) {
@@ -140,7 +142,7 @@ function showLive(data) {
       drawPlaces();
       drawWeights();
     } catch (error) {
-      say(error.message, true);
+      wrong(error);
     }
   }
   weights.ask = (x, y) => { marked = [x, y]; askWeights(x, y); };
@@ -164,7 +166,7 @@ function showLive(data) {
       cover("after", covering);
       refresh();
     } catch (error) {
-      say(error.message, true);
+      wrong(error);
     }
   }
 
@@ -195,7 +197,7 @@ function showLive(data) {
     values();
     if ($("sigma").validity.valid) refresh();
   });
-  $("reset").addEventListener("click", () => {
+  $("restore").addEventListener("click", () => {
     $("controls").reset();
     $("picture").value = state.picture;
     Object.entries(data.given).forEach(([name, value]) => { if (value !== null) $(name).value = value; });
@@ -207,7 +209,7 @@ function showLive(data) {
     event.currentTarget.setAttribute("aria-pressed", on);
     if (covering) showWhole(); else refresh();
   });
-  const act = (name, body) => ask(name, body).catch((error) => say(error.message, true));
+  const act = (name, body) => ask(name, body).catch(wrong);
   $("whole").addEventListener("click", () => act("whole", { wish: wish(), key: key() }));
   $("save").addEventListener("click", () => act("save", { wish: wish() }));
   $("cancel").addEventListener("click", () => act("cancel"));

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, TypeVar, Unpack
+from typing import Any, Unpack
 
 from nlmeans.arrays import Array, is_chunked, library
 from nlmeans.carriers import carried
@@ -11,6 +11,7 @@ from nlmeans.choosing import table
 from nlmeans.choosing.channels import color_and_noise
 from nlmeans.choosing.given import Given, strengths
 from nlmeans.choosing.spacing import spaced
+from nlmeans.choosing.stronger import stronger
 from nlmeans.choosing.table import Choice
 from nlmeans.errors import InvalidValueError, Parameter
 from nlmeans.inputs import Inputs, check, tell_of_batch
@@ -114,20 +115,16 @@ class Chosen:
 
         It is sigma for NL-Ridge, which has no k.
         """
-        given, noise, luminance = self.parameters, self.noise, self.parameters.color == "luminance"
-        if light == 1 and (differences == 1 or not luminance):
+        if light == 1 == differences:
             return self
-        if given.method == "nlridge":
-            if luminance and isinstance(noise.sigma, tuple):
-                each = noise.sigma if len(noise.sigma) == 3 else noise.sigma * 3
-                by = (light, differences, differences)
-                noise = replace(noise, sigma=tuple(s * f for s, f in zip(each, by, strict=True)))
-            else:
-                noise = replace(noise, sigma=noise.scaled(light))
-            return replace(self, noise=noise, parameters=replace(given, sigma=_sigma_of(noise)))
-        parts: dict[str, Any] = {"differences": _times(given.differences, differences)}
-        parameters = _times(replace(given, **parts, second=_times(given.second, light)), light)
-        noise = replace(noise, h=parameters.h, k=parameters.k or 0.0)
+        parameters, noise = stronger(self.parameters, light, differences), self.noise
+        if parameters.method == "nlmeans":
+            noise = replace(noise, h=parameters.h, k=parameters.k or 0.0)
+        elif parameters.sigma is None:
+            noise = replace(noise, sigma=noise.scaled(light))
+        else:
+            sigma = parameters.sigma
+            noise = replace(noise, sigma=sigma if isinstance(sigma, tuple) else (sigma,))
         return replace(self, noise=noise, parameters=parameters)
 
     def _levels_of_components(self, channels: int) -> tuple[Levels, Levels]:
@@ -189,16 +186,6 @@ def choose(inputs: Inputs, settings: Settings, *, maps: bool = True) -> Chosen:
         chosen["second"] = _part(given.second, stretched, first, given, noise)
     parameters = spaced(Parameters(**{**rules, **chosen}), given)
     return Chosen(parameters, noise, levels).stronger(*given.strength)
-
-
-_Part = TypeVar("_Part", Parameters, Parameters | None)
-
-
-def _times(part: _Part, by: float) -> _Part:
-    """A filter with its strength multiplied."""
-    if part is None:
-        return part
-    return replace(part, **{n: v * by for n in ("h", "k") if (v := getattr(part, n)) is not None})
 
 
 def _stretch(color: str, each: tuple[float, ...]) -> float:

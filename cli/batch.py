@@ -213,7 +213,7 @@ class Batch:
         self, picture: Picture, progress: Progress, facts: list[dict[str, Any]], sides: Sides
     ) -> Iterator[Array]:
         """Every page denoised, one at a time; its facts and the pictures beside it are collected."""
-        said = ""  # of a volume all planes have the same
+        said, explained = "", None  # of a volume all planes have the same
         for result in self.job.results(picture, progress):
             facts.append(facts_of(result))
             sides.add(result)
@@ -221,7 +221,11 @@ class Batch:
             if self.report.options.verbose and chosen != said:
                 progress.clear()
                 self.report.detail(chosen)
-            said = chosen
+            if result.info is not None and result.info != explained:
+                progress.clear()
+                for line in result.info.words():
+                    self.report.tell(f"  {line}")
+            said, explained = chosen, result.info
             yield result.clean
 
     def _written(self, task: naming.Task, writer: Any, pages: Iterator[Array], picture: Picture) -> list[str]:
@@ -290,11 +294,22 @@ def facts_of(result: Result) -> dict[str, Any]:
         "dtype": result.layout.dtype,
         "parameters": result.parameters.to_dict(),
     }
-    return facts | ({"pictures": [p.to_dict() for p in result.pictures]} if result.pictures else {})
+    more = {
+        "pictures": [p.to_dict() for p in result.pictures] or None,
+        "impulses": result.impulses,
+        "info": None if result.info is None else result.info.to_dict(),
+    }
+    return facts | {name: value for name, value in more.items() if value is not None}
 
 
 def _summary(facts: list[dict[str, Any]]) -> str:
     """The chosen noise level of one page, or the range of several."""
+    replaced = sum(f.get("impulses", 0) for f in facts)
+    found = f", {replaced} impulses replaced" if any("impulses" in f for f in facts) else ""
+    return _noise_found(facts) + found
+
+
+def _noise_found(facts: list[dict[str, Any]]) -> str:
     each = [known for f in facts for known in f.get("pictures", [f["parameters"]])]
     levels = [one_sigma(known.get("sigma")) for known in each]
     what = "pages" if len(facts) > 1 else "pictures"

@@ -23,7 +23,7 @@ from .progress import Part, Progress
 from .status import UnreadableError, UsageError
 
 # settings that are right or wrong for an image only
-_OF_AN_IMAGE = ("nan", "color", "passes", "strength", "spacing", "noise")
+_OF_AN_IMAGE = ("nan", "impulses", "color", "passes", "strength", "spacing", "noise")
 _NO_NOISE = 1e-3  # sigma of integers: rounding to them alone makes 0.29
 _LARGE_PATCH = 10  # radius; twice the largest of the table in nlmeans/choosing.py
 _FEW_STEPS = 16  # of integers between the smallest and the largest value
@@ -83,6 +83,8 @@ class Result:
     clean: Array
     parameters: Any  # nlmeans.Parameters
     pictures: tuple[Any, ...] = ()  # those of each picture along --axis of a bare array
+    info: Any = None  # nlmeans.Info, where it is asked for
+    impulses: int | None = None  # pixels that were replaced, where that is asked for
 
 
 @dataclass
@@ -177,10 +179,11 @@ class Job:
             colour, each = self._along_axis(split, layout, part)
             yield Result(layout, samples, colour, each[0], each)
             return
-        colour, chosen = self.denoised(split, layout, part, chosen)
-        clean = merged(samples, colour, layout)
+        settings = self.settings_for(split, layout)
+        colour, chosen, info = self._denoised(split.colour, settings, layout, part, chosen)
+        clean, replaced = merged(samples, colour, layout), self._impulses(split.colour, settings)
         for before, after in zip(samples, clean, strict=True) if len(pages) > 1 else [(samples, clean)]:
-            yield Result(layout, before, after, chosen)
+            yield Result(layout, before, after, chosen, info=info, impulses=replaced)
 
     def _stacked(self, picture: Picture, pages: list[int]) -> tuple[Array, Layout]:
         """The samples of one page, or of several along a new first axis."""
@@ -222,6 +225,8 @@ class Job:
         """Every picture along an axis of a bare array by itself, and the parameters of each."""
         import numpy as np
 
+        if self.options.explain or self.options.tune:
+            raise UsageError("--explain and --tune are for one picture: leave out --axis")
         batch = self._batch(split, layout)
         with self.collecting_warnings():
             shared = self._settled(batch.chosen_once(), layout) if self.options.share else None
@@ -229,7 +234,7 @@ class Job:
         for n, (one, own) in enumerate(zip(batch.pictures, batch.settings, strict=True)):
             part = progress.part(n / len(batch.pictures), 1 / len(batch.pictures))
             found.append(self._denoised(one, own, layout, part, shared))
-        return np.stack([colour for colour, _ in found], axis=batch.axis), tuple(c for _, c in found)
+        return np.stack([colour for colour, *_ in found], axis=batch.axis), tuple(c for _, c, _ in found)
 
     def _in_type(self, samples: Array, layout: Layout) -> Array:
         """Samples in the type of the results, which the library returns in the type that it gets.
@@ -287,19 +292,35 @@ class Job:
         self, split: Split, layout: Layout, progress: Progress | Part, chosen: Any = None
     ) -> tuple[Array, Any]:
         """The colours without noise, and the parameters used: those that are `chosen` already, or its own."""
-        return self._denoised(split.colour, self.settings_for(split, layout), layout, progress, chosen)
+        settings = self.settings_for(split, layout)
+        clean, chosen, _ = self._denoised(split.colour, settings, layout, progress, chosen)
+        return clean, chosen
 
     def _denoised(
         self, colour: Array, settings: Settings, layout: Layout, progress: Progress | Part, chosen: Any
-    ) -> tuple[Array, Any]:
+    ) -> tuple[Array, Any, Any]:
+        """The same, with what is known of the result where that is asked for."""
         import nlmeans
 
+        explain, tune, known = self.options.explain, self.options.tune, settings
         with self.collecting_warnings():
-            chosen = chosen or self._settled(nlmeans.suggest(colour, **settings), layout)
-        with self.collecting_warnings(), progress.environment.stopped_at_progress():
+            found = chosen or nlmeans.suggest(colour, by="sure" if tune else "table", **settings)
+        chosen = chosen or self._settled(found, layout)
+        if not explain or tune or chosen != found:  # else sigma is estimated, and its uncertainty told
             known = _with_chosen(settings, chosen)
-            clean = nlmeans.denoise(colour, **known, **self.options.running, progress=progress)
-        return clean, chosen
+        with self.collecting_warnings(), progress.environment.stopped_at_progress():
+            running = {**self.options.running, "progress": progress}
+            result = nlmeans.denoise(colour, **known, **running, return_info=explain)
+        return (result[0], chosen, result[1]) if explain else (result, chosen, None)
+
+    def _impulses(self, colour: Array, settings: Settings) -> int | None:
+        """How many pixels were replaced, where that was asked for."""
+        if settings.get("impulses", "keep") == "keep":
+            return None
+        from nlmeans.noise.impulses import count_impulses
+
+        with self.collecting_warnings():
+            return count_impulses(colour, settings)
 
     def _settled(self, chosen: Any, layout: Layout) -> Any:
         """The parameters, with no noise where what was estimated is the rounding of the estimate."""

@@ -345,6 +345,12 @@ parameter_options = _stacked(
     ),
     option(
         FILTER,
+        "--impulses",
+        type=click.Choice(["keep", "replace"]),
+        help="Keep hot and dead pixels, salt and pepper, or replace them by averages. Default: keep.",
+    ),
+    option(
+        FILTER,
         "--nan",
         type=click.Choice(["raise", "keep"]),
         default="raise",
@@ -501,6 +507,8 @@ class FilterOptions:
     convert: bool = False
     dtype: str = "same"  # of the results
     temporal_radius: int = 2  # of films
+    explain: bool = False
+    tune: bool = False
 
     @classmethod
     def of(cls, options: dict[str, Any]) -> FilterOptions:

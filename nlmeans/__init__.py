@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.2.0"
 
 if TYPE_CHECKING:
-    from nlmeans.choosing import suggest as suggest
     from nlmeans.denoising import denoise as denoise
     from nlmeans.errors import BackendUnavailableError as BackendUnavailableError
     from nlmeans.errors import InvalidTypeError as InvalidTypeError
     from nlmeans.errors import InvalidValueError as InvalidValueError
     from nlmeans.errors import MemoryLimitError as MemoryLimitError
     from nlmeans.errors import NLMeansError as NLMeansError
+    from nlmeans.judging.info import Info as Info
+    from nlmeans.judging.suggesting import suggest as suggest
     from nlmeans.learned.numpy_block import nonlocal_block as nonlocal_block
     from nlmeans.methods.pixel_weights import weights as weights
     from nlmeans.noise.estimate import estimate_sigma as estimate_sigma
@@ -35,7 +36,7 @@ _HOME = {
     "denoise": "denoising",
     "denoise_frames": "video.frames",
     "show": "notebook.comparison",
-    "suggest": "choosing",
+    "suggest": "judging.suggesting",
     "weights": "methods.pixel_weights",
     "BackendUnavailableError": "errors",
     "InvalidTypeError": "errors",
@@ -43,6 +44,7 @@ _HOME = {
     "MemoryLimitError": "errors",
     "NLMeansError": "errors",
     "estimate_sigma": "noise.estimate",
+    "Info": "judging.info",
     "noise_curve": "noise.noise_curve",
     "NoiseCurve": "noise.noise_curve",
     "NoiseModel": "noise_models.model",

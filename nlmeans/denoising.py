@@ -8,13 +8,14 @@ from typing import Any, Literal
 
 from nlmeans.arrays import Array, is_chunked, library, on_device_of
 from nlmeans.carriers import carried
-from nlmeans.choosing import Chosen, choose
-from nlmeans.inputs import Inputs, check, tell_of_batch
-from nlmeans.methods.composition import method_for
+from nlmeans.choosing import choose
+from nlmeans.errors import InvalidValueError, Parameter
+from nlmeans.inputs import check, tell_of_batch
+from nlmeans.noise.impulses import without_impulses
 from nlmeans.noise.stabilised import stabilised
 from nlmeans.noise_models.model import NoiseModel
 from nlmeans.parameters import Parameters, Settings, settings_among
-from nlmeans.running import Progress, Running, in_tiles
+from nlmeans.running import Progress, apply
 
 
 def denoise(
@@ -42,12 +43,14 @@ def denoise(
     guide_sigma: float | None = None,
     mask: Array | None = None,
     nan: str = "raise",
+    impulses: str = "keep",
     batch_axis: int | None = None,
     share: str | None = None,
     backend: str = "auto",
     workers: int | None = None,
     progress: Progress | None = None,
     memory_limit: int | None = None,
+    return_info: bool = False,
 ) -> Array:
     """Remove noise by non-local means.
 
@@ -136,6 +139,11 @@ def denoise(
         True where a pixel is valid; shape of the grid.  Others are neither used nor changed.
     nan : {"raise", "keep"}
         Refuse NaN and infinity, or treat such pixels as invalid: they are kept, and never spread.
+    impulses : {"keep", "replace"}
+        Keep single pixels that have nothing to do with what is around them (hot and dead ones, salt and
+        pepper), or replace them by the average of others, none of which is an impulse: by what `method` makes
+        of their place once it is filled with the median around it.  In several channels a pixel is an impulse
+        where one of them is.  Not for Dask arrays.
     batch_axis : int, optional
         The axis along which `image` holds pictures that have nothing to do with each other: a batch, wells,
         time points.  Each is denoised alone, with its own noise.  A mask, a guide or a sigma map may have
@@ -153,11 +161,16 @@ def denoise(
     memory_limit : int, optional
         Bytes for intermediate arrays; larger images are done in tiles.  Default: 192 MiB, on a GPU
         60 % of its free memory; there tiles become smaller by themselves when it is full.
+    return_info : bool
+        Give an `Info` too: the noise, the expected error, and what was removed.  Up to nine regions of
+        160 x 160 pixels are denoised twice more for it.  Not for Dask arrays.
 
     Returns
     -------
     array
         Same shape, type and library as `image`; integers are rounded half to even and clipped.
+    Info
+        With `return_info` the second of two; with `batch_axis` a list of one for each picture.
 
     Raises
     ------
@@ -217,48 +230,53 @@ def denoise(
     if batch_axis is not None or share is not None:
         from nlmeans.chunked.batches import denoise_each  # not above: most calls are of one image
 
-        one = partial(_alone, backend=backend, workers=workers, memory_limit=memory_limit)
+        one = partial(
+            _alone, backend=backend, workers=workers, memory_limit=memory_limit, return_info=return_info
+        )
         return denoise_each(image, batch_axis, share, settings, one, progress)
     if library(image) is None and (found := carried(image, settings)):
         array, known, dressed = found
         running: Any = {"backend": backend, "workers": workers, "progress": progress}
-        return dressed(denoise(array, **known, **running, memory_limit=memory_limit))
+        done = denoise(array, **known, **running, memory_limit=memory_limit, return_info=return_info)
+        return (dressed(done[0]), done[1]) if return_info else dressed(done)
     if not is_chunked(image):
         tell_of_batch(image, settings)
     with on_device_of(image):
-        return _alone(image, settings, backend, workers, progress, memory_limit)
+        return _alone(image, settings, backend, workers, progress, memory_limit, return_info)
 
 
-def _alone(image: Array, settings: Settings, *running: Any, **by_name: Any) -> Array:
-    """One image, or one picture of a batch, whose axes are known; the rest as for `apply`."""
+def _alone(
+    image: Array,
+    settings: Settings,
+    backend: str,
+    workers: int | None,
+    progress: Progress | None,
+    memory_limit: int | None,
+    return_info: bool,
+) -> Array:
+    """One image, or one picture of a batch, whose axes are known; with its `Info` where that is asked for."""
+    running = (backend, workers, progress, memory_limit)
     if settings.get("noise") != "gaussian" and (white := stabilised(image, settings)) is not None:
         known: Any = white.settings
-        return white.restored(_alone(white.image, known, *running, **by_name))
+        found = _alone(white.image, known, *running, return_info)
+        return (white.restored(found[0]), found[1].of(white.model)) if return_info else white.restored(found)
     if is_chunked(image):
         from nlmeans.chunked.graph import denoise_chunked
 
-        return denoise_chunked(image, settings, *running, **by_name)
+        if return_info:
+            raise InvalidValueError(
+                Parameter("return_info"),
+                " is not possible with a Dask array, which is computed later: ask for it of a part of it",
+            )
+        return denoise_chunked(image, settings, *running)
     inputs = check(image, settings)
-    return apply(choose(inputs, settings), inputs, *running, **by_name)
+    if settings.get("impulses", "keep") != "keep":
+        inputs = without_impulses(inputs, settings)
+    chosen = choose(inputs, settings)
+    result = inputs.restored(apply(chosen, inputs, *running))
+    if not return_info:
+        return result
+    from nlmeans.judging.info import info_of
 
-
-def apply(
-    chosen: Chosen,
-    inputs: Inputs,
-    backend: str = "auto",
-    workers: int | None = None,
-    progress: Progress | None = None,
-    memory_limit: int | None = None,
-) -> Array:
-    """What was chosen, done to inputs: those it was chosen for, or others of the same kind.
-
-    Others (the next frame, a chunk) have the same type and channels.  A sigma map fits its own grid only.
-    """
-    running = Running.checked(workers, progress, memory_limit)
-    method = method_for(chosen, inputs, backend)
-    if method.changes_nothing or inputs.value_ends is None:
-        result = inputs.value.copy()
-        running.finish()
-    else:
-        result = in_tiles(inputs, method, running)
-    return inputs.restored(result)
+    given = settings.get("sigma") is not None
+    return result, info_of(inputs, chosen, backend, workers, memory_limit, sigma_given=given)

@@ -42,6 +42,14 @@ class Inputs:
     request: Request  # what a backend must be able to do
     origin: tuple[int, int, int] = (0, 0, 0)  # of a chunk in the whole
     whole: tuple[int, int, int] | None = None  # shape of that; None: it is the whole
+    impulses: Array | None = None  # (Z, Y, X) bool: filled in, and no part of any average
+
+    @property
+    def voters(self) -> Array | None:
+        """(Z, Y, X) True where a pixel may be averaged and measured; None: every pixel may."""
+        if self.impulses is None:
+            return self.mask
+        return ~self.impulses if self.mask is None else self.mask & ~self.impulses
 
     def with_holes_filled(self, patch_radius: tuple[int, ...]) -> Inputs:
         """The same with invalid pixels of the feature replaced, so that patches can be compared there."""
@@ -73,6 +81,8 @@ class Inputs:
         else:
             vote = bring(self.mask[region]).astype(dtype)
             value = to.where(vote > 0, value, 0)  # no NaN times 0
+        if self.impulses is not None:
+            vote[bring(self.impulses[region])] = 0
         return Tile(pixels, value, feature, vote, None if sigma is None else bring(sigma[region]))
 
     def put(

@@ -16,6 +16,7 @@ Center = Literal["max", "one", "zero"]
 Aggregate = Literal["patch", "pixel"]
 Color = Literal["joint", "luminance", "separate"]
 MethodName = Literal["nlmeans", "nlridge"]
+Impulses = Literal["keep", "replace"]
 
 PATCHES = ("box", "gaussian")
 CENTERS = ("max", "one", "zero")
@@ -23,6 +24,7 @@ AGGREGATES = ("patch", "pixel")
 COLORS = ("joint", "luminance", "separate")
 COLOR_WORDS = ("auto", *COLORS)  # what may be asked for: "auto" is chosen for an image
 METHODS = ("nlmeans", "nlridge")
+IMPULSES = ("keep", "replace")
 #: Settings of NL-means, which NL-Ridge does not have: it has tables of its own.
 OF_NLMEANS = (
     "h",
@@ -69,6 +71,7 @@ class Settings(TypedDict, total=False):
     guide_sigma: float | None
     mask: Any
     nan: str
+    impulses: str
 
 
 def settings_among(given: Mapping[str, Any]) -> Settings:
@@ -87,7 +90,7 @@ def check_names(settings: Settings) -> None:
 class Parameters:
     """What is computed, apart from the image: frozen, hashable, with a JSON form.
 
-    NL-means has all of these, NL-Ridge `method`, `noise`, `sigma`, `color` and `blend`.
+    NL-means has all of these, NL-Ridge `method`, `noise`, `sigma`, `color`, `blend` and `impulses`.
 
     Parameters
     ----------
@@ -130,6 +133,8 @@ class Parameters:
     noise : NoiseModel, optional
         A model of the noise, all of whose parameters are known.  `sigma` is then that of the image in
         units of its noise: 1, with NL-Ridge times the strength asked for.  Default: white noise of `sigma`.
+    impulses : {"keep", "replace"}
+        Whether single pixels that have nothing to do with what is around them are replaced first.
 
     Raises
     ------
@@ -161,9 +166,11 @@ class Parameters:
     mixing: float | None = None
     method: MethodName = "nlmeans"
     noise: NoiseModel | None = None
+    impulses: Impulses = "keep"
 
     def __post_init__(self) -> None:
         one_of("method", self.method, METHODS)
+        one_of("impulses", self.impulses, IMPULSES)
         self._check_noise()
         if self.method == "nlridge":
             self._check_nlridge()
@@ -292,7 +299,9 @@ class Parameters:
         return {
             name: value.to_dict() if isinstance(value, Parameters | NoiseModel) else value
             for name, value in values.items()
-            if value is not None and not (name == "sigma" and self.noise is not None)
+            if value is not None
+            and not (name == "sigma" and self.noise is not None)
+            and (name != "impulses" or value != "keep")
         } | ({"strength": self._strength} if self.noise is not None and self.method == "nlridge" else {})
 
     @property
@@ -351,8 +360,8 @@ def refuse_other_methods(given: Mapping[str, Any]) -> None:
         if given.get(name) is not None:
             raise InvalidValueError(
                 Parameter(name),
-                " belongs to NL-means; NL-Ridge takes sigma, color, strength, blend, mask and nan: leave it "
-                "out, or give ",
+                " belongs to NL-means; NL-Ridge takes sigma, color, strength, blend, mask, nan and impulses: "
+                "leave it out, or give ",
                 Parameter('method="nlmeans"'),
             )
 

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from nlmeans import tiling
 from nlmeans.arrays import Array, library, namespace
 from nlmeans.backends.contract import Run
+from nlmeans.choosing import Chosen
 from nlmeans.errors import InvalidTypeError, MemoryLimitError, Parameter, shown
 from nlmeans.inputs import Inputs
 from nlmeans.methods import Method
+from nlmeans.methods.composition import method_for
 from nlmeans.parameters import integer
 
 Progress = Callable[[float], None]
@@ -61,6 +63,26 @@ def _available_processors() -> int:
     """Those this process may use, which can be fewer than the machine has."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def apply(
+    chosen: Chosen,
+    inputs: Inputs,
+    backend: str = "auto",
+    workers: int | None = None,
+    progress: Progress | None = None,
+    memory_limit: int | None = None,
+) -> Array:
+    """What was chosen, done to inputs: those it was chosen for, or others of the same kind; (V, Z, Y, X).
+
+    Others (the next frame, a chunk) have the same type and channels.  A sigma map fits its own grid only.
+    """
+    running = Running.checked(workers, progress, memory_limit)
+    method = method_for(chosen, inputs, backend)
+    if method.changes_nothing or inputs.value_ends is None:
+        running.finish()
+        return inputs.value.copy()
+    return in_tiles(inputs, method, running)
 
 
 def in_tiles(inputs: Inputs, method: Method, running: Running) -> Array:

@@ -109,6 +109,7 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
         {"methods"},
         {"running"},
         {"chunked"},
+        {"judging"},
         {"denoising"},
         {"attention", "compat", "video"},
         {"learned", "napari_plugin"},

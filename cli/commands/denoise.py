@@ -10,6 +10,7 @@ from ..environment import Environment
 from ..formats.reading import FORMATS
 from ..options import (
     FILTER,
+    MESSAGES,
     OUTPUT,
     WORK,
     Axis,
@@ -101,7 +102,19 @@ FORMAT_NAMES = [name.lower() for name, known in FORMATS.items() if known.writer]
     "in volumes 128.",
 )
 @option(OUTPUT, "--no-pyramid", is_flag=True, help="Of an OME-Zarr image write the full resolution only.")
+@option(
+    MESSAGES,
+    "--explain",
+    is_flag=True,
+    help="Say how noisy each picture is, how good the result should be, and what was removed.",
+)
 @parameter_options
+@option(
+    FILTER,
+    "--tune",
+    is_flag=True,
+    help="Find the strength of each picture by the error that is expected of it, in 3 times the time.",
+)
 @option(
     FILTER, "--sigma-map", metavar="FILE", help="The noise level of each pixel, a picture of the same size."
 )

@@ -23,7 +23,18 @@ from .container import Film, Output, messages, package
 from .encoding import Encoding
 from .planes import Form, Frame
 
-_OF_PICTURES = ("guide", "sigma_map", "mask", "channel_axis", "volume", "axis", "share", "convert")  # options
+_OF_PICTURES = (
+    "guide",
+    "sigma_map",
+    "mask",
+    "channel_axis",
+    "volume",
+    "axis",
+    "share",
+    "convert",
+    "explain",
+    "tune",
+)  # options
 
 
 @dataclass

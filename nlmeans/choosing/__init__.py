@@ -3,72 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, Unpack
+from typing import Any
 
-from nlmeans.arrays import Array, is_chunked, library
-from nlmeans.carriers import carried
 from nlmeans.choosing import table
 from nlmeans.choosing.channels import color_and_noise
-from nlmeans.choosing.given import Given, strengths
+from nlmeans.choosing.given import Given
 from nlmeans.choosing.spacing import spaced
 from nlmeans.choosing.stronger import stronger
 from nlmeans.choosing.table import Choice
 from nlmeans.errors import InvalidValueError, Parameter
-from nlmeans.inputs import Inputs, check, tell_of_batch
+from nlmeans.inputs import Inputs
 from nlmeans.levels import Levels
-from nlmeans.noise.stabilised import stabilised
 from nlmeans.noise.strength import Noise, root_mean_square
-from nlmeans.parameters import Parameters, Settings, check_names, number
-from nlmeans.sampling import sample
-
-
-def suggest(
-    image: Array, *, batch_axis: int | None = None, share: str | None = None, **settings: Unpack[Settings]
-) -> Parameters:
-    """What `denoise` would use: the settings given, and its choices for those left out.
-
-    Parameters
-    ----------
-    image : array
-        As for `denoise`.  Of a Dask array regions are computed, about 16 of 256 x 256 pixels.
-    batch_axis, share : optional
-        As for `denoise`, and together: each picture of a batch has settings of its own unless they share
-        them.  A sigma that is given for each picture is no part of what is returned.
-    **settings
-        Any of `denoise`'s parameters from `sigma` to `nan`.
-
-    Returns
-    -------
-    Parameters
-        ``denoise(image, **suggest(image).to_dict())`` is ``denoise(image)``, and likewise with `batch_axis`
-        for what ``share="settings"`` chooses.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> suggest(np.zeros((8, 8)), sigma=1.0, patch_radius=1, search_radius=3).patch_radius
-    1
-    """
-    if batch_axis is not None or share is not None:
-        from nlmeans.choosing.batches import suggested  # not above: it chooses
-
-        check_names(settings)
-        return suggested(image, batch_axis, share, settings)
-    if library(image) is None and (found := carried(image, settings)):
-        image, settings = found[0], found[1]  # type: ignore[assignment]
-    if (white := stabilised(image, settings)) is not None:
-        chosen = suggest(white.image, **white.settings)
-        if white.model.kind == "gaussian":
-            return chosen
-        blend = number("blend", settings.get("blend", 0.0))
-        first, others = strengths(settings.get("strength", 1.0)) if chosen.method == "nlridge" else (1.0, 1.0)
-        sigma = first if first == others else (first, others, others)  # in units of the noise
-        return replace(chosen, noise=white.model, sigma=sigma, blend=blend)
-    if is_chunked(image):
-        image, settings = sample(image, settings)
-    else:
-        tell_of_batch(image, settings)
-    return choose(check(image, settings), settings).parameters
+from nlmeans.parameters import Parameters, Settings
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +28,7 @@ class Chosen:
     parameters: Parameters
     noise: Noise
     levels: tuple[Levels, Levels]  # of the image, and of what is compared
+    sigma: Any = None  # of the noise, where `noise` holds more or less of it, to smooth more or less
 
     def of_channel(self, c: int) -> Chosen:
         """That of one channel by itself."""
@@ -150,13 +98,15 @@ def choose(inputs: Inputs, settings: Settings, *, maps: bool = True) -> Chosen:
     color, sigma, stretch = color_and_noise(inputs, given, levels, maps=maps)
     noise = Noise(sigma, given.h, given.k or 0.0, given.correction)
     if given.method == "nlridge":
-        noise = replace(noise, sigma=_stretched(noise, stretch))
+        measured, noise = noise.sigma, replace(noise, sigma=_stretched(noise, stretch))
         known: dict[str, Any] = {
             "sigma": _sigma_of(noise),
             "color": color,
             "blend": settings.get("blend", 0.0),
+            "impulses": settings.get("impulses", "keep"),
         }
-        return Chosen(Parameters(method="nlridge", **known), noise, levels).stronger(*given.strength)
+        plain = Chosen(Parameters(method="nlridge", **known), noise, levels, measured)
+        return plain.stronger(*given.strength)
     relative = _relative(inputs, color, noise, levels[1])
     light = color == "luminance"
     passes = given.passes or (2 if given.free and relative > _pays(light) else 1)

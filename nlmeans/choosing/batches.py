@@ -10,6 +10,7 @@ from nlmeans.arrays import Array, as_numpy_or_cupy, check_image, library
 from nlmeans.choosing import Chosen, choose
 from nlmeans.errors import InvalidTypeError, InvalidValueError, Parameter, shown
 from nlmeans.inputs import check
+from nlmeans.noise.impulses import without_impulses
 from nlmeans.noise.strength import root_mean_square
 from nlmeans.parameters import Parameters, Settings, one_of
 
@@ -118,7 +119,7 @@ def refuse_others(image: Array) -> None:
 
 
 def _chosen(picture: Array, settings: dict[str, Any]) -> Chosen:
-    return choose(check(picture, settings), settings)  # type: ignore[arg-type]
+    return choose(without_impulses(check(picture, settings), settings), settings)  # type: ignore[arg-type]
 
 
 def _shared_sigma(alone: list[Chosen]) -> float | tuple[float, ...]:

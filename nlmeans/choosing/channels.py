@@ -42,7 +42,7 @@ def color_and_noise(
         color, found = _automatic(inputs, sigma, levels[0])
     elif sigma is None:
         both = _both_of_components(inputs, levels[0]) if color == "luminance" else None
-        found = chosen_of(both) if both else estimates(inputs.feature, inputs.mask)
+        found = chosen_of(both) if both else estimates(inputs.feature, inputs.voters)
     assert found is not None
     if isinstance(found, Estimates):
         if found.curve is not None and maps and given.h is None:
@@ -66,7 +66,7 @@ def _checked(given: Given, color: str, sigma: Sigma | None, found: Sigma) -> Sig
 
 def _map(inputs: Inputs, curve: Curve) -> Array:
     """Sigma of each pixel of the one channel, from its brightness."""
-    valid = None if inputs.mask is None else to_numpy(inputs.mask)
+    valid = None if inputs.voters is None else to_numpy(inputs.voters)
     sigma = curve.map_of(to_numpy(inputs.feature)[0], valid)
     return namespace(inputs.feature).asarray(sigma.astype(np.float32))
 
@@ -113,7 +113,7 @@ def _automatic(inputs: Inputs, sigma: Sigma | None, levels: Levels) -> tuple[str
     """By the energies of colour differences, and whether channels vary at the same places."""
     from nlmeans.choosing import kinship
 
-    count, mask, unit = inputs.value.shape[0], inputs.mask, levels.unit
+    count, mask, unit = inputs.value.shape[0], inputs.voters, levels.unit
     blocks, part = kinship.contrasts(inputs.value, mask, unit)
     ratio, found, both = math.inf, sigma, None
     if count == 3:
@@ -134,7 +134,7 @@ def _automatic(inputs: Inputs, sigma: Sigma | None, levels: Levels) -> tuple[str
 
 def _both_of_components(inputs: Inputs, levels: Levels) -> list[Found]:
     """What is found of the luminance and of each difference, as it bears on one another."""
-    each = both_estimates(_components(inputs.value, levels), inputs.mask)
+    each = both_estimates(_components(inputs.value, levels), inputs.voters)
     return [f.scaled(levels.unit) for f in _together(*each)]
 
 

@@ -26,7 +26,10 @@ def denoise_each(
         done = []
         for i, (picture, own) in enumerate(zip(batch.pictures, each, strict=True)):
             done.append(denoise(picture, own, progress=_part_of(progress, i, len(each))))
-        return in_library_of(namespace(*done).stack(done, axis=batch.axis), image)
+        infos = [one[1] for one in done if isinstance(one, tuple)]
+        results = [one[0] for one in done] if infos else done
+        stacked = in_library_of(namespace(*results).stack(results, axis=batch.axis), image)
+        return (stacked, infos) if infos else stacked
 
 
 def _part_of(progress: Callable[[float], None] | None, i: int, count: int) -> Callable[[float], None] | None:

@@ -212,9 +212,9 @@ def _plane(tile: Exponents, z: int, geometry: Geometry, backend: Backend, run: R
     )
     result, total = own.numerator, own.denominator
     for rows in _strips(tile, xp):
-        center = _center([own.peak], rows, geometry.center, xp)
-        total[rows] += center
-        result[:, rows] /= total[rows]
+        # what may not be averaged has no part in its own value either, which may be a filling
+        total[rows] += _center([own.peak], rows, geometry.center, xp) * tile.vote[z, rows]
+        _divide(result[:, rows], total[rows])
     return result
 
 
@@ -244,10 +244,14 @@ def plane_of_patches(
     )
     result = both.numerator
     for rows in _strips(tile, xp):
-        total = both.denominator[rows]
-        total[total <= 0] = 1
-        result[:, rows] /= total
+        _divide(result[:, rows], both.denominator[rows])
     return result
+
+
+def _divide(sums: Array, total: Array) -> None:
+    """Sums over the weights that they are of; 0 where there are none."""
+    total[total <= 0] = 1
+    sums /= total
 
 
 def _without_values(pair: PlanePair) -> PlanePair:

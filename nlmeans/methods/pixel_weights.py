@@ -16,6 +16,7 @@ from nlmeans.errors import InvalidTypeError, InvalidValueError, Parameter, shown
 from nlmeans.inputs import Inputs, check
 from nlmeans.methods.color import channel, luminance_and_differences
 from nlmeans.methods.nlmeans import Exponents, Geometry, NLMeans
+from nlmeans.noise.impulses import without_impulses
 from nlmeans.noise.stabilised import stabilised
 from nlmeans.parameters import Settings, integer
 from nlmeans.tiling import Tile
@@ -75,7 +76,7 @@ class PixelWeights:
     def __init__(self, image: Array, component: int | None = None, **settings: Unpack[Settings]) -> None:
         if (white := stabilised(image, settings)) is not None:
             image, settings = white.image, white.settings  # type: ignore[assignment]
-        self._inputs = check(image, settings)
+        self._inputs = without_impulses(check(image, settings), settings)
         method = settings.get("method")
         if isinstance(method, str) and method == "nlridge":
             raise InvalidValueError("weights are those of NL-means: give ", Parameter('method="nlmeans"'))

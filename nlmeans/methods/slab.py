@@ -16,8 +16,10 @@ def pixels_of_slab(slab: Slab, center: str, backend: SlabBackend, run: Run) -> A
     """The change (V, n, Y, X): sums over the window, the centre rule, then one division."""
     sums = backend.accumulate_slab(slab, run, peak=center == "max")
     for z in range(len(sums.denominator)):
-        sums.denominator[z] += _center(sums, z, center)
-        sums.numerator[:, z] /= sums.denominator[z]
+        total = sums.denominator[z]
+        total += _center(sums, z, center) * slab.vote[slab.planes[0] + z]  # see `_plane`
+        total[total <= 0] = 1
+        sums.numerator[:, z] /= total
     return sums.numerator
 
 

@@ -27,7 +27,7 @@ from nlmeans.video.motion import Gate, Look, Shift, overlap, shift_between
 # in grey, pans of 0 and 12, sigma 10, 17, 25, 35 and 50
 _NOISE = (0.038, 0.056, 0.070, 0.082, 0.093)
 _FACTOR = (1.15, 1.10, 0.98, 0.76, 0.56)
-_NOT_FOR_FRAMES = ("guide", "guide_sigma", "mask", "nan", "spacing")
+_NOT_FOR_FRAMES = ("guide", "guide_sigma", "mask", "nan", "impulses", "spacing")
 
 
 def denoise_frames(

@@ -12,7 +12,6 @@ import nlmeans
 from nlmeans import denoise, running
 from nlmeans.backends.contract import Run
 from nlmeans.choosing import Chosen, choose
-from nlmeans.denoising import apply
 from nlmeans.inputs import Inputs, check
 from nlmeans.methods import Method
 from nlmeans.parameters import Settings
@@ -103,6 +102,13 @@ def test_another_method_keeps_invalid_pixels_and_channels() -> None:
 
 
 # --- what was chosen once --------------------------------------------------------------------
+
+
+def apply(chosen: Chosen, inputs: Inputs, backend: str, **options: Any) -> np.ndarray:
+    """What was chosen, done to inputs, in their shape."""
+    result: np.ndarray = inputs.restored(running.apply(chosen, inputs, backend, **options))
+    return result
+
 
 FRAMES: dict[str, Callable[[], tuple[np.ndarray, np.ndarray, Settings]]] = {
     "picture": lambda: (noisy((60, 50)), noisy((60, 50), seed=1), {}),

@@ -1,0 +1,81 @@
+"""What the command line says of a result where it is asked to explain it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ..faults import files
+from ..faults.streams import Ran
+
+
+@pytest.fixture
+def noisy(tmp_path: Path) -> Path:
+    """A square on a ramp, with noise."""
+    ramp = 40 + np.add.outer(np.arange(90.0), np.arange(80.0)) / 3
+    ramp[30:60, 20:60] += 80
+    path = tmp_path / "noisy.png"
+    image = np.rint(ramp + np.random.default_rng(0).normal(0, 8, ramp.shape))
+    path.write_bytes(files.png(image.clip(0, 255).astype("u1")))
+    return path
+
+
+def test_explain_says_it_in_words_and_json_in_numbers(noisy: Path) -> None:
+    ran = Ran("denoise", noisy, "--explain", "--json")
+    (page,) = json.loads(ran.out)["pages"]
+    info = page["info"]
+    assert 6 < info["noise"]["sigma"] < 10
+    assert info["sigma_error"] > 0
+    lines = ran.err.splitlines()
+    assert lines[0].startswith(f"  noise: gaussian, sigma {info['noise']['sigma']:.3g} +- ")
+    assert lines[-2] == f"  {info['advice']}"
+    assert "each pixel is worth" in ran.err
+
+
+def test_a_given_sigma_has_no_uncertainty_and_quiet_says_nothing(noisy: Path) -> None:
+    assert "sigma 8 (as given)" in Ran("denoise", noisy, "--explain", "--sigma", 8).err
+    ran = Ran("denoise", noisy, "--explain", "--sigma", 8, "--overwrite", "--quiet", "--json")
+    assert ran.err == ""
+    assert json.loads(ran.out)["pages"][0]["info"]["sigma_error"] is None
+
+
+def test_without_it_nothing_is_explained(noisy: Path) -> None:
+    ran = Ran("denoise", noisy, "--json")
+    assert "info" not in json.loads(ran.out)["pages"][0]
+    assert "worth" not in ran.err
+
+
+def test_impulses_are_counted(noisy: Path, tmp_path: Path) -> None:
+    image = np.full((60, 60), 100.0) + np.random.default_rng(1).normal(0, 3, (60, 60))
+    image[[10, 20, 30, 40], [11, 31, 17, 50]] = 250
+    hot = tmp_path / "hot.png"
+    hot.write_bytes(files.png(np.rint(image).astype("u1")))
+    ran = Ran("denoise", hot, "--impulses", "replace", "--json")
+    assert json.loads(ran.out)["pages"][0]["impulses"] == 4
+    assert ", 4 impulses replaced, " in ran.err
+    assert "impulses replaced" not in Ran("denoise", noisy, "--json").err
+
+
+def test_stores_refuse_it(noisy: Path) -> None:
+    ran = Ran("denoise", noisy, "-o", noisy.with_suffix(".zarr"), "--explain")
+    assert ran.code != 0
+    assert "--explain is not possible with a store" in ran.err
+
+
+def test_tune_finds_another_strength(tmp_path: Path) -> None:
+    x = np.arange(200.0)
+    flat = 100 + 20 * np.sin(np.add.outer(x, x) / 40)
+    path = tmp_path / "flat.png"
+    path.write_bytes(
+        files.png(np.rint(flat + np.random.default_rng(0).normal(0, 9, flat.shape)).astype("u1"))
+    )
+    found = [
+        json.loads(Ran("denoise", path, "--json", "--overwrite", "--sigma", 9, *more).out)["pages"][0][
+            "parameters"
+        ]["k"]
+        for more in ((), ("--tune",))
+    ]
+    assert found[1] > 1.1 * found[0]

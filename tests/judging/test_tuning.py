@@ -1,0 +1,103 @@
+"""The strength of least expected error, against that of least error."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from nlmeans import InvalidValueError, denoise, suggest
+from nlmeans.judging import tuning
+
+
+def smooth(shape: tuple[int, ...] = (220, 220), seed: int = 0) -> np.ndarray:
+    """A picture unlike photographs: it holds nothing finer than some thirty pixels."""
+    rng = np.random.default_rng(seed)
+    result: np.ndarray = 100 + 900 * ndimage.gaussian_filter(rng.normal(size=shape), 10)
+    return result
+
+
+def noisy(clean: np.ndarray, sigma: float = 10) -> np.ndarray:
+    return np.asarray(clean + np.random.default_rng(9).normal(0, sigma, clean.shape), np.float32)
+
+
+def error(image: np.ndarray, clean: np.ndarray, **options: Any) -> float:
+    return float(((denoise(image, **options) - clean) ** 2).mean())
+
+
+@pytest.mark.parametrize("method", ["nlmeans", "nlridge"])
+def test_it_is_near_the_best_of_a_grid(method: str) -> None:
+    clean = smooth()
+    image = noisy(clean)
+    given: dict[str, Any] = {"sigma": 10.0, "method": method}
+    grid = [error(image, clean, **given, strength=s) for s in (0.5, 0.7, 1, 1.4, 2, 2.8)]
+    tuned = error(image, clean, **suggest(image, by="sure", **given).to_dict())
+    assert tuned < 1.12 * min(grid)
+    assert tuned <= grid[2]
+
+
+def test_it_finds_more_than_the_table_where_that_is_wrong() -> None:
+    clean = smooth()
+    image = noisy(clean)
+    assert suggest(image, by="sure", sigma=10.0).k > 1.15 * suggest(image, sigma=10.0).k
+    spotted = clean + 60 * (np.random.default_rng(1).random(clean.shape) < 0.2)
+    assert suggest(noisy(spotted), by="sure", sigma=10.0, k=1.5).k < 1.2
+
+
+def test_the_better_method_is_taken() -> None:
+    y, x = np.mgrid[:200, :200]
+    clean = 100 + 60 * np.sin(x / 1.7 + y / 3)  # stripes, which linear combinations keep
+    image = noisy(clean, 20)
+    found = suggest(image, by="sure", sigma=20.0, method=("nlmeans", "nlridge"))
+    errors = {m: error(image, clean, sigma=20.0, method=m) for m in ("nlmeans", "nlridge")}
+    assert found.method == min(errors, key=errors.__getitem__)
+    assert found.method == "nlridge"
+
+
+def test_the_same_image_gets_the_same_settings() -> None:
+    image = noisy(smooth((150, 150)))
+    assert suggest(image, by="sure") == suggest(image, by="sure")
+
+
+def test_a_budget_ends_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After it no further strength is tried."""
+    image, tried = noisy(smooth((150, 150))), []
+    original = tuning.Tuning._try
+    monkeypatch.setattr(
+        tuning.Tuning, "_try", lambda self, method, step: tried.append(step) or original(self, method, step)
+    )
+    clock = iter([0.0] * 2 + [100.0] * 50)
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    suggest(image, by="sure", budget=5.0, sigma=10.0)
+    assert tried == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("image", "options"),
+    [
+        (np.ones((1, 1)), {}),
+        (np.full((40, 40), 7, np.uint8), {}),
+        (np.arange(30.0), {}),
+        (np.full((20, 20), np.nan), {"nan": "keep"}),
+        (noisy(smooth((64, 64))), {"h": 0.0}),
+        (noisy(smooth((64, 64))), {"sigma": np.full((64, 64), 10.0)}),
+        (noisy(smooth((64, 64))), {"sigma": np.full((64, 64), 10.0), "method": "nlridge"}),
+        (noisy(smooth((64, 64))).astype(np.uint8), {"impulses": "replace"}),
+        (noisy(smooth((12, 40, 40))), {}),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_odd_images_have_settings(image: np.ndarray, options: dict[str, Any]) -> None:
+    found = suggest(image, by="sure", **options)
+    again = {k: v for k, v in options.items() if k in ("nan", "sigma")} | found.to_dict()
+    assert denoise(image, **again).shape == image.shape
+
+
+def test_other_words_are_refused() -> None:
+    with pytest.raises(InvalidValueError, match="by must be one of table, sure"):
+        suggest(np.ones((9, 9)), by="risk")
+    with pytest.raises(InvalidValueError, match='budget is a number of seconds > 0 for by="sure"'):
+        suggest(np.ones((9, 9)), budget=3.0)

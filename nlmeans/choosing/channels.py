@@ -14,7 +14,7 @@ from nlmeans.errors import InvalidValueError, Parameter
 from nlmeans.inputs import Inputs
 from nlmeans.levels import Levels
 from nlmeans.noise.curve import Curve
-from nlmeans.noise.estimate import Estimates, Found, both_estimates, chosen_of, estimates
+from nlmeans.noise.estimate import Estimates, Found, chosen_of, estimates, of_channel, stored_of
 from nlmeans.noise.strength import root_mean_square
 from nlmeans.parameters import number
 
@@ -134,8 +134,15 @@ def _automatic(inputs: Inputs, sigma: Sigma | None, levels: Levels) -> tuple[str
 
 def _both_of_components(inputs: Inputs, levels: Levels) -> list[Found]:
     """What is found of the luminance and of each difference, as it bears on one another."""
-    each = both_estimates(_components(inputs.value, levels), inputs.voters)
-    return [f.scaled(levels.unit) for f in _together(*each)]
+    valid = None if inputs.voters is None else to_numpy(inputs.voters)
+    light, *others = to_numpy(_components(inputs.value, levels))
+    stored = stored_of(to_numpy(inputs.value), valid)
+    if stored is not None:  # in the luminance of JPEG, which is about (R + G + B) / 3
+        stored = stored.scaled(math.sqrt(3) / levels.unit)
+    # bands and copies are looked for in the luminance: colour stored at half the resolution shows both
+    each = [replace(of_channel(other, valid, None), signs=()) for other in others]
+    together = _together(of_channel(light, valid, stored), *each)
+    return [f.scaled(levels.unit) for f in together]
 
 
 def _together(light: Found, *others: Found) -> list[Found]:

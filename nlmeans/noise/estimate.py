@@ -18,11 +18,12 @@ from nlmeans.arrays import Array, is_chunked, library, to_numpy
 from nlmeans.carriers import carried
 from nlmeans.errors import InvalidTypeError, Parameter, warn
 from nlmeans.inputs import check
-from nlmeans.noise.bands import shared_variance
 from nlmeans.noise.curve import Curve, curve_of, root_mean
 from nlmeans.noise.patches import Bools, Patches, clipping_levels, white_variance
 from nlmeans.noise.shared import COARSE, FINE, shared_noise
 from nlmeans.noise.signs import COPIES, Signs
+from nlmeans.noise.spectrum import shared_variance
+from nlmeans.noise.stored import Stored, stored_noise
 from nlmeans.noise.strength import root_mean_square, strength_against
 from nlmeans.parameters import Settings
 from nlmeans.sampling import sample
@@ -30,8 +31,11 @@ from nlmeans.sampling import sample
 _PATCHES, _WINDOWS = 16_000, 1_000  # sampled at most
 _FEWEST = 8  # differences; of fewer nothing can be said
 _APART, _FAR_APART = 1.5, 3.0  # ratios of two estimates that count as two, and that are told
-# Logarithms of odds: 2.1 to 1 are needed, because to smooth what is no noise harms more than to leave noise
-_LIKELY, _POSSIBLE = 0.75, -0.7
+# Logarithms of odds.  To smooth what is no noise harms the more the stronger, so that odds of 1.6 to 1 are
+# needed up to a sigma of 2.4 % of the data range, 2.7 to 1 for twice as much, and so on; real noise of such
+# strength has 4 to 1 and more in 9 of 10 pictures.  What harms little is used where the odds are lower.
+_LIKELY, _MOST_LIKELY, _PERHAPS, _POSSIBLE = 0.5, 1.0, -0.5, -0.7
+_HARMS, _HARMS_LITTLE = 0.024, 0.007  # of the data range: clean pictures stay at 38 and at 45 dB
 # Part of equal neighbours in patches that vary: drawings have 0.42 to 0.87, clipped noise at most 0.29,
 # see "clean graphics" and "noisy graphics" of benchmarks/studies/kinds
 _FLAT = 0.35
@@ -105,10 +109,14 @@ def estimate_sigma(
     * *Shared noise.*  White noise is equally strong at every scale.  Noise that neighbours share
       (blurred, enlarged, demosaiced, compressed as JPEG, grain of film) is not, and so is texture.
       The flattest windows of 8 x 8 and 16 x 16 pixels (of a signal 64 samples) tell them apart:
-      noise is as strong in one as in the next, has no direction, is normal, and fills many
-      frequencies.  Where that speaks for noise, two to one at least, sigma is that of all scales,
-      typical of the brightnesses; else it is that of white noise, because to smooth what is no noise
-      harms more than to leave noise.
+      noise is as strong in one as in the next, has no direction, is normal, fills many frequencies,
+      and what it has in some of them says nothing of the others.  Where that speaks for noise, 1.6 to
+      1 at least and the more the stronger it is, sigma is that of all scales, typical of the
+      brightnesses; else it is that of white noise, or a little more where the odds are about even,
+      because to smooth what is no noise harms more than to leave noise.
+    * *JPEG.*  In whole numbers of 0 to 255 its grid of 8 x 8 blocks is sought, wherever it begins, and
+      the steps to which it rounds each frequency.  From them follows how strong the noise was before,
+      also where most of it was rounded to 0.
     * *Nothing flat.*  In a picture that is all texture sigma is too large, the more so the weaker
       the noise; in one that is all a strong pattern it can be some 15 % too small.
 
@@ -122,6 +130,8 @@ def estimate_sigma(
     22 (2013), doi:10.1109/TIP.2013.2283400; S. Pyatykh, J. Hesser, L. Zheng, "Image noise level
     estimation by principal component analysis", ibid., doi:10.1109/TIP.2012.2221728.  Clipping:
     A. Foi, "Clipped noisy images", Signal Processing 89 (2009), doi:10.1016/j.sigpro.2009.04.035.
+    The steps of JPEG: Z. Fan, R. de Queiroz, "Identification of bitmap compression history", IEEE
+    Transactions on Image Processing 12 (2003), doi:10.1109/TIP.2002.807361.
 
     Examples
     --------
@@ -160,6 +170,7 @@ class Found:
     shared: float = 0.0  # sigma, if neighbours share it; 0 where nothing of the kind is seen
     evidence: float = -math.inf  # natural logarithm of the odds that it is shared noise and not texture
     freedom: float = 1.0  # independent values per pixel
+    span: float = 0.0  # of the means of patches
     copies: int = 1  # of each pixel
     curve: Curve | None = None  # where white noise grows with brightness
     drawn: bool = False  # much is exactly flat
@@ -168,12 +179,23 @@ class Found:
     def scaled(self, unit: float) -> Found:
         """In smaller units."""
         curve = None if self.curve is None else self.curve.scaled(unit)
-        return replace(self, white=unit * self.white, shared=unit * self.shared, curve=curve)
+        white, shared, span = (unit * each for each in (self.white, self.shared, self.span))
+        return replace(self, white=white, shared=shared, span=span, curve=curve)
 
     @property
     def apart(self) -> bool:
         """Whether there are two estimates."""
         return self.shared > _APART * self.white
+
+    def used(self, evidence: float, span: float) -> float:
+        """Sigma to use, by what speaks for shared noise and the span of means, here or in another channel."""
+        if not self.apart:
+            return self.white
+        harm = math.log2(max(self.shared / (_HARMS * span), 1.0)) if span > 0 else 0.0
+        if evidence > min(_LIKELY + harm / 2, _MOST_LIKELY):
+            return self.shared
+        little = min(self.shared, _HARMS_LITTLE * span) if evidence > _PERHAPS else 0.0
+        return max(self.white, little)
 
 
 def estimates(channels: Array, mask: Array | None) -> Estimates:
@@ -184,7 +206,16 @@ def estimates(channels: Array, mask: Array | None) -> Estimates:
 def both_estimates(channels: Array, mask: Array | None) -> list[Found]:
     """For each channel what is found; nothing is said."""
     valid = None if mask is None else to_numpy(mask)
-    return [_of_channel(channel, valid) for channel in to_numpy(channels)]
+    channels = to_numpy(channels)
+    stored = stored_of(channels, valid)
+    return [of_channel(channel, valid, stored) for channel in channels]
+
+
+def stored_of(channels: NDArray[Any], valid: Bools | None) -> Stored | None:
+    """What the grid of JPEG says, if there is one: only whole numbers can have it."""
+    if channels.dtype.kind == "f" and not (channels[:, 0, :1] == np.rint(channels[:, 0, :1])).all():
+        return None
+    return stored_noise(channels, valid)
 
 
 def chosen_of(found: list[Found]) -> Estimates:
@@ -193,12 +224,13 @@ def chosen_of(found: list[Found]) -> Estimates:
         warn(sign)
     most = max((f for f in found if f.apart), key=lambda f: f.shared, default=None)
     evidence = -math.inf if most is None else most.evidence  # of what would be removed most of
-    shared = [f.apart and max(f.evidence, evidence) > _LIKELY for f in found]
-    used = tuple(f.shared if s else f.white for f, s in zip(found, shared, strict=True))
+    span = max(f.span for f in found)
+    used = tuple(f.used(max(f.evidence, evidence), span) for f in found)
     if evidence > _POSSIBLE:
         _tell(found, used)
     stretch = (
-        strength_against((f.freedom if s else 1.0) / f.copies) for f, s in zip(found, shared, strict=True)
+        strength_against((f.freedom if s > f.white else 1.0) / f.copies)
+        for f, s in zip(found, used, strict=True)
     )
     curve = found[0].curve if len(found) == 1 else None
     if curve is not None:
@@ -227,21 +259,23 @@ def _tell(found: list[Found], used: tuple[float, ...]) -> None:
     )
 
 
-def _of_channel(channel: NDArray[Any], valid: Bools | None) -> Found:
+def of_channel(channel: NDArray[Any], valid: Bools | None, stored: Stored | None) -> Found:
     """Both estimates, what speaks for the second, and what else is seen."""
     second, first = sorted(range(3), key=lambda axis: (channel.shape[axis], axis))[1:]
     seen = Signs.of(channel, valid, (second, first))
     if max(seen.steps) > 1:
         once = tuple(slice(None, None, step) for step in seen.steps)
         channel, valid = channel[once], None if valid is None else valid[once]
-    found = _of_pixels(channel, valid, (second, first))
+    found = _of_pixels(channel, valid, (second, first), stored)
     if found.drawn:
         return found
     copied = (COPIES,) if max(seen.steps) > 1 and found.white > seen.weak else ()
     return replace(found, copies=math.prod(seen.steps), signs=copied + seen.words)
 
 
-def _of_pixels(channel: NDArray[Any], valid: Bools | None, axes: tuple[int, int]) -> Found:
+def _of_pixels(
+    channel: NDArray[Any], valid: Bools | None, axes: tuple[int, int], stored: Stored | None
+) -> Found:
     """Both estimates, and what speaks for the second."""
     unit = _unit(channel, valid)
     second, first = axes
@@ -267,14 +301,16 @@ def _of_pixels(channel: NDArray[Any], valid: Bools | None, axes: tuple[int, int]
     if channel.shape[second] == 1:
         variance = shared_variance(windows(64).clear_of(levels, white), white)
         return Found(unit * math.sqrt(white), unit * math.sqrt(variance), math.inf if variance else -math.inf)
-    shared = shared_noise(windows(FINE).unclipped(levels), windows(COARSE).unclipped(levels), white)
+    fine, coarse = (windows(side).unclipped(levels) for side in (FINE, COARSE))
+    shared = shared_noise(fine, coarse, white, None if stored is None else stored.scaled(1 / unit))
     if shared is None:
         return Found(unit * math.sqrt(white))
     curve = curve_of(shared.means, shared.finest, shared.variances, shared.scatter)
     if curve is not None:
         sigma = unit * root_mean(curve, float(np.mean(shared.means)))
         return Found(sigma, curve=curve.scaled(unit))
-    return Found(unit * math.sqrt(white), unit * math.sqrt(shared.variance), shared.evidence, shared.freedom)
+    span = unit * float(np.ptp(patches.values[::4].mean(axis=1)))
+    return Found(unit * math.sqrt(white), unit * shared.sigma, shared.evidence, shared.freedom, span)
 
 
 def _drawn(patches: Patches) -> bool:

@@ -1,8 +1,9 @@
 """Noise that neighbours share: how strong it is where the image is flattest, and whether it is noise at all.
 
 Such noise (blurred, enlarged, demosaiced, compressed, grain) is weak at the finest scale, and so is
-texture.  What tells them apart are four properties of the flattest windows: noise is as strong in one as in
-the next, has no direction, is normal, and fills many frequencies; texture is uneven, directed, and coarse.
+texture.  What tells them apart are properties of the flattest windows: noise is as strong in one as in the
+next, has no direction, is normal, fills many frequencies, and what it has in some of them says nothing of the
+others; texture is uneven, directed, and coarse, and strong at many frequencies at once.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from nlmeans.noise.patches import Bools, Floats, Patches
-from nlmeans.noise.spectrum import chi_square, cosine_transform
+from nlmeans.noise.spectrum import chi_square, cosine_transform, lowest
+from nlmeans.noise.stored import Stored
 
 FINE, COARSE = 8, 16  # sides of windows
 _FEWEST = 100  # windows
@@ -36,6 +38,7 @@ _HIGH = 7 / 8  # of the highest frequency along an axis
 _STRONGEST = (
     3.0  # logarithm of shared over white sigma, as far as it speaks for noise: of noise 95 in 100 are below
 )
+_KIN = 0.25  # part of the windows
 _MORE = 1.3  # sigma typical of the brightnesses over that of the flattest windows, at most
 _BINS, _PER_BIN = 6, 60  # of brightness
 
@@ -44,7 +47,7 @@ _BINS, _PER_BIN = 6, 60  # of brightness
 class Shared:
     """What the flattest windows hold."""
 
-    variance: float  # over all scales, typical of the brightnesses
+    sigma: float  # over all scales, typical of the brightnesses
     evidence: float  # natural logarithm of the odds that it is noise
     freedom: float  # independent values per pixel: 1 of white noise, less the more neighbours share
     means: Floats  # of bins of brightness
@@ -54,10 +57,10 @@ class Shared:
     scatter: float  # of that from window to window of one brightness, over that of noise
 
 
-def shared_noise(fine: Patches, coarse: Patches, white: float) -> Shared | None:
+def shared_noise(fine: Patches, coarse: Patches, white: float, stored: Stored | None) -> Shared | None:
     """From windows of two sizes that are not clipped; None where there are too few.
 
-    `white` is the variance of noise that is white.
+    `white` is the variance of noise that is white, `stored` what the grid of JPEG says.
     """
     if len(fine.values) < _FEWEST:
         return None
@@ -77,10 +80,14 @@ def shared_noise(fine: Patches, coarse: Patches, white: float) -> Shared | None:
     found["strength"] = min(math.log(variance / max(white, 1e-9 * variance)) / 2, _STRONGEST)
     contrast = small.values.mean(axis=(1, 2)).std() / math.sqrt(variance)
     found["contrast"] = min(max(math.log(max(contrast, 1e-9)), _CONTRASTS[0]), _CONTRASTS[1])
-    evidence = _WEIGHTS[""] + sum(_WEIGHTS[name] * value for name, value in found.items())
+    sigma, weights = math.sqrt(variance), _WEIGHTS
+    if stored is not None:
+        found, weights = found | stored.properties, _WEIGHTS_OF_STORED
+        sigma, freedom = stored.sigma(sigma, freedom), 1.0 if stored.white else freedom
+    odds = _odds(found, weights)
     return Shared(
-        variance=variance,
-        evidence=evidence if small.peaked >= _NORMAL and large.line <= _LINE else -math.inf,
+        sigma=sigma,
+        evidence=odds if small.peaked >= _NORMAL and large.line <= _LINE else -math.inf,
         freedom=freedom,
         means=np.array([small.values[b].mean() for b in bins]),
         variances=variances,
@@ -110,7 +117,7 @@ class _Flattest:
         down, across = np.indices((side, side))
         kept = np.hypot(down, across) * (8 / side) >= (0.9 if side > 8 else 1.4)
         energy = squares[:, kept].mean(axis=1)
-        chosen = _lowest(energy, _FLATTEST)
+        chosen = lowest(energy, _FLATTEST)
         return cls(values, squares, kept, energy, chosen, squares[chosen].mean(axis=0))
 
     def bins(self) -> list[NDArray[np.intp]]:
@@ -171,7 +178,30 @@ class _Flattest:
 
     def coherence(self, some: NDArray[np.intp]) -> float:
         """Of the gradients of the flattest of some windows, above that of noise of this spectrum."""
-        return _coherence(self.values[some[_lowest(self.energy[some], _FLATTEST)]]) - self.by_chance
+        return _coherence(self.values[some[lowest(self.energy[some], _FLATTEST)]]) - self.by_chance
+
+    def kinship(self, some: NDArray[np.intp]) -> float:
+        """Correlation of the energies in two halves of the frequencies, as a chessboard: 0 of noise.
+
+        In the flattest of some windows.
+        """
+        black = np.indices(self.kept.shape).sum(axis=0) % 2 == 0
+        halves = [
+            np.log(self.squares[some][:, self.kept & colour].mean(axis=1) + 1e-300)
+            for colour in (black, ~black)
+        ]
+        flattest = lowest(halves[0] + halves[1], _KIN)
+        one, other = (half[flattest] - half[flattest].mean() for half in halves)
+        scale = math.sqrt(float((one**2).sum() * (other**2).sum()))
+        return float((one * other).sum()) / scale if scale > 0 else 0.0
+
+    @property
+    def sides(self) -> float:
+        """Logarithm of the ratio of what varies more down and what varies more across, without sign."""
+        across = np.triu(np.ones_like(self.spectrum), 1) > 0
+        down = float(self.spectrum[self.kept & across.T].sum())
+        side = float(self.spectrum[self.kept & across].sum())
+        return abs(math.log(side / down)) if min(side, down) > 0 else 4.0
 
     @property
     def peaked(self) -> float:
@@ -194,12 +224,6 @@ class _Flattest:
         )
 
 
-def _lowest(values: Floats, part: float) -> NDArray[np.intp]:
-    """Where the lowest part of the values are, at least 8."""
-    count = min(max(8, round(part * len(values))), len(values))
-    return np.argpartition(values, count - 1)[:count]
-
-
 @functools.cache
 def _normal(side: int) -> Floats:
     """Normal values for the windows that noise would give."""
@@ -217,17 +241,43 @@ def _coherence(windows: Floats) -> float:
 
 # Logistic regression by benchmarks/studies/kinds/telling.py, but for the contrast, see _CONTRASTS
 _WEIGHTS = {
-    "": 6.13,
-    "most coherence": -4.5,
-    "by chance": -3.55,
-    "by chance, coarse": -7.61,
-    "unevenness": -2.56,
-    "unevenness of a brightness": -3.6,
-    "freedom": 1.21,
-    "freedom, coarse": 1.49,
-    "strength": 1.38,
-    "contrast": 3.8,
+    "": (2.26, 0.0),
+    "most coherence": (-1.9, -1.82),
+    "by chance": (-2.57, -1.28),
+    "by chance, coarse": (-2.46, 0.09),
+    "unevenness": (0.85, -3.11),
+    "unevenness of a brightness": (0.56, -2.79),
+    "kinship": (-2.77, 0.18),
+    "sides": (-2.77, -1.55),
+    "freedom": (-1.36, -1.16),
+    "freedom, coarse": (0.71, -0.1),
+    "strength": (0.02, 0.18),
+    "contrast": (1.5, 0.0),
 }
+_WEIGHTS_OF_STORED = {
+    "": (3.55, 0.0),
+    "most coherence": (-6.3, -1.73),
+    "by chance": (-2.67, -2.14),
+    "by chance, coarse": (-1.41, -0.94),
+    "unevenness": (-2.02, -0.3),
+    "unevenness of a brightness": (-3.09, 0.39),
+    "kinship": (-3.51, 5.1),
+    "sides": (-1.95, -0.39),
+    "freedom": (4.11, 0.6),
+    "freedom, coarse": (-1.87, -0.54),
+    "strength": (3.0, -0.34),
+    "slope": (-5.27, 2.24),
+    "stored sides": (-0.3, 0.06),
+    "uneven": (1.08, -1.45),
+    "uneven, most": (-0.43, 1.08),
+    "contrast": (1.5, 0.0),
+}
+
+
+def _odds(properties: dict[str, float], weights: dict[str, tuple[float, float]]) -> float:
+    """Natural logarithm of those of noise: it is near one value of a property, texture on both sides."""
+    each = ((*weights[name], value) for name, value in properties.items())
+    return weights[""][0] + sum(value * (linear + square * value) for linear, square, value in each)
 
 
 def properties(small: _Flattest, large: _Flattest, bins: list[NDArray[np.intp]]) -> dict[str, float]:
@@ -239,6 +289,8 @@ def properties(small: _Flattest, large: _Flattest, bins: list[NDArray[np.intp]])
         "by chance, coarse": large.by_chance,
         "unevenness": min(small.unevenness(everywhere), 1.0),  # more is noise that depends on brightness
         "unevenness of a brightness": min(float(np.median([small.unevenness(b) for b in bins])), 4.0),
+        "kinship": float(np.median([small.kinship(b) for b in bins])),
+        "sides": min(small.sides, 4.0),
         "freedom": math.log(small.freedom / small.kept.sum()),
         "freedom, coarse": math.log(large.freedom / large.kept.sum()),
     }

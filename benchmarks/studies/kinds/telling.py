@@ -5,13 +5,15 @@
 FOLDER holds grey photographs (the shipped weights: 400 crops of 180 x 180 that others train on).  Pictures
 are drawn with other seeds than those of the bench.  A picture counts where the sigma over all scales is at
 least 1.5 times that of white noise: as noise where it is at most 1.6 times the truth, as texture where it is
-more than 1.8 times the truth.  Logistic regression; the contrast is not in it, see there.
+more than 1.8 times the truth.  Logistic regression, apart for pictures in which the grid of JPEG is found;
+the contrast is not in it, see there.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,45 +22,80 @@ from numpy.typing import NDArray
 
 from nlmeans.noise import shared
 from nlmeans.noise.patches import Patches, clipping_levels, white_variance
+from nlmeans.noise.stored import stored_noise
 
 from . import cases
+from .camera import jpeg, resized
+
+
+def onwards(made: cases.Case, rng: cases.Random) -> cases.Case:
+    """In another size, as from the web; half of them stored as JPEG again."""
+    scale, quality = float(rng.uniform(0.5, 1.4)), int(rng.choice([0, 0, 0, 75, 85, 92]))
+
+    def picture(before: NDArray[Any]) -> NDArray[np.uint8]:
+        planes = before.reshape(*before.shape[:2], -1).astype(np.float64)
+        after = np.clip(np.rint(resized(planes, scale)), 0, 255).astype(np.uint8).squeeze()
+        return jpeg(after, quality) if quality else after
+
+    clean, noisy = picture(made.clean), picture(made.noisy)
+    sigma = float((noisy.astype(np.float64) - clean).std()) if made.sigma else 0.0
+    return replace(made, clean=clean, noisy=noisy, sigma=sigma)
+
+
+def cameras_onwards(natural: cases.Natural, rng: cases.Random, n: int, group: str) -> cases.Case:
+    """What cameras make, onwards."""
+    return onwards(cases.cameras(natural, rng, n, group), rng)
+
+
+def clean_cameras_onwards(natural: cases.Natural, rng: cases.Random, n: int, group: str) -> cases.Case:
+    """The same without noise."""
+    return onwards(cases.clean_cameras(natural, rng, n, group), rng)
+
 
 _DRAWN = (
     (cases.clean_photographs, 400),
-    (cases.clean_files, 120),
-    (cases.clean_cameras, 80),
-    (cases.clean_textures, 20),
+    (cases.clean_files, 400),
+    (cases.clean_cameras, 300),
+    (clean_cameras_onwards, 200),
+    (cases.clean_textures, 40),
     (cases.cameras, 400),
-    (cases.files, 150),
-    (cases.shared, 120),
-    (cases.bayer_files, 80),
-    (cases.white, 140),
+    (cameras_onwards, 240),
+    (cases.files, 200),
+    (cases.shared, 200),
+    (cases.bayer_files, 100),
+    (cases.white, 70),
     (cases.counted, 30),
     (cases.noisy_textures, 40),
     (cases.clipped, 40),
 )
 
 
-def told(picture: NDArray[Any], sigma: float) -> tuple[dict[str, float], int] | None:
-    """Properties of a picture, and 1 for noise or 0 for texture; None where it is neither."""
-    plane = picture[..., 1] if picture.ndim == 3 else picture
-    channel = np.ascontiguousarray(plane)[None].astype(np.float64)
+def told(picture: NDArray[Any], sigma: float) -> tuple[dict[str, float], bool, int] | None:
+    """Properties of a picture, whether it was stored as JPEG, and 1 for noise or 0 for texture.
+
+    None where it is neither.
+    """
+    channels = np.ascontiguousarray(np.moveaxis(picture.reshape(*picture.shape[:2], -1), -1, 0))[:, None]
+    channel = channels.mean(axis=0)
     patches = Patches.of(channel, None, 1.0, {1: 5, 2: 5}, 16_000)
     if len(patches.values) < patches.least:
         return None
     levels = clipping_levels(patches.values)
     white = white_variance(patches.alive(), levels)
     fine, coarse = (
-        Patches.of(channel, None, 1.0, {1: n, 2: n}, 1_500).unclipped(levels)
+        Patches.of(channel, None, 1.0, {1: n, 2: n}, 1_000).unclipped(levels)
         for n in (shared.FINE, shared.COARSE)
     )
-    found = shared.shared_noise(fine, coarse, white)
-    if found is None or found.variance < 1.5**2 * white:
+    stored = stored_noise(channels, None)
+    found = shared.shared_noise(fine, coarse, white, stored)
+    if found is None:
         return None
-    strength = math.sqrt(found.variance)
+    known, strength = found.properties, found.sigma
+    if strength < 1.5 * math.sqrt(white):
+        return None
     if sigma == 0 or strength > 1.8 * sigma:
-        return (found.properties, 0) if sigma or strength > 2 else None
-    return (found.properties, 1) if strength <= 1.6 * sigma else None
+        return (known, stored is not None, 0) if sigma or strength > 2 else None
+    return (known, stored is not None, 1) if strength <= 1.6 * sigma else None
 
 
 def fitted(values: NDArray[np.float64], noise: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -73,7 +110,7 @@ def fitted(values: NDArray[np.float64], noise: NDArray[np.float64]) -> NDArray[n
 
 
 def main() -> None:
-    """Print the weights, and how well they tell: the part of pairs that are in the right order."""
+    """Print the weights of both kinds of picture."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -83,16 +120,32 @@ def main() -> None:
     for number, (make, count) in enumerate(_DRAWN):
         for n in range(count):
             case = make(natural, np.random.default_rng([1000 + number, n]), n, "")
-            row = told(case.noisy, case.sigma)
+            row = told(case.noisy, _of_luminance(case))
             rows += [row] if row else []
+    for stored in (False, True):
+        _show([row for row in rows if row[1] == stored], "stored as JPEG" if stored else "others")
+
+
+def _of_luminance(case: cases.Case) -> float:
+    """Sigma of the mean of colours."""
+    if case.noisy.ndim == 2 or not case.sigma:
+        return case.sigma
+    return float((case.noisy.astype(np.float64) - case.clean).mean(axis=-1).std())
+
+
+def _show(rows: list[tuple[dict[str, float], bool, int]], what: str) -> None:
+    """Print the weights, and how well they tell: the part of pairs that are in the right order."""
     names = [name for name in rows[0][0] if name != "contrast"]
-    values = np.array([[found[name] for name in names] + [1.0] for found, _ in rows])
-    noise = np.array([float(label) for _, label in rows])
+    each = np.array([[found[name] for name in names] for found, _, _ in rows])
+    noise = np.array([float(label) for _, _, label in rows])
+    values = np.concatenate([each, each**2, np.ones((len(each), 1))], axis=1)
     weights = fitted(values, noise)
     scores = values @ weights
     pairs = scores[noise == 1][:, None] > scores[noise == 0][None]
-    print({name: round(float(w), 2) for name, w in zip([*names, ""], weights, strict=True)})
-    print(f"{len(rows)} pictures, {int(noise.sum())} of them noisy; {pairs.mean():.3f} of pairs in order")
+    print(f'    "": ({weights[-1]:.2f}, 0.0),')
+    for name, linear, square in zip(names, weights, weights[len(names) :], strict=False):
+        print(f'    "{name}": ({linear:.2f}, {square:.2f}),')
+    print(f"{what}: {len(rows)} pictures, {int(noise.sum())} of them noisy; {pairs.mean():.3f} in order")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,10 @@ COLUMNS = {
 
 GROUPS = {
     "NumPy": [ROOT / "nlmeans" / "backends" / "groups" / name for name in ("reference.py", "cpu.py")],
-    "C": [*COLUMNS["C"], ROOT / "nlmeans" / "backends" / "groups" / "cpu.py"],
+    "C": [
+        *COLUMNS["C"],
+        *(ROOT / "nlmeans" / "backends" / "groups" / name for name in ("__init__.py", "cpu.py")),
+    ],
 }
 
 

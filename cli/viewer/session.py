@@ -141,7 +141,7 @@ class Session:
             facts = picture.facts(piece)
         facts["command"] = self.spelled(picture.name, wish)
         clean = picture.seen(piece.clean) if side == "clean" else picture.removed(piece)
-        return packed(facts, picture.seen(piece.noisy), clean)
+        return packed(facts, clean, *([] if told.get("known") is True else [picture.seen(piece.noisy)]))
 
     def _overview(self, told: dict[str, Any]) -> Reply:
         picture, wish = self._ready(told), Wish.of(told.get("wish"))

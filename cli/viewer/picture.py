@@ -12,7 +12,7 @@ from ..formats.reading import opened
 from ..job import Job, Split, merged
 from ..views import page_data
 from ..views import pictures as views
-from ..views.page import bmp, png
+from ..views.page import png
 from ..views.words import noise_words, words
 from .wish import Wish
 from .work import Watched
@@ -197,27 +197,23 @@ class Opened:
 
     # --- what the page shows ---
 
-    def seen(self, samples: Array) -> bytes:
-        """Samples as a picture."""
-        return bmp(views.shown(samples, self.layout, self.limits))
+    def seen(self, samples: Array) -> Array:
+        """Samples as they are shown."""
+        return views.shown(samples, self.layout, self.limits)
 
-    def removed(self, piece: Piece) -> bytes:
+    def removed(self, noisy: Array, clean: Array) -> Array:
         """What was removed, around mid-grey."""
-        difference = views.removed(piece.noisy, piece.clean, piece.layout)
-        return bmp(views.removed_view(views.seen(difference, piece.layout))[0])
+        layout = replace(self.layout, shape=noisy.shape)
+        return views.removed_view(views.seen(views.removed(noisy, clean, layout), layout))[0]
 
-    def overview(self, side: str, wish: Wish) -> bytes:
+    def overview(self, side: str, wish: Wish) -> Array:
         """All of it, coarser where it is large: noisy, or as far as it is there, clean or removed."""
         step = max(1, -(-max(self.width, self.height) // OVERVIEW))
-        every = (slice(None, None, step),) * 2
-        noisy = self.samples[every]
         if side == "noisy" or self.whole is None or self.whole[0] != wish:
-            return self.seen(noisy)
-        clean = self.whole[1][every]
+            return coarser(self.seen(self.samples), step)
         if side == "clean":
-            return self.seen(clean)
-        layout = replace(self.layout, shape=noisy.shape)
-        return self.removed(Piece((every[0], every[1]), wish, noisy, clean, layout, None))
+            return coarser(self.seen(self.whole[1]), step)
+        return coarser(self.removed(self.samples, self.whole[1]), step)
 
     def facts(self, piece: Piece) -> dict[str, Any]:
         """What is said of a piece beside its pictures."""
@@ -243,3 +239,13 @@ class Opened:
         at = min(y, height - 1), min(x, width - 1)
         weights, _ = job.weights(split, piece.layout, at, piece.chosen)
         return page_data.marked_pixel(weights, at)
+
+
+def coarser(page: Array, step: int) -> Array:
+    """An 8-bit picture with so many pixels each way averaged to one, as a browser shows it smaller."""
+    if step == 1:
+        return page
+    import numpy as np
+    from PIL import Image
+
+    return np.asarray(Image.fromarray(np.ascontiguousarray(page)).reduce(step))

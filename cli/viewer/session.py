@@ -16,6 +16,7 @@ from ..job import Job
 from ..outcome import one_line
 from ..progress import Progress
 from ..status import CommandError, UsageError
+from ..views.page import bmp
 from .picture import Opened
 from .server import Answer, Reply, packed
 from .wish import Wish, whole
@@ -140,12 +141,14 @@ class Session:
             piece = picture.piece(picture.region(left, top, width, height), wish, tick)
             facts = picture.facts(piece)
         facts["command"] = self.spelled(picture.name, wish)
-        clean = picture.seen(piece.clean) if side == "clean" else picture.removed(piece)
-        return packed(facts, picture.seen(piece.noisy), clean)
+        shown = [picture.seen(piece.clean) if side == "clean" else picture.removed(piece.noisy, piece.clean)]
+        if told.get("known") is not True:
+            shown.append(picture.seen(piece.noisy))
+        return packed(facts, *map(bmp, shown))
 
     def _overview(self, told: dict[str, Any]) -> Reply:
         picture, wish = self._ready(told), Wish.of(told.get("wish"))
-        return packed({}, picture.overview(_side(told, "noisy"), wish))
+        return packed({}, bmp(picture.overview(_side(told, "noisy"), wish)))
 
     def _removed(self, told: dict[str, Any]) -> Reply:
         picture = self._ready(told)

@@ -76,11 +76,13 @@ function showLive(data) {
     $("stage").setAttribute("aria-busy", "true");
     try {
       if (state.whole !== now) dropWhole(); else if (!covering) showWhole();
-      const told = await ask("crop", { ...at, framed: undefined, side: side(), wish: asked }, own.signal);
+      const known = Boolean(shown) && ["left", "top", "width", "height"].every((name) => shown.at[name] === at[name]);
+      const told = await ask("crop", { ...at, framed: undefined, side: side(), wish: asked, known }, own.signal);
       if (own.signal.aborted) return;
-      const [noisy, clean] = told.pictures;
+      const [clean, noisy] = told.pictures;
       const images = await Promise.all([
-        place("before", "piece", noisy, at), place("after", "piece", clean, at, at.framed && state.whole !== now),
+        known ? shown.images[0] : place("before", "piece", noisy, at),
+        place("after", "piece", clean, at, at.framed && state.whole !== now),
       ]);
       images[0].alt = "The noisy picture";
       images[1].alt = side() === "removed" ? "What was removed" : "The denoised picture";
@@ -88,9 +90,8 @@ function showLive(data) {
       shown = { at, images, key: now };
       describe(told);
       took = performance.now() - began;
-      requestAnimationFrame(() => requestAnimationFrame((time) => {
+      requestAnimationFrame(() => setTimeout(() => {  // it has been painted
         document.body.dataset.shown = Number(document.body.dataset.shown || 0) + 1;
-        performance.mark("shown");
       }));
       clearTimeout(later);
       later = setTimeout(details, 250);

@@ -46,6 +46,8 @@ def shown(samples: Array, layout: Layout, limits: tuple[float, float]) -> Array:
     import numpy as np
 
     low, high = limits
+    if layout.dtype == "|u1" and limits == (0.0, 255.0) and not (layout.white_is_zero or layout.alpha):
+        return colours(samples, layout)
     scaled = (colours(samples, layout).astype(np.float32) - low) * (255 / (high - low))
     if layout.white_is_zero:
         scaled = 255 - scaled

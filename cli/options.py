@@ -28,6 +28,22 @@ Levels = (
 OUTPUT, FILTER, WORK, MESSAGES = "Output", "Filter", "Work", "Messages"
 FILMS = "Films"
 LIMITS = "Limits, held against a file's header"
+DAILY = "Most used"  # the heading of these, in this order, where a command has many options
+_DAILY = (
+    "output",
+    "strength",
+    "method",
+    "sigma",
+    "noise",
+    "blend",
+    "recursive",
+    "overwrite",
+    "dry_run",
+    "side_by_side",
+    "as_json",
+    "quiet",
+)
+_MANY = 16
 SECTIONS = (OUTPUT, FILTER, FILMS, WORK, MESSAGES, LIMITS)  # of a command's help, after what is its own
 _RUNNING = ("backend", "workers", "memory_limit")
 _PER_PICTURE = {
@@ -57,11 +73,13 @@ class SectionedCommand(click.Command):
     """A command whose help lists its options by what they are about."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        rows: dict[str, list[tuple[str, str]]] = {title: [] for title in ("Options", *SECTIONS)}
-        for parameter in self.get_params(ctx):
-            if isinstance(parameter, click.Option) and (record := parameter.get_help_record(ctx)):
-                own = MESSAGES if "--help" in parameter.opts else "Options"
-                rows[getattr(parameter, "section", own)].append(record)
+        rows: dict[str, list[tuple[str, str]]] = {title: [] for title in (DAILY, "Options", *SECTIONS)}
+        options = {p.name: p for p in self.get_params(ctx) if isinstance(p, click.Option)}
+        first = [name for name in _DAILY if name in options] if len(options) > _MANY else []
+        for name in [*first, *(name for name in options if name not in first)]:
+            if record := options[name].get_help_record(ctx):
+                own = MESSAGES if "--help" in options[name].opts else "Options"
+                rows[DAILY if name in first else getattr(options[name], "section", own)].append(record)
         for title, listed in rows.items():
             if listed:
                 with formatter.section(title):

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
-from skimage import data
+from skimage import data, transform
 
 import nlmeans
 
@@ -114,10 +114,10 @@ def blend() -> Image.Image:
 
 def weights() -> Image.Image:
     """A noisy picture, and the weights of two of its pixels."""
-    before = noisy(crop(data.camera(), 80, 180, 128), 15)
+    before = noisy(crop(data.brick(), 100, 100, 128), 10)
     panels = [np.repeat(np.repeat(before, 2, 0), 2, 1)]
-    for at in ((32, 50), (100, 90)):
-        own = nlmeans.weights(before, at, search_radius=24, sigma=15.0)
+    for at in ((64, 62), (40, 80)):
+        own = nlmeans.weights(before, at, search_radius=40, sigma=10.0)
         shown = 255 * np.sqrt(own / own.max())
         panels.append(np.repeat(np.repeat(shown, 2, 0), 2, 1))
     return strip(*panels)
@@ -139,8 +139,29 @@ def photons() -> Image.Image:
     with warnings.catch_warnings():  # that the noise grows is what it warns of
         warnings.simplefilter("ignore")
         after = nlmeans.denoise(counts)
+    told = nlmeans.denoise(counts, noise="poisson")
     scale = 255 / np.percentile(counts, 99.9)
-    return trio(counts * scale, np.asarray(after) * scale)
+    return strip(counts * scale, after * scale, told * scale)
+
+
+def rician() -> Image.Image:
+    """Magnitudes, as of MRI: noise that is shifted where it is dark."""
+    clean = 180 * transform.resize(data.shepp_logan_phantom(), (256, 256))
+    real, imaginary = (rng(n).normal(0, 25, clean.shape) for n in range(2))
+    before = np.hypot(clean + real, imaginary)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        plain = nlmeans.denoise(before)
+    return strip(before, plain, nlmeans.denoise(before, noise={"kind": "rician", "sigma": 25.0}))
+
+
+def speckle() -> Image.Image:
+    """Intensities of radar: noise in proportion, four looks."""
+    before = camera() * rng().gamma(4, 1 / 4, (256, 256))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        plain = nlmeans.denoise(before)
+    return strip(before, plain, nlmeans.denoise(before, noise={"kind": "speckle", "looks": 4.0}))
 
 
 def shared_noise() -> Image.Image:
@@ -285,6 +306,8 @@ PICTURES: tuple[Callable[[], Image.Image], ...] = (
     weights,
     white_noise,
     photons,
+    rician,
+    speckle,
     shared_noise,
     text_scan,
     uneven_noise,

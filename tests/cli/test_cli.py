@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -576,6 +577,20 @@ def test_help_says_everything(name: str) -> None:
             assert long, f"{option.name} has only a short form"
             assert long[0] in text
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_what_is_used_most_stands_first() -> None:
+    """The daily options of denoise before the 40 others, each once, and the rest under headings."""
+    text = Ran("denoise", "-h").out
+    first, *others = re.split(r"\n(?=\w.*:\n  -)", text)[1:]
+    assert first.startswith("Most used:")
+    used = re.findall(r"^  (?:-\w, )?(--[\w-]+)", first, re.MULTILINE)
+    assert used[:4] == ["--output", "--strength", "--method", "--sigma"]
+    assert 8 <= len(used) <= 14
+    rest = [re.findall(r"^  (?:-\w, )?(--[\w-]+)", other, re.MULTILINE) for other in others]
+    assert [other.partition(":")[0] for other in others][:2] == ["Output", "Filter"]
+    assert not set(used) & {name for names in rest for name in names}
+    assert "Most used" not in Ran("demo", "-h").out
 
 
 def test_no_argument_is_answered_with_help() -> None:

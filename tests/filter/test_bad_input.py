@@ -530,6 +530,7 @@ def random_call(rng: random.Random) -> tuple[Any, dict[str, Any]]:
     return picture, given_
 
 
+@pytest.mark.filterwarnings("ignore:sigma is .*units of the image")
 def test_two_thousand_odd_calls_give_a_finite_result_or_an_error_of_our_own() -> None:
     rng = random.Random(0)
     results = 0

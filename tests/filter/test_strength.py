@@ -132,3 +132,41 @@ def test_two_strengths_are_checked_and_one_of_them_is_for_all_where_there_are_no
     for wrong in ((1.0, 2.0, 3.0), (1.0, -1.0), ()):
         with pytest.raises(InvalidValueError, match="strength"):
             denoise(grey, sigma=12.0, strength=wrong)  # type: ignore[arg-type]
+
+
+# --- mistakes of units --------------------------------------------------------------------------
+
+
+def unit_picture() -> np.ndarray:
+    ramp = np.add.outer(np.linspace(0, 0.5, 40), np.linspace(0, 0.5, 40))
+    return np.clip(ramp + np.random.default_rng(0).normal(0, 0.08, ramp.shape), 0, 1)
+
+
+@pytest.mark.parametrize("sigma", [20.0, 20, (20.0, 18.0, 21.0)])
+@pytest.mark.parametrize("method", ["nlmeans", "nlridge"])
+def test_a_noise_level_beyond_the_image_is_doubted_once(sigma: Any, method: str) -> None:
+    """Sigma of 255 given for an image from 0 to 1: the result was flat grey, without a word."""
+    image = unit_picture()
+    axis = -1 if isinstance(sigma, tuple) else None
+    image = np.stack([image] * 3, axis=-1) if axis else image
+    with pytest.warns(UserWarning, match="20.* times the data range") as told:
+        denoise(image, sigma=sigma, method=method, channel_axis=axis)
+    assert len(told) == 1
+
+
+def test_a_noise_level_below_the_rounding_of_integers_is_doubted() -> None:
+    image = np.rint(255 * unit_picture()).astype(np.uint8)
+    with pytest.warns(UserWarning, match="rounding of integers") as told:
+        denoise(image, sigma=0.08)
+    assert len(told) == 1
+
+
+def test_levels_that_may_be_right_are_not_doubted() -> None:
+    image = unit_picture()
+    bytes_ = np.rint(255 * image).astype(np.uint8)
+    denoise(image, sigma=0.5)
+    denoise(bytes_, sigma=120.0)
+    denoise(bytes_, sigma=0.0, h=3.0)
+    denoise(np.full((40, 40), 7, np.uint8), sigma=20.0)  # black frames and the like
+    clean = np.repeat(np.arange(0, 200, 50, dtype=np.uint8), 400).reshape(40, 40)
+    denoise(clean, **suggest(clean).to_dict())  # what was measured is no mistake

@@ -17,8 +17,8 @@ from .source import needed
 _A_THREAD = 4  # blocks that are handed out, for each thread
 _NO_WORKER = 60.0  # seconds without any worker until the run gives up
 _KILLED = 3  # blocks whose workers died again and again until the run gives up
-#: How often processes of a cluster of our own look after themselves.  As Dask has it, with a profile every 10 ms
-#: and a tick every 20 ms, that took a fifth of the processor's time of blocks of half a second.
+#: How often processes of a cluster of our own look after themselves.  As Dask has it, with a profile every
+#: 10 ms and a tick every 20 ms, that took a fifth of the processor's time of blocks of half a second.
 _SELDOM = {
     "distributed.worker.profile.enabled": False,
     "distributed.admin.tick.interval": "1s",

@@ -449,6 +449,8 @@ def test_options_that_do_not_fit(tmp_path: Path) -> None:
         (("--mask", tmp_path / "small.npy"), "it is 70 x 69, the image 70 x 70"),
         (("--sigma-map", tmp_path / "small.npy"), "takes the place of --sigma"),
         (("--convert",), "--convert is not possible with a store"),
+        (("--axis", "0"), "--axis is not possible with a store"),
+        (("--noise", "poisson"), "--noise is not possible with a store"),
         (("--scheduler", "here"), "tcp://host:8786"),
         (("--channel-axis", "2"), "none of the 2 axes"),
         (("--search-radius", "image"), "needs the whole image"),

@@ -19,6 +19,7 @@ from nlmeans.benchmarks.studies.chunkings import CASES, differences  # noqa: E40
 from nlmeans.chunked.work import Work  # noqa: E402
 
 from ..conftest import why_not  # noqa: E402
+from ..cupy_stand_in import Array, FakeCuPy, forget, install, with_reference  # noqa: E402
 
 GIVEN: dict[str, Any] = {"sigma": 12.0, "k": 0.5, "patch_radius": 2, "search_radius": 5}
 
@@ -186,6 +187,32 @@ def test_a_volume_that_looks_like_colour_is_warned_of_once() -> None:
     with pytest.warns(UserWarning, match=r"shape \(30, 30, 4\)") as caught:
         denoise(image, sigma=1.0, k=0.5, patch_radius=1, search_radius=2).compute()
     assert len(caught) == 1
+
+
+@pytest.mark.parametrize("given", [GIVEN, {"passes": 1}], ids=["given", "sampled"])
+def test_chunks_on_a_gpu_stay_there(given: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """So says what is computed, and `meta` before it; a mask beside them is there too."""
+    forget()
+    with_reference(monkeypatch, install(monkeypatch, FakeCuPy()))
+
+    def up(array: np.ndarray) -> Any:
+        meta = Array(np.empty((0,) * array.ndim, array.dtype))
+        return da.from_array(array, chunks=(20, 25)).map_blocks(Array, dtype=array.dtype, meta=meta)
+
+    image = noisy((40, 50))
+    mask = np.random.default_rng(1).random(image.shape) > 0.1
+    lazy = denoise(up(image), mask=up(mask), **given)
+    assert isinstance(lazy._meta, Array)
+    found = lazy.compute(scheduler="synchronous")
+    assert isinstance(found, Array)
+    np.testing.assert_allclose(
+        found.values, denoise(image, mask=mask, backend="reference", **given), atol=1e-3
+    )
+    with pytest.raises(
+        InvalidTypeError, match="mask must be an array of the image's library cupy, got numpy"
+    ):
+        denoise(up(image), mask=mask, **given)
+    forget()
 
 
 def test_dask_is_loaded_by_its_own_arrays_only() -> None:

@@ -118,6 +118,7 @@ class Batch:
             raise UsageError("there are no pictures in what was given")
         for option, side in (
             ("method_noise", self.options.method_noise),
+            ("uncertainty", self.options.uncertainty),
             ("side_by_side", self.options.side_by_side),
         ):
             naming.check_side(side, option, tasks)

@@ -85,6 +85,7 @@ class Result:
     pictures: tuple[Any, ...] = ()  # those of each picture along --axis of a bare array
     info: Any = None  # nlmeans.Info, where it is asked for
     impulses: int | None = None  # pixels that were replaced, where that is asked for
+    uncertainty: Array | None = None  # standard error of each pixel, where that is asked for
 
 
 @dataclass
@@ -182,8 +183,14 @@ class Job:
         settings = self.settings_for(split, layout)
         colour, chosen, info = self._denoised(split.colour, settings, layout, part, chosen)
         clean, replaced = merged(samples, colour, layout), self._impulses(split.colour, settings)
-        for before, after in zip(samples, clean, strict=True) if len(pages) > 1 else [(samples, clean)]:
-            yield Result(layout, before, after, chosen, info=info, impulses=replaced)
+        error = self._uncertainty(split.colour, _with_chosen(settings, chosen))
+        one = Result(layout, samples, clean, chosen, info=info, impulses=replaced, uncertainty=error)
+        if len(pages) == 1:
+            yield one
+            return
+        for z, (before, after) in enumerate(zip(samples, clean, strict=True)):
+            own = None if error is None else error[z]
+            yield replace(one, noisy=before, clean=after, uncertainty=own)
 
     def _stacked(self, picture: Picture, pages: list[int]) -> tuple[Array, Layout]:
         """The samples of one page, or of several along a new first axis."""
@@ -225,8 +232,8 @@ class Job:
         """Every picture along an axis of a bare array by itself, and the parameters of each."""
         import numpy as np
 
-        if self.options.explain or self.options.tune:
-            raise UsageError("--explain and --tune are for one picture: leave out --axis")
+        if self.options.explain or self.options.tune or self.options.uncertainty:
+            raise UsageError("--explain, --tune and --uncertainty are for one picture: leave out --axis")
         batch = self._batch(split, layout)
         with self.collecting_warnings():
             shared = self._settled(batch.chosen_once(), layout) if self.options.share else None
@@ -312,6 +319,15 @@ class Job:
             running = {**self.options.running, "progress": progress}
             result = nlmeans.denoise(colour, **known, **running, return_info=explain)
         return (result[0], chosen, result[1]) if explain else (result, chosen, None)
+
+    def _uncertainty(self, colour: Array, settings: Settings) -> Array | None:
+        """The standard error of each pixel, where that is asked for."""
+        if not self.options.uncertainty:
+            return None
+        import nlmeans
+
+        with self.collecting_warnings():
+            return nlmeans.uncertainty(colour, **settings, **self.options.running)
 
     def _impulses(self, colour: Array, settings: Settings) -> int | None:
         """How many pixels were replaced, where that was asked for."""

@@ -527,6 +527,7 @@ class FilterOptions:
     temporal_radius: int = 2  # of films
     explain: bool = False
     tune: bool = False
+    uncertainty: str | None = None  # where it goes is for the outputs; here whether it is wanted
 
     @classmethod
     def of(cls, options: dict[str, Any]) -> FilterOptions:
@@ -550,6 +551,7 @@ class OutputOptions:
     quality: int | None = None
     strip: bool = False
     method_noise: str | None = None
+    uncertainty: str | None = None
     side_by_side: str | None = None
     codec: str | None = None  # of films, as the next
     crf: int | None = None

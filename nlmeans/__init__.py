@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from nlmeans.errors import NLMeansError as NLMeansError
     from nlmeans.judging.info import Info as Info
     from nlmeans.judging.suggesting import suggest as suggest
+    from nlmeans.judging.uncertainty import uncertainty as uncertainty
     from nlmeans.learned.numpy_block import nonlocal_block as nonlocal_block
     from nlmeans.methods.pixel_weights import weights as weights
     from nlmeans.noise.estimate import estimate_sigma as estimate_sigma
@@ -44,6 +45,7 @@ _HOME = {
     "MemoryLimitError": "errors",
     "NLMeansError": "errors",
     "estimate_sigma": "noise.estimate",
+    "uncertainty": "judging.uncertainty",
     "Info": "judging.info",
     "noise_curve": "noise.noise_curve",
     "NoiseCurve": "noise.noise_curve",

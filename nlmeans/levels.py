@@ -149,16 +149,16 @@ def filled(channels: Array, mask: Array, patch_radius: tuple[int, ...]) -> Array
     result, missing = work.copy(), ~mask
     radius = tuple(max(r, 1) if n > 1 else 0 for r, n in zip(patch_radius, mask.shape, strict=True))
     while bool(missing.any()):
-        count = _box_sum(mask.astype(np.float64)[None], radius)[0]
+        count = box_sum(mask.astype(np.float64)[None], radius)[0]
         found = missing & (count > 0.5)
-        mean = _box_sum(work, radius) / xp.maximum(count, 1)
+        mean = box_sum(work, radius) / xp.maximum(count, 1)
         result = xp.where(found, mean, result)
         missing = missing & ~found
         radius = tuple(2 * r for r in radius)
     return result if dtype_name(channels) == "float64" else result.astype(np.float32)
 
 
-def _box_sum(channels: Array, radius: tuple[int, ...]) -> Array:
+def box_sum(channels: Array, radius: tuple[int, ...]) -> Array:
     """Sums over boxes cut at the edges, by differences of running sums along (Z, Y, X)."""
     xp = namespace(channels)
     for axis, r in enumerate(radius, start=1):

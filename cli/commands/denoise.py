@@ -103,6 +103,12 @@ FORMAT_NAMES = [name.lower() for name, known in FORMATS.items() if known.writer]
 )
 @option(OUTPUT, "--no-pyramid", is_flag=True, help="Of an OME-Zarr image write the full resolution only.")
 @option(
+    OUTPUT,
+    "--uncertainty",
+    metavar="FILE",
+    help="Write the standard error of each pixel, in the units of the picture, as .tif or .npy.",
+)
+@option(
     MESSAGES,
     "--explain",
     is_flag=True,

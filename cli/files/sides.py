@@ -28,8 +28,10 @@ class Sides:
 
     method_noise: naming.Task | None = None
     side_by_side: naming.Task | None = None
+    uncertainty: naming.Task | None = None
     differences: list[Array] = field(default_factory=list)
     layouts: list[Layout] = field(default_factory=list)  # of the pages that they are of
+    errors: list[Array] = field(default_factory=list)
     first: Result | None = None
     note: str = ""  # how to read what was written
     turn: int = 1  # the orientation: what is to be looked at is turned upright
@@ -38,12 +40,16 @@ class Sides:
     @classmethod
     def of(cls, task: naming.Task, options: OutputOptions, picture: Picture, format_name: str) -> Sides:
         """The sides that the options name, refused here if they cannot be made."""
-        sides = cls(naming.side(options.method_noise, task), naming.side(options.side_by_side, task))
+        sides = cls(
+            naming.side(options.method_noise, task),
+            naming.side(options.side_by_side, task),
+            naming.side(options.uncertainty, task),
+        )
         if format_name == "NIfTI" and task.output != "-":
             sides.record = Path(naming.beside(task.output, ".json"))
             writing.check_target(sides.record, overwrite=options.overwrite)
         sides.turn = orientation(picture)
-        for side in (sides.method_noise, sides.side_by_side):
+        for side in (sides.method_noise, sides.side_by_side, sides.uncertainty):
             if side:
                 writing.check_target(Path(side.output), overwrite=options.overwrite)
         if (
@@ -56,6 +62,8 @@ class Sides:
             )
         if sides.method_noise and sides.method_noise.format not in _SIGNED and len(picture.pages) > 1:
             raise UsageError("--method-noise of several pages needs a .tif output")
+        if sides.uncertainty and sides.uncertainty.format not in _SIGNED:
+            raise UsageError("--uncertainty is in the units of the picture: name a .tif or .npy file")
         return sides
 
     def add(self, result: Result) -> None:
@@ -63,6 +71,8 @@ class Sides:
         if self.method_noise:
             self.differences.append(views.removed(result.noisy, result.clean, result.layout))
             self.layouts.append(result.layout)
+        if self.uncertainty and result.uncertainty is not None:
+            self.errors.append(result.uncertainty)
         if self.side_by_side and self.first is None:
             self.first = result
 
@@ -83,6 +93,8 @@ class Sides:
                 )
                 pages = [upright(page, self.turn)]
             _write(self.method_noise.format, pages, replacing(Path(self.method_noise.output)))
+        if self.uncertainty:
+            _write(self.uncertainty.format, self.errors, replacing(Path(self.uncertainty.output)))
 
     def write_record(
         self, source: str, pages: Sequence[Any], replacing: Callable[[Path], AbstractContextManager[BinaryIO]]
@@ -102,7 +114,8 @@ class Sides:
 
     def outputs(self) -> dict[str, str]:
         """For the outcome: where the sides are."""
-        named = {"method_noise": self.method_noise, "side_by_side": self.side_by_side}
+        names = ("method_noise", "side_by_side", "uncertainty")
+        named = {name: getattr(self, name) for name in names}
         found = {name: task.output for name, task in named.items() if task}
         return found | ({"record": str(self.record)} if self.record else {})
 

@@ -34,6 +34,7 @@ _OF_PICTURES = (
     "convert",
     "explain",
     "tune",
+    "uncertainty",
 )  # options
 
 

@@ -26,7 +26,7 @@ _STORE = ".zarr"
 _COMPANIONS = ("mask", "guide", "sigma_map")
 _NOT_HERE = (
     *("convert", "method_noise", "side_by_side", "format_name", "quality", "strip", "recursive"),
-    *("axis", "share", "explain", "tune"),
+    *("axis", "share", "explain", "tune", "uncertainty"),
 )
 _OF_BLOCKS = ("part", "block", "no_pyramid")
 _IN_MEMORY = 4  # times the bytes of a page: before, after, and what is written; 2.4 measured, with 8 bits

@@ -79,3 +79,15 @@ def test_tune_finds_another_strength(tmp_path: Path) -> None:
         for more in ((), ("--tune",))
     ]
     assert found[1] > 1.1 * found[0]
+
+
+def test_uncertainty_is_written_in_the_units_of_the_picture(noisy: Path) -> None:
+    error = noisy.with_name("error.npy")
+    ran = Ran("denoise", noisy, "--uncertainty", error, "--json")
+    assert json.loads(ran.out)["uncertainty"] == str(error)
+    found = np.load(error)
+    assert (found.shape, found.dtype) == ((90, 80), np.float32)
+    assert 0.5 < found.mean() < 8
+    assert (
+        "name a .tif or .npy file" in Ran("denoise", noisy, "--uncertainty", "error.png", "--overwrite").err
+    )

@@ -221,7 +221,7 @@ def _baseline(given: argparse.Namespace) -> int:
 
 def _attention(given: argparse.Namespace) -> int:
     try:
-        from .studies import attention
+        from .studies.attention import study as attention
     except ImportError as error:
         print(f"error: the study needs PyTorch and safetensors: {error}", file=sys.stderr)
         return 1

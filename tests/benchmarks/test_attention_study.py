@@ -16,9 +16,9 @@ pytest.importorskip("safetensors")
 from nlmeans.benchmarks.__main__ import main  # noqa: E402
 from nlmeans.benchmarks.report import attention as attention_report  # noqa: E402
 from nlmeans.benchmarks.report import attention_chart  # noqa: E402
-from nlmeans.benchmarks.studies import attention  # noqa: E402
-from nlmeans.benchmarks.studies.attention_measuring import quality  # noqa: E402
-from nlmeans.benchmarks.studies.attention_training import (  # noqa: E402
+from nlmeans.benchmarks.studies.attention import study as attention  # noqa: E402
+from nlmeans.benchmarks.studies.attention.measuring import quality  # noqa: E402
+from nlmeans.benchmarks.studies.attention.training import (  # noqa: E402
     Schedule,
     Variant,
     batches,

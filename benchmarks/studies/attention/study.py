@@ -20,9 +20,9 @@ from safetensors.torch import save_file
 
 import nlmeans
 
-from ..machine import circumstances, machine
-from .attention_measuring import attended, central, classical, quality
-from .attention_training import Network, Pictures, Schedule, Variant, built, train
+from ...machine import circumstances, machine
+from .measuring import attended, central, classical, quality
+from .training import Network, Pictures, Schedule, Variant, built, train
 
 Tell = Callable[[str], None]
 MAIN = {

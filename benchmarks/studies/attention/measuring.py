@@ -13,8 +13,8 @@ import torch
 from nlmeans.attention.independence import Independence, measure
 from nlmeans.learned.measuring import measure_block, random_block
 
-from ..problems import psnr
-from .attention_training import Network, Pictures, Schedule, Tensor
+from ...problems import psnr
+from .training import Network, Pictures, Schedule, Tensor
 
 WINDOW = 10  # positions, at half the resolution: 21 x 21 keys, about as many as in training
 _CROP = 64  # pixels of the crops in which attention is measured: 32 x 32 positions

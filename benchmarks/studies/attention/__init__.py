@@ -1,0 +1,1 @@
+"""What non-local blocks attend to, and what they are worth: a seeded study."""

@@ -179,7 +179,14 @@ def test_another_picture_is_chosen(viewing: Viewing) -> None:
 @needs_browser
 def test_what_was_removed_and_the_weights_of_any_pixel_are_shown(viewing: Viewing) -> None:
     browser = viewing.browser
-    browser.until("$('verdict').textContent.includes('looks like noise')")
+    browser.until("$('verdict').textContent && $('known').children.length === 3")
+    first = browser.text("#known")
+    assert "PSNR" in first
+    assert "(of the whole picture)" in first
+    viewing.after(lambda: browser.set("#strength", 3))
+    browser.until(f"$('known').textContent !== {json.dumps(first)}")
+    viewing.after(lambda: browser.set("#strength", 1))
+    browser.until(f"$('known').textContent === {json.dumps(first)}")
     browser.until("$('weights-caption').textContent.startsWith('Pixel (100, 75)')")
     browser.run("$('places').focus()")
     browser.key("ArrowRight")
@@ -297,6 +304,7 @@ def test_the_command_line_is_quoted_and_has_what_was_given() -> None:
             "channel_axis": -1,
             "convert": True,
             "strength": (1.0, 0.35),
+            "noise": {"kind": "poisson-gaussian", "gain": 1.5, "sigma": 3.0},
         }
     )
     words = shlex.split(
@@ -311,6 +319,7 @@ def test_the_command_line_is_quoted_and_has_what_was_given() -> None:
     assert told["--mask"] == "a b.png"
     assert told["--channel-axis"] == "-1"
     assert told["--strength"] == "1,0.35"
+    assert told["--noise"] == "poisson-gaussian:gain=1.5,sigma=3.0"
     assert told["--output"] == "out dir/{stem}{ext}"
     assert "--convert" in words
     assert "--nan" not in words

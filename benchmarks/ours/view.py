@@ -1,6 +1,6 @@
 """How long a person waits for ``nlmeans view``: for the first denoised piece, and after a change of strength.
 
-    python -m nlmeans.benchmarks.studies.view [--times 9] [--out benchmarks/results/view.json]
+    python -m nlmeans.benchmarks.ours.view [--times 9] [--out benchmarks/results/view.json]
 
 A JPEG of 12 megapixels (the picture of ``nlmeans demo`` enlarged and coloured, noise of 8, quality 92) is
 shown in a Chromium that runs already, in a window in which a megapixel of it is seen.  "first" is from the
@@ -29,15 +29,13 @@ from ..machine import circumstances, machine
 SIZE = (4000, 3000)
 WINDOW = (1720, 1010)
 PROGRAM = (sys.executable, "-c", "import sys; from nlmeans.cli import main; sys.exit(main())")
-MOVE = """(async () => {
-    const shown = () => document.body.dataset.shown, before = shown();
-    const slider = document.getElementById('strength');
-    const began = performance.now();
+MOVE = """new Promise((done) => {
+    const slider = document.getElementById('strength'), began = performance.now();
+    new MutationObserver((_, own) => { own.disconnect(); done(performance.now() - began); })
+        .observe(document.body, { attributeFilter: ['data-shown'] });
     slider.value = VALUE;
     slider.dispatchEvent(new Event('input', { bubbles: true }));
-    while (shown() === before) await new Promise((done) => requestAnimationFrame(done));
-    return performance.now() - began;
-})()"""
+})"""
 
 
 def picture(folder: Path) -> Path:

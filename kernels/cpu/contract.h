@@ -39,6 +39,7 @@ struct normalised {
     const float *normaliser; /* (H, W) */
     const float *center;     /* (H, W) the weight of the pixel itself; looked at only where the pair is own */
     const float *weight_sum; /* (H, W) sum_s p(i, s) */
+    int anew;                /* sums of p along x anew at every pixel, for values far from all others (spread.h) */
 };
 
 /* What comes out; an entry first clears the rows of its band. */

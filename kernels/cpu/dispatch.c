@@ -101,13 +101,13 @@ const int isa_count = count;
 const char *isa_name(int isa) { return entries[isa].name; }
 int isa_runs(int isa) { return entries[isa].runs(); }
 
-/* aggregate wants wide stripes, for their margins: 16 lanes have them only in wide planes (below 2048 columns they
- * take 1.1 to 1.4 times the time of 8, above the same).  accumulate need not follow: 16 and 8 lanes give the same
- * weights. */
+/* aggregate wants wide stripes, for their margins: 16 lanes have them in wide planes only.  Time by that of 8 lanes,
+ * r = 1 to 4, R = 5 to 10, 1 and 3 channels: 0.96 to 1.16 at 128 columns, 0.81 to 1.02 at 384, 0.77 to 0.93 at 1024
+ * (AMD EPYC of family 26, model 2, 2026-11-30).  accumulate need not follow: 16 and 8 lanes give the same weights. */
 static int served_by(int isa, const struct pair *p)
 {
 #if NLM_X86
-    if (isa == number_avx512 && p->W < 4096)
+    if (isa == number_avx512 && p->W < 384)
         return number_avx2;
 #endif
     (void)p;

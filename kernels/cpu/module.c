@@ -192,7 +192,7 @@ static int read_normalised(struct buffers *b, PyObject *object, const struct pai
 {
     const index_t plane = p->H * p->W;
     return (n->normaliser = floats(b, object, "normaliser", plane)) &&
-           (n->weight_sum = floats(b, object, "weight_sum", plane)) &&
+           (n->weight_sum = floats(b, object, "weight_sum", plane)) && truth(object, "anew", &n->anew) &&
            (!p->own || (n->center = floats(b, object, "center", plane)));
 }
 

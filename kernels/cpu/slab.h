@@ -82,6 +82,7 @@ static void slab_work_on(struct slab_work *b, const struct slab *s, const struct
     b->normalised = normalised;
     b->w = normalised ? work_on_patches(&b->pair, sums, band) : work_on(&b->pair, sums, band);
     b->w.block = &b->block;
+    b->w.anew = normalised && normalised->anew;
     b->half = b->w.half;
     b->w.nz = 2 * s->rz + 1;
     b->w.tapped_z = !equal(s->taps_z, b->w.nz);
@@ -186,7 +187,7 @@ static void fill_volumes(const struct slab_work *b)
     }
     if (b->normalised) { /* with the taps' weight where they are equal */
         const struct some_planes some = {b->normalised->normaliser, s->first, s->last, s->H};
-        fill(&block->values, s->V + 1, some, LEFT_OUT, tapped(&b->w) ? 1 : s->taps_y[0] * s->taps_x[0]);
+        fill(&block->values, s->V + 1, some, LEFT_OUT, spread_by_taps(&b->w) ? 1 : s->taps_y[0] * s->taps_x[0]);
     }
     if (b->w.bias_by_planes) {
         fill_per_query(b, 0, s->bias, s->bias.data[0]);
@@ -335,7 +336,8 @@ static void add_known_of_slab(const struct slab_work *b, char *scratch)
     for (index_t z = s->first; z < s->last; z++) {
         const index_t at_plane = (z - s->first) * size;
         const struct normalised *all = b->normalised;
-        const struct normalised n = {all->normaliser + at_plane, all->center + at_plane, all->weight_sum + at_plane};
+        const struct normalised n = {all->normaliser + at_plane, all->center + at_plane, all->weight_sum + at_plane,
+                                     all->anew};
         const struct sums sums = {.denominator = b->w.sums->denominator + at_plane};
         struct pair pair = b->pair;
         struct work w = b->w;
@@ -382,7 +384,7 @@ static void work_on_slab(const struct slab *s, const struct normalised *normalis
         add_known_of_slab(&b, a.memory);
 }
 
-static const struct normalised SOME_NORMALISED = {NULL, NULL, NULL};
+static const struct normalised SOME_NORMALISED = {NULL, NULL, NULL, 0};
 
 size_t ISA(accumulate_slab_scratch)(const struct slab *s, const struct sums *sums, const struct band *band)
 {

@@ -3,9 +3,10 @@
  *     p(i, s) = w(i, s) normaliser_i, B_s(x) = sum_o a(o) p(x - o, s), j = x + s;
  *     totals of x += B_s(x) (value_j - value_x)
  *
- * Sums of p along x are kept up to date: one p comes, one goes; no digits are lost to that, for all p of a pixel
- * together are 1.  Down the rows of the patches they add up to B only as they go to the totals: every row takes the
- * part of B that this step has, times its difference of values.  Where half of the shifts are enough, p of the candidates go to their
+ * Sums of p along x are kept up to date: one p comes, one goes; what rounding leaves behind is 6e-8 of a weight, for
+ * all p of a pixel together are 1.  Where a value is so far from all others that this shows (`anew`), they are made anew.
+ * Down the rows of the patches they add up to B only as they go to the totals: every row takes the part of B that this
+ * step has, times its difference of values.  Where half of the shifts are enough, p of the candidates go to their
  * patches as well (`back`); both sides go at a time, since one difference of values serves both.  Per pair and side,
  * r = 3: 7 loads, 3 stores, 6.8 operations.
  *
@@ -201,7 +202,7 @@ INLINE void spread_shifts(const struct work *w, const struct spread *all, index_
         break;
 INLINE void spread_sizes(const struct work *w, const struct spread *s, struct added to)
 {
-    if (tapped(w))
+    if (spread_by_taps(w))
         switch (w->ny) {
             SIZE(3, 0)
             SIZE(5, 0)
@@ -427,7 +428,7 @@ static void spread(const struct work *w, const struct step *s, index_t b)
             sides[back].first = g;
             sides[back].end = end;
         }
-        if (w->both && !gaps && !tapped(w)) {
+        if (w->both && !gaps && !spread_by_taps(w)) {
             spread_both(w, &sides[0], &sides[1]);
             continue;
         }

@@ -38,6 +38,7 @@ struct work {
     /* The same all the time. */
     index_t ny, nx;           /* patch sizes */
     int tapped_y, tapped_x;   /* taps that are not all equal; equal ones are in the gain */
+    int anew;                 /* in aggregate, equal taps are taken for others, so that no sum is kept up to date */
     float gain;               /* factor of the features */
     int half;                 /* half of the shifts are enough: S(i, j) = S(j, i) */
     int both;                 /* a weight serves both pixels: where half, and between two planes of a slab */
@@ -80,7 +81,7 @@ struct work {
     const struct block *block; /* planes of a slab, else NULL */
 };
 
-INLINE int tapped(const struct work *w) { return w->tapped_y || w->tapped_x; }
+INLINE int spread_by_taps(const struct work *w) { return w->tapped_y || w->tapped_x || w->anew; }
 INLINE index_t shifts_along_x(const struct work *w) { return w->dx1 - w->dx0 + 1; }
 
 /* Do all candidates of vectors t .. end - 1 vote, and lie inside the plane in so far as columns are concerned? */

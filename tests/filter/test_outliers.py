@@ -112,3 +112,16 @@ def test_an_outlier_in_a_guide_or_a_channel_is_one_too(backend: str) -> None:
     expected = denoise(image[..., 0], guide=image[..., 1], backend=backend, **FIXED)
     assert np.abs(result - expected)[20:].max() <= 4e-4
     assert nlmeans.estimate_sigma(image[..., 0]) > 15
+
+
+@pytest.mark.parametrize("shape", [(96, 96), (12, 40, 40)])
+def test_far_values_leave_no_rounding_where_they_were(shape: tuple[int, ...]) -> None:
+    """Sums of weights that are kept up to date along a row left 3e-5 of the range beside values of 1e4."""
+    rng = np.random.default_rng(0)
+    image = (np.indices(shape).sum(0) % 32 / 16 + rng.normal(0, 0.2, shape)).astype(np.float32)
+    for _ in range(3):
+        image[tuple(rng.integers(5, n - 5) for n in shape)] = 1e4
+    settings: dict[str, Any] = {"sigma": 0.2, "k": 0.5, "patch_radius": 1, "search_radius": 3}
+    got, exact = denoise(image, **settings), denoise(image.astype(float), backend="reference", **settings)
+    near = image < 100
+    np.testing.assert_allclose(got[near], exact[near], rtol=0, atol=2e-6)

@@ -34,11 +34,12 @@ _APART, _FAR_APART = 1.5, 3.0  # ratios of two estimates that count as two, and 
 # Logarithms of odds.  To smooth what is no noise harms the more the stronger, so that odds of 1.6 to 1 are
 # needed up to a sigma of 2.4 % of the data range, 2.7 to 1 for twice as much, and so on; real noise of such
 # strength has 4 to 1 and more in 9 of 10 pictures.  What harms little is used where the odds are lower.
-_LIKELY, _MOST_LIKELY, _PERHAPS, _POSSIBLE = 0.5, 1.0, -0.5, -0.7
+_LIKELY, _MOST_LIKELY, _PERHAPS, _POSSIBLE = 0.5, 1.25, -0.5, -0.7
 _HARMS, _HARMS_LITTLE = 0.024, 0.007  # of the data range: clean pictures stay at 38 and at 45 dB
 # Part of equal neighbours in patches that vary: drawings have 0.42 to 0.87, clipped noise at most 0.29,
 # see "clean graphics" and "noisy graphics" of benchmarks/studies/kinds
 _FLAT = 0.35
+_MANY = 4  # times the patches that are needed, of which a quarter may then be flat
 _NORMAL = 1 / 0.6744897501960817  # standard deviation over median magnitude of normal noise
 
 
@@ -286,6 +287,8 @@ def _of_pixels(
     else:
         return Found(unit * _from_differences(channel, valid, unit, first))
     drawn = _drawn(patches)
+    if drawn and len(patches.values) < _MANY * patches.least:
+        return Found(0.0, drawn=True)  # an icon: the flat ones are too few, and others are edges
     levels = (-math.inf, math.inf) if drawn else clipping_levels(patches.values)
     white = white_variance(patches if drawn else patches.alive(), levels)
     largest = np.percentile(np.abs(patches.values[::4]).max(axis=1), 99)  # but for outliers

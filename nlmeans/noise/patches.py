@@ -95,7 +95,8 @@ class Patches:
         patches = self.values.reshape(-1, *self.shape)
         unequal, pairs = np.zeros(len(patches)), 0
         for axis in range(1, patches.ndim):
-            steps = np.diff(patches, axis=axis) != 0
+            along = np.moveaxis(patches, axis, 1)
+            steps = along[:, 1:] != along[:, :-1]
             unequal += np.count_nonzero(steps, axis=(1, 2, 3))
             pairs += math.prod(steps.shape[1:])
         return 1 - unequal / max(pairs, 1)
@@ -124,8 +125,10 @@ def _pile(values: Floats) -> float:
     """The largest value if clipping made it: frequent, and more so than the next one below."""
     top = float(values.max())
     count = np.count_nonzero(values == top)
+    if count < max(20, 0.005 * values.size):
+        return math.inf
     below = values[values < top]
-    if count < max(20, 0.005 * values.size) or not below.size:
+    if not below.size:
         return math.inf
     return top if count > 1.5 * np.count_nonzero(below == below.max()) else math.inf
 

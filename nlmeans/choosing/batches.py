@@ -8,6 +8,7 @@ from typing import Any
 
 from nlmeans.arrays import Array, as_numpy_or_cupy, check_image, library
 from nlmeans.choosing import Chosen, choose
+from nlmeans.choosing.given import strengths
 from nlmeans.errors import InvalidTypeError, InvalidValueError, Parameter, shown
 from nlmeans.inputs import check
 from nlmeans.noise.impulses import without_impulses
@@ -48,11 +49,20 @@ class Batch:
     def chosen_once(self) -> Parameters:
         """Sigma as the root mean square over pictures, all else as for the first with it."""
         known = dict(self.settings[0])
+        if known.get("noise") not in (None, "gaussian"):
+            raise InvalidValueError(
+                Parameter('share="settings"'),
+                " is for gaussian noise, got another ",
+                Parameter("noise"),
+                ": leave one of them out",
+            )
         if known.get("sigma") is None and known.get("h") is None:
             plain = [{**own, "strength": 1.0} for own in self.settings]
             alone = [_chosen(p, s) for p, s in zip(self.pictures, plain, strict=True)]
             known |= {"sigma": _shared_sigma(alone), "color": alone[0].parameters.color}
-            known["strength"] = known.get("strength", 1.0) * _stretch(self.pictures, plain, alone)
+            more = _stretch(self.pictures, plain, alone)
+            first, others = (s * more for s in strengths(known.get("strength", 1.0)))
+            known["strength"] = first if first == others else (first, others)
         chosen = _chosen(self.pictures[0], known).parameters
         return replace(chosen, sigma=None) if self.sigma_of_each else chosen
 

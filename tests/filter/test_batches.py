@@ -85,6 +85,17 @@ def test_shared_settings_are_what_suggest_gives() -> None:
             np.testing.assert_array_equal(shared[0], denoise(BATCH[0], **more))
 
 
+def test_shared_settings_of_colours_have_two_strengths() -> None:
+    image = RNG.normal(100, 10, (2, 24, 26, 3)) + np.indices((24, 26)).sum(0)[..., None]
+    more: dict[str, Any] = {"batch_axis": 0, "channel_axis": -1, "strength": (1.0, 1.5), "color": "luminance"}
+    shared = denoise(image, share="settings", **more)
+    chosen = suggest(image, share="settings", **more)
+    again = denoise(image, batch_axis=0, channel_axis=-1, **chosen.to_dict())
+    np.testing.assert_array_equal(again, shared)
+    with pytest.raises(InvalidValueError, match="gaussian"):
+        denoise(np.abs(image), share="settings", noise="poisson", **more)
+
+
 def test_a_sigma_for_each_picture_stays_one() -> None:
     each = np.array([1.0, 2.0, 0.5])
     chosen = suggest(BATCH, batch_axis=0, share="settings", sigma=each)

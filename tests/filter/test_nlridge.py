@@ -64,6 +64,7 @@ def test_a_constant_comes_back(backend: str, dtype: str) -> None:
     np.testing.assert_array_equal(ridge(image, sigma=5, backend=backend), image)
 
 
+@pytest.mark.filterwarnings("ignore:sigma is .* times the data range")
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_no_noise_and_more_noise_than_there_is(backend: str) -> None:
     noisy = clean((24, 33)) + noise((24, 33), 10)

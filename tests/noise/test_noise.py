@@ -10,6 +10,8 @@ import pytest
 import skimage.data
 
 from nlmeans import InvalidTypeError, InvalidValueError, estimate_sigma
+from nlmeans.noise.patches import Patches
+from nlmeans.noise.shared import shared_noise
 
 Image = np.ndarray
 
@@ -346,3 +348,15 @@ def test_no_other_warning_comes() -> None:
         for shape in ((1,), (5,), (40,), (3, 3), (20, 30), (6, 7, 8)):
             for image in (np.zeros(shape), noise(shape), np.full(shape, np.nan)):
                 assert estimate_sigma(image) >= 0
+
+
+def test_a_little_more_than_white_noise_is_rather_texture() -> None:
+    """Where sigma of shared noise is less than twice that of white noise the odds are 20 times lower."""
+    channel = smooth((256, 256))[None] + 15 * blurred(noise((256, 256)), 0.6)[None]
+    fine, coarse = (Patches.of(channel, None, 1.0, {1: side, 2: side}, 1_000) for side in (8, 16))
+    any_white = shared_noise(fine, coarse, 1.0, None)
+    assert any_white is not None
+    near, far = (shared_noise(fine, coarse, any_white.sigma**2 / ratio, None) for ratio in (3.95, 4.05))
+    assert near is not None
+    assert far is not None
+    assert far.evidence - near.evidence == pytest.approx(3, abs=0.1)

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..environment import printable
 from ..options import FilterOptions, Levels
+from ..views.words import noise_option
 
 _SAID_BY_DEFAULT = {"nan": "raise"}
 _FLAGS = ("convert",)
@@ -34,13 +35,11 @@ def spelled(name: str, options: FilterOptions, more: dict[str, Any]) -> str:
 
 
 def _word(value: Any) -> str:
-    return (
-        ",".join(map(_word, value))
-        if isinstance(value, tuple)
-        else f"{value:g}"
-        if _plain(value)
-        else str(value)
-    )
+    if isinstance(value, tuple):
+        return ",".join(map(_word, value))
+    if isinstance(value, dict):
+        return noise_option(value)
+    return f"{value:g}" if _plain(value) else str(value)
 
 
 def _plain(value: Any) -> bool:

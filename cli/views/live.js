@@ -190,6 +190,12 @@ function showLive(data) {
 
   // --- controls ---
 
+  // As the command line has them, also beyond what a slider usually has.
+  const begun = () => Object.entries(data.given).forEach(([name, value]) => {
+    if ($(name).type === "range") $(name).max = Math.max($(name).max, value);
+    $(name).value = value;
+  });
+
   const values = () => {
     for (const name of ["strength", "differences"]) $(`${name}-value`).textContent = Number($(name).value).toFixed(2);
     $("blend-value").textContent = `${Math.round(100 * $("blend").value)} %`;
@@ -201,7 +207,7 @@ function showLive(data) {
   $("restore").addEventListener("click", () => {
     $("controls").reset();
     $("picture").value = state.picture;
-    Object.entries(data.given).forEach(([name, value]) => { if (value !== null) $(name).value = value; });
+    begun();
     values();
     refresh();
   });
@@ -238,6 +244,6 @@ function showLive(data) {
     if (events.readyState === EventSource.CONNECTING && state.phase === "ready") say("The program does not answer: it may have been stopped.", true);
   };
   events.onopen = () => { if ($("status").classList.contains("bad") && state.phase === "ready") say(""); };
-  Object.entries(data.given).forEach(([name, value]) => { if (value !== null) $(name).value = value; });
+  begun();
   values();
 }

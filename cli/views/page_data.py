@@ -16,7 +16,7 @@ from ..progress import Progress
 from . import method_noise
 from . import pictures as views
 from .page import page_of, png
-from .words import one_sigma, words
+from .words import noise_option, one_sigma, words
 
 LARGEST = (1600, 1200)  # pixels of the picture on the page; of larger ones the middle is shown
 GRID = 12  # marked pixels along the longer side
@@ -239,6 +239,8 @@ def command(name: str, chosen: Any) -> str:
     parts = ["nlmeans", "denoise", printable(name)]
     defaults = {field.name: field.default for field in fields(chosen)}
     for option, value in chosen.to_dict().items():
+        if option == "noise":
+            value = noise_option(value)
         if value == defaults[option] or isinstance(value, dict):  # parts follow from the others
             continue
         text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

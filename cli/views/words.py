@@ -70,3 +70,13 @@ def noise_words(sigma: float | tuple[float, ...] | None) -> str:
     if sigma is None:
         return "sigma from a map"
     return f"sigma {', '.join(number(s) for s in (sigma if isinstance(sigma, tuple) else (sigma,)))}"
+
+
+def noise_option(model: str | dict[str, Any]) -> str:
+    """A model of noise as --noise takes it: its kind alone where channels have parameters of their own."""
+    if isinstance(model, str):
+        return model
+    numbers = {name: value for name, value in model.items() if name != "kind"}
+    if any(isinstance(value, tuple | list) for value in numbers.values()):
+        return str(model["kind"])  # they are found again
+    return ":".join([model["kind"], *([",".join(f"{n}={v}" for n, v in numbers.items())] if numbers else [])])

@@ -180,6 +180,26 @@ def test_the_picture_is_taken_in_hand(browser: Browser) -> None:
     assert width(browser) == pytest.approx(1.25 * SHAPE[1], abs=0.5)
 
 
+def test_two_fingers_zoom(browser: Browser) -> None:
+    """D4, on a phone."""
+    browser.size(360, 740, fine=2, mobile=True)
+    browser.send("Emulation.setTouchEmulationEnabled", enabled=True)
+    browser.click("#one")
+    left, top, wide, high = browser.box("#stage")
+    x, y, before = left + wide / 4, top + high / 2, width(browser)
+
+    def touch(kind: str, *places: float) -> None:
+        points = [{"x": place, "y": y, "id": n} for n, place in enumerate(places)]
+        browser.send("Input.dispatchTouchEvent", type=kind, touchPoints=points)
+
+    touch("touchStart", x - 20, x + 20)
+    for apart in (30, 40, 60):
+        touch("touchMove", x - apart, x + apart)
+    touch("touchEnd")
+    browser.send("Emulation.setTouchEmulationEnabled", enabled=False)
+    assert width(browser) == pytest.approx(3 * before, rel=0.02)
+
+
 def test_other_strengths_stand_right_of_the_line(browser: Browser, page: Path) -> None:
     """D5: each is clicked on, is named, and is seen as large as the picture; so is what was removed."""
     captions = []

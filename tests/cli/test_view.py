@@ -297,6 +297,7 @@ def test_the_command_line_is_quoted_and_has_what_was_given() -> None:
             "channel_axis": -1,
             "convert": True,
             "strength": (1.0, 0.35),
+            "noise": {"kind": "poisson-gaussian", "gain": 1.5, "sigma": 3.0},
         }
     )
     words = shlex.split(
@@ -311,6 +312,7 @@ def test_the_command_line_is_quoted_and_has_what_was_given() -> None:
     assert told["--mask"] == "a b.png"
     assert told["--channel-axis"] == "-1"
     assert told["--strength"] == "1,0.35"
+    assert told["--noise"] == "poisson-gaussian:gain=1.5,sigma=3.0"
     assert told["--output"] == "out dir/{stem}{ext}"
     assert "--convert" in words
     assert "--nan" not in words

@@ -151,7 +151,7 @@ class Browser:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
-    def until(self, script: str, patience: float = 20.0) -> Any:
+    def until(self, script: str, patience: float = 45.0) -> Any:
         """The value of an expression, once it is true."""
         end = time.monotonic() + patience
         while time.monotonic() < end:

@@ -303,6 +303,14 @@ class Job:
         clean, chosen, _ = self._denoised(split.colour, settings, layout, progress, chosen)
         return clean, chosen
 
+    def explained(
+        self, split: Split, layout: Layout, progress: Progress | Part, chosen: Any = None
+    ) -> tuple[Array, Any, Any]:
+        """The same, and what is known of the result: nlmeans.Info."""
+        settings = self.settings_for(split, layout)
+        own = replace(self, options=replace(self.options, explain=True))  # with the same list of warnings
+        return own._denoised(split.colour, settings, layout, progress, chosen)
+
     def _denoised(
         self, colour: Array, settings: Settings, layout: Layout, progress: Progress | Part, chosen: Any
     ) -> tuple[Array, Any, Any]:
@@ -310,10 +318,11 @@ class Job:
         import nlmeans
 
         explain, tune, known = self.options.explain, self.options.tune, settings
+        given = chosen is not None
         with self.collecting_warnings():
             found = chosen or nlmeans.suggest(colour, by="sure" if tune else "table", **settings)
         chosen = chosen or self._settled(found, layout)
-        if not explain or tune or chosen != found:  # else sigma is estimated, and its uncertainty told
+        if given or not explain or tune or chosen != found:  # else sigma is estimated, and its uncertainty told
             known = _with_chosen(settings, chosen)
         with self.collecting_warnings(), progress.environment.stopped_at_progress():
             running = {**self.options.running, "progress": progress}

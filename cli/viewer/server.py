@@ -21,9 +21,9 @@ from typing import Any
 from ..status import UsageError
 from .guard import Guard, Refused
 
-READING = 5.0  # seconds within which a request must have come, all of it
-WRITING = 20.0  # seconds within which a reply must be taken, all of it
-IDLE = 15.0  # seconds for which a connection waits for its next request
+READING = 8.0  # seconds within which a request must have come, all of it
+WRITING = 30.0  # seconds within which a reply must be taken, all of it
+IDLE = 30.0  # seconds for which a connection waits for its next request
 MOST_CONNECTIONS = 32  # a browser opens six, and some in advance
 GRACE = (
     5.0  # seconds from the end of the last page to the server's: a page that is loaded anew is back by then

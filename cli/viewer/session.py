@@ -152,8 +152,16 @@ class Session:
 
     def _removed(self, told: dict[str, Any]) -> Reply:
         picture = self._ready(told)
-        piece = picture.last
-        return packed({} if piece is None else picture.removal(piece))
+        piece, number = picture.last, self.asked
+        if piece is None:
+            raise Cancelled
+
+        def tick(_: float) -> None:
+            if number != self.asked:  # what it is of is not shown any more
+                raise Cancelled
+
+        with self.computing:
+            return packed(picture.removal(piece, tick))
 
     def _weights(self, told: dict[str, Any]) -> Reply:
         picture = self._ready(told)

@@ -1,4 +1,4 @@
-"""What was removed from a picture, measured: its histogram, its spectrum, and whether it looks like noise."""
+"""What was removed from a picture, measured: its histogram and its spectrum."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from . import pictures as views
 from .words import one_sigma
 
 _BINS = 80
-_SQUARE, _SQUARES = 8, 40  # pixels a side; as few are no tenth and no half
-_SEEN = 0.25  # differences of strength below are hardly seen
 _PIECE = 64  # pixels a side of the pieces whose spectra are averaged
 
 
@@ -34,41 +32,6 @@ def clipped(colour: Array) -> float:
         return 0.0
     limits = np.iinfo(colour.dtype)
     return float(((colour == limits.min) | (colour == limits.max)).mean())
-
-
-def verdict(clean: Array, difference: Array) -> str:
-    """Whether more was removed where the picture has edges than where it is even, in words.
-
-    By squares of 8 x 8 pixels: the tenth with the steepest slopes against the half with the least.
-    """
-    import numpy as np
-
-    plane, noise = (
-        np.nan_to_num(each.astype(np.float64), posinf=0.0, neginf=0.0).mean(axis=-1 if each.ndim == 3 else ())
-        for each in (clean, difference)
-    )
-    rows, columns = (n // _SQUARE * _SQUARE for n in plane.shape)
-    if rows * columns < _SQUARES * _SQUARE**2:
-        return ""
-    down, right = np.gradient(plane)
-    slope, power = (
-        each[:rows, :columns].reshape(rows // _SQUARE, _SQUARE, columns // _SQUARE, _SQUARE).mean(axis=(1, 3))
-        for each in (down**2 + right**2, noise**2)
-    )
-    used = power > 0  # not where all is clipped, or without a value
-    if np.count_nonzero(used) < _SQUARES:
-        return "Next to nothing was removed."
-    slope, power = slope[used], power[used]
-    edges, even = slope >= np.quantile(slope, 0.9), slope <= np.quantile(slope, 0.5)
-    ratio = math.sqrt(float(power[edges].mean() / power[even].mean()))
-    if ratio > 1 + _SEEN:
-        return (
-            f"At edges {ratio:.2f} times as much was removed as in even areas: detail went with the noise; a "
-            "smaller strength keeps it."
-        )
-    if ratio < 1 - _SEEN:
-        return f"At edges {ratio:.2f} times as much was removed as in even areas: noise has stayed there."
-    return f"What was removed looks like noise: at edges it is {ratio:.2f} times as strong as in even areas."
 
 
 def histogram(difference: Array, sigma: float, *, whole: bool, clipped: float = 0.0) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from ..progress import Progress
 from . import method_noise
 from . import pictures as views
 from .page import page_of, png
-from .words import noise_option, one_sigma, words
+from .words import noise_option, one_sigma, verdict_words, words
 
 LARGEST = (1600, 1200)  # pixels of the picture on the page; of larger ones the middle is shown
 GRID = 12  # marked pixels along the longer side
@@ -37,13 +37,13 @@ def collected(job: Job, picture: Picture, name: str, number: int, progress: Prog
     progress.size(layout.pixels / 1e6)
     split = Split.of(samples, layout, job.options.channel_axis)
     began = time.perf_counter()
-    colour, chosen = job.denoised(split, layout, progress.part(0, 0.6))
+    colour, chosen, info = job.explained(split, layout, progress.part(0, 0.6))
     seconds = time.perf_counter() - began
     clean = merged(samples, colour, layout)
     top, left, height, width = middle(layout.shape[:2], LARGEST)
     window = (slice(top, top + height), slice(left, left + width))
     limits = views.shown_range(samples, layout)
-    removed, pictures = removal(samples, clean, layout, chosen)
+    removed, pictures = removal(samples, clean, layout, chosen, info)
     marked = marked_weights(job, split, layout, chosen, (top, left, height, width), progress)
     warnings = picture.warnings + job.taken_warnings()
     data = {
@@ -79,7 +79,7 @@ def collected(job: Job, picture: Picture, name: str, number: int, progress: Prog
 
 
 def removal(
-    noisy: Array, clean: Array, layout: Layout, chosen: Any
+    noisy: Array, clean: Array, layout: Layout, chosen: Any, info: Any
 ) -> tuple[dict[str, Any], dict[str, Array]]:
     """What was removed, in words and numbers, and as pictures."""
     difference = views.removed(noisy, clean, layout)
@@ -90,7 +90,8 @@ def removal(
     return {
         "removed": {
             "caption": f"Mid-grey is zero, {gain:.3g} grey levels are one unit",
-            "verdict": method_noise.verdict(data_of(clean, layout), difference),
+            "verdict": verdict_words(info),
+            "known": info.words()[:-1],
         },
         "histogram": method_noise.histogram(difference, sigma, whole=layout.kind != "f", clipped=share),
         "radial": radial,

@@ -1,13 +1,15 @@
 // What stands below the picture: what was removed, the weights of a pixel, the parameters, warnings.
 const lit = () => matchMedia("(prefers-color-scheme: dark)").matches ? ["#ddd", "#4db2ea"] : ["#222", "#0a6fa8"];
 
-function showWarnings(texts) {
-  const list = $("warnings").querySelector("ul");
+function showList(list, texts) {
   list.replaceChildren(...texts.map((text) => {
     const item = document.createElement("li");
     item.textContent = text;
     return item;
   }));
+}
+function showWarnings(texts) {
+  showList($("warnings").querySelector("ul"), texts);
   $("warnings").hidden = !texts.length;
 }
 
@@ -85,6 +87,7 @@ function showRemoved(found) {
   $("removed-caption").textContent = found.removed.caption;
   $("histogram-caption").textContent = found.histogram.caption;
   $("verdict").textContent = found.removed.verdict;
+  showList($("known"), found.removed.known);
   drawPlots();
 }
 function drawPlots() {

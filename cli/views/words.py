@@ -80,3 +80,13 @@ def noise_option(model: str | dict[str, Any]) -> str:
     if any(isinstance(value, tuple | list) for value in numbers.values()):
         return str(model["kind"])  # they are found again
     return ":".join([model["kind"], *([",".join(f"{n}={v}" for n, v in numbers.items())] if numbers else [])])
+
+
+def verdict_words(info: Any) -> str:
+    """What an `nlmeans.Info` says of what was removed, and what to do with the page's controls."""
+    remedies = {
+        "structure": "Structure was removed: a lower strength keeps it.",
+        "noise is left": "Noise is left: raise the strength.",
+    }
+    advice: str = info.advice
+    return remedies.get(info.verdict, f"{advice[:1].upper()}{advice[1:]}.")

@@ -10,12 +10,16 @@ import json
 import re
 import shlex
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import imagecodecs
 import numpy as np
 import pytest
 from nlmeans.cli.views import method_noise, page_data
+from nlmeans.cli.views.words import verdict_words
+
+import nlmeans
 
 from ..faults import files
 from ..faults.streams import Ran
@@ -154,20 +158,23 @@ def test_a_piece_stands_where_it_was_cut_from(tmp_path: Path) -> None:
     assert np.abs(picture(chosen["image"]).astype(int) - clean[rows, columns]).max() <= 1
 
 
-def test_the_verdict_tells_noise_from_detail() -> None:
-    rng = np.random.default_rng(0)
-    clean = np.where(np.arange(256)[None, :] // 32 % 2 == 1, 200.0, 50.0) + np.zeros((256, 1))
-    slope = np.abs(np.arange(256)[None, :] % 32 - 15.5) > 8  # squares beside an edge
-    noise = rng.normal(0, 10, clean.shape)
-    for removed, words in (
-        (noise, "looks like noise"),
-        (noise + 60 * slope * rng.choice((-1, 1), clean.shape), "detail went with the noise"),
-        (noise * np.where(slope, 0.3, 1), "noise has stayed there"),
-        (noise * 0, "Next to nothing was removed"),
+def test_the_page_says_what_is_known_of_the_result(page: Path) -> None:
+    """The verdict and the facts are those of `denoise(return_info=True)`."""
+    removed = data_of(page)["removed"]
+    pixels = files.decoded(page.with_name(NAME))
+    _, info = nlmeans.denoise(pixels, sigma=12.0, channel_axis=-1, return_info=True)
+    assert removed["known"] == info.words()[:-1]
+    assert info.advice.partition(":")[0].lower() in removed["verdict"].lower()
+
+
+def test_a_verdict_names_the_page_s_control() -> None:
+    """D6: a verdict in words, with what to do."""
+    for word, advice, told in (
+        ("noise", "what was removed looks like the noise", "What was removed looks like the noise."),
+        ("structure", "structure was removed: lower k", "Structure was removed: a lower strength keeps it."),
+        ("noise is left", "noise is left: raise k", "Noise is left: raise the strength."),
     ):
-        assert words in method_noise.verdict(clean, removed)
-        assert words in method_noise.verdict(np.dstack([clean] * 3), np.dstack([removed] * 3))
-    assert method_noise.verdict(clean[:20, :20], noise[:20, :20]) == ""
+        assert verdict_words(SimpleNamespace(verdict=word, advice=advice)) == told
 
 
 def test_clipped_values_are_told() -> None:

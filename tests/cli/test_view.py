@@ -179,7 +179,13 @@ def test_another_picture_is_chosen(viewing: Viewing) -> None:
 @needs_browser
 def test_what_was_removed_and_the_weights_of_any_pixel_are_shown(viewing: Viewing) -> None:
     browser = viewing.browser
-    browser.until("$('verdict').textContent.includes('looks like noise')")
+    browser.until("$('verdict').textContent && $('known').children.length === 3")
+    first = browser.text("#known")
+    assert "PSNR" in first
+    viewing.after(lambda: browser.set("#strength", 3))
+    browser.until(f"$('known').textContent !== {json.dumps(first)}")
+    viewing.after(lambda: browser.set("#strength", 1))
+    browser.until(f"$('known').textContent === {json.dumps(first)}")
     browser.until("$('weights-caption').textContent.startsWith('Pixel (100, 75)')")
     browser.run("$('places').focus()")
     browser.key("ArrowRight")

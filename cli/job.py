@@ -322,7 +322,9 @@ class Job:
         with self.collecting_warnings():
             found = chosen or nlmeans.suggest(colour, by="sure" if tune else "table", **settings)
         chosen = chosen or self._settled(found, layout)
-        if given or not explain or tune or chosen != found:  # else sigma is estimated, and its uncertainty told
+        if (
+            given or not explain or tune or chosen != found
+        ):  # else sigma is estimated, and its uncertainty told
             known = _with_chosen(settings, chosen)
         with self.collecting_warnings(), progress.environment.stopped_at_progress():
             running = {**self.options.running, "progress": progress}

@@ -29,15 +29,13 @@ from ..machine import circumstances, machine
 SIZE = (4000, 3000)
 WINDOW = (1720, 1010)
 PROGRAM = (sys.executable, "-c", "import sys; from nlmeans.cli import main; sys.exit(main())")
-MOVE = """(async () => {
-    const shown = () => document.body.dataset.shown, before = shown();
-    const slider = document.getElementById('strength');
-    const began = performance.now();
+MOVE = """new Promise((done) => {
+    const slider = document.getElementById('strength'), began = performance.now();
+    new MutationObserver((_, own) => { own.disconnect(); done(performance.now() - began); })
+        .observe(document.body, { attributeFilter: ['data-shown'] });
     slider.value = VALUE;
     slider.dispatchEvent(new Event('input', { bubbles: true }));
-    while (shown() === before) await new Promise((done) => requestAnimationFrame(done));
-    return performance.now() - began;
-})()"""
+})"""
 
 
 def picture(folder: Path) -> Path:

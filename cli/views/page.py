@@ -59,8 +59,8 @@ def bmp(page: Array) -> bytes:
 
     height, width = page.shape[:2]
     rows = np.zeros((height, (3 * width + 3) // 4 * 4), np.uint8)
-    colours = page[::-1, :, ::-1] if page.ndim == 3 else page[::-1].repeat(3, axis=-1)
-    rows[:, : 3 * width] = np.ascontiguousarray(colours).reshape(height, 3 * width)
+    for n in range(3):  # blue, green, red
+        rows[:, n : 3 * width : 3] = page[::-1, :, 2 - n] if page.ndim == 3 else page[::-1]
     start = 54
     header = b"BM" + b"".join(
         int(n).to_bytes(size, "little")

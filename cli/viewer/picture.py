@@ -243,6 +243,9 @@ class Opened:
         split = Split.of(samples, layout, job.options.channel_axis)
         _, _, info = job.explained(split, layout, Watched(tick, lambda: False), piece.chosen)
         found, seen = page_data.removal(piece.noisy, piece.clean, piece.layout, piece.chosen, info)
+        if piece.wish.sigma is None and job.options.sigma is None:
+            told = found["removed"]
+            told["known"] = [line.replace("(as given)", "(of the whole picture)") for line in told["known"]]
         return {**found, "images": {name: png(page, 1) for name, page in seen.items()}}
 
     def weights(self, piece: Piece, x: int, y: int) -> dict[str, Any]:

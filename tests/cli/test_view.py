@@ -182,6 +182,7 @@ def test_what_was_removed_and_the_weights_of_any_pixel_are_shown(viewing: Viewin
     browser.until("$('verdict').textContent && $('known').children.length === 3")
     first = browser.text("#known")
     assert "PSNR" in first
+    assert "(of the whole picture)" in first
     viewing.after(lambda: browser.set("#strength", 3))
     browser.until(f"$('known').textContent !== {json.dumps(first)}")
     viewing.after(lambda: browser.set("#strength", 1))

@@ -1,6 +1,6 @@
 """How long a person waits for ``nlmeans view``: for the first denoised piece, and after a change of strength.
 
-    python -m nlmeans.benchmarks.studies.view [--times 9] [--out benchmarks/results/view.json]
+    python -m nlmeans.benchmarks.ours.view [--times 9] [--out benchmarks/results/view.json]
 
 A JPEG of 12 megapixels (the picture of ``nlmeans demo`` enlarged and coloured, noise of 8, quality 92) is
 shown in a Chromium that runs already, in a window in which a megapixel of it is seen.  "first" is from the

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
 
@@ -141,6 +141,8 @@ class Session:
             tick(0)
             piece = picture.piece(picture.region(left, top, width, height), wish, tick)
             facts = picture.facts(piece)
+        if not facts["apart"]:  # there are no differences that have a strength
+            wish = replace(wish, differences=wish.strength)
         facts["command"] = self.spelled(picture.name, wish)
         shown = [picture.seen(piece.clean) if side == "clean" else picture.removed(piece.noisy, piece.clean)]
         if told.get("known") is not True:

@@ -5,6 +5,7 @@ const SLOW = 500;  // milliseconds from which a piece that is no longer wanted i
 function showLive(data) {
   const state = { picture: data.picture, phase: "", whole: "", done: 0 };
   const viewer = new Viewer(1, 1, () => refresh());
+  let apart = null;  // whether differences of colours are filtered apart, once that is known
   let shown = null;  // the piece that is on the screen
   let busy = null, again = false, took = 0;
   $("controls").hidden = false;
@@ -21,7 +22,7 @@ function showLive(data) {
   const wish = () => ({
     method: $("method").value,
     strength: Number($("strength").value),
-    differences: Number($($("differences-control").hidden ? "strength" : "differences").value),
+    differences: Number($(apart === false ? "strength" : "differences").value),
     blend: Number($("blend").value),
     sigma: $("sigma").value === "" ? null : Number($("sigma").value),
   });
@@ -109,7 +110,8 @@ function showLive(data) {
   function describe(told) {
     $("summary").textContent = told.summary;
     $("sigma").placeholder = told.sigma;
-    $("differences-control").hidden = !told.apart;
+    apart = told.apart;
+    $("differences-control").hidden = !apart;
     $("strength-label").textContent = told.apart ? "Strength of brightness" : "Strength";
     showWarnings([...new Set([...state.warnings, ...told.warnings])]);
     showTable(told.table);
@@ -171,14 +173,23 @@ function showLive(data) {
     }
   }
 
-  async function begin() {
+  // Nothing of another picture stays under the name of this one.
+  function clear() {
     $("title").textContent = state.title;
     document.title = `${state.title} - nlmeans view`;
+    $("summary").textContent = "";
+    busy?.abort();
+    shown = marked = covering = apart = null;
+    noisyWhole = "";
+    showWarnings([]);
+    showCommand("");
+    for (const where of ["before", "after"]) for (const name of ["whole", "piece"]) viewer.remove(where, name);
+  }
+
+  async function begin() {
     $("summary").textContent = state.summary;
     $("save").title = `as ${state.target}`;
     showWarnings(state.warnings);
-    shown = marked = covering = null;
-    for (const where of ["before", "after"]) for (const name of ["whole", "piece"]) viewer.remove(where, name);
     viewer.resize(state.width, state.height);
     if (viewer.scale * viewer.fine < 1) viewer.one();  // of a large picture the middle, pixel for pixel
     refresh();
@@ -226,7 +237,8 @@ function showLive(data) {
   function update(next) {
     const before = { ...state };
     Object.assign(state, next);
-    if (state.phase === "reading") { say(`Reading ${state.title} ...`); $("summary").textContent = ""; }
+    if (state.picture !== before.picture || !before.phase) clear();
+    if (state.phase === "reading") say(`Reading ${state.title} ...`);
     if (state.phase === "failed") say(state.error, true);
     if (state.phase === "ready" && (before.phase !== "ready" || before.picture !== state.picture)) { say(""); begin(); }
     for (const name of ["whole", "save"]) $(name).disabled = state.phase !== "ready" || Boolean(state.work);

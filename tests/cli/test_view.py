@@ -42,6 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("view")
     (folder / NAME).write_bytes(files.png(noisy(0)))
     (folder / "second.png").write_bytes(files.png(np.ascontiguousarray(noisy(1)[..., 0])))
+    (folder / "broken.png").write_bytes((folder / NAME).read_bytes()[:999])
     (folder / "large.png").write_bytes(files.png(noisy(2, (900, 1300))))
     return folder
 
@@ -174,6 +175,24 @@ def test_another_picture_is_chosen(viewing: Viewing) -> None:
     assert np.array_equal(viewing.pixels("before")[..., 0], noisy(1)[..., 0])
     viewing.after(lambda: browser.set("#strength", 1.5))
     assert viewing.command() == ["nlmeans", "denoise", "--strength", "1.5", "second.png"]
+
+
+@needs_browser
+@pytest.mark.parametrize("viewing", [(NAME, "broken.png", "--strength", "4,0.5")], indirect=True)
+def test_a_picture_that_cannot_be_read_is_told_and_nothing_of_another_is_shown(
+    viewing: Viewing,
+) -> None:
+    browser = viewing.browser
+    assert browser.text("#strength-value") == "4.00", "beyond what the slider usually has"
+    assert viewing.command()[2:4] == ["--strength", "4,0.5"]
+    browser.set("#picture", "1")
+    viewing.says("the file ends before the picture does")
+    assert browser.text("#title") == "broken.png"
+    assert browser.run("document.querySelectorAll('.layer img').length") == 0
+    assert browser.run("$('save').disabled")
+    assert browser.text("#again") == ""
+    viewing.after(lambda: browser.set("#picture", "0"))
+    assert browser.text("#title") == NAME
 
 
 @needs_browser

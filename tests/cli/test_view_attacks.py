@@ -319,6 +319,12 @@ def test_the_page_says_what_may_be_loaded(viewed: Viewed) -> None:
     assert not re.search(r"(src|href)\s*=\s*[\"']?(https?:|//)", page)
 
 
+def test_the_command_has_no_strength_of_differences_that_there_are_not(folder: Path) -> None:
+    with started(folder) as viewed:
+        _, told = viewed.ask("crop", **CROP | {"wish": WISH | {"strength": 1.5}})
+    assert told["command"] == "nlmeans denoise --strength 1.5 --sigma 9 a.png"
+
+
 # --- ends, ports, and what cannot be viewed ----------------------------------------------------
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nlmeans.noise.brightness import Bins
+from nlmeans.noise.models.brightness import Bins
 from nlmeans.noise.patches import Floats
 from nlmeans.noise_models.model import NoiseModel, Numbers
 from nlmeans.noise_models.transforms import rice_table

@@ -19,6 +19,7 @@ from nlmeans.arrays import (
     in_library_of,
     is_chunked,
     namespace,
+    to_numpy,
 )
 from nlmeans.errors import InvalidValueError, Parameter, shown, warn
 from nlmeans.parameters import Settings, integer
@@ -39,6 +40,7 @@ class Reduced:
     repeats: tuple[int, ...]  # along each axis of the grid
     _original: Array
     _axes: tuple[int, ...]
+    _first: tuple[int, ...]  # where the first whole pixel begins along each axis
 
     def restored(self, result: Array) -> Array:
         """A result enlarged as the image was; that is told where anything was changed."""
@@ -51,10 +53,10 @@ class Reduced:
                 Parameter("repeats=1"),
                 " filters it as it is",
             )
-        for axis, n in zip(self._axes, self.repeats, strict=True):
+        for axis, n, first in zip(self._axes, self.repeats, self._first, strict=True):
             if n > 1:
-                index = xp.arange(self._original.shape[axis]) // n
-                large = large.take(index, axis)
+                place = np.arange(self._original.shape[axis])
+                large = large.take(xp.asarray((place - first + n) // n - (first == 0)), axis)
         return in_library_of(large, self._original)
 
 
@@ -69,63 +71,76 @@ def reduced(image: Any, settings: Settings) -> Reduced | None:
         return None
     check_image(image)
     axes, array = grid_axes(image, settings.get("channel_axis")), as_numpy_or_cupy(image)
-    found = tuple(_times(array, axis) for axis in axes) if asked is None else _asked(asked, array, axes)
-    if max(found) == 1:
+    found = [_times(array, axis) for axis in axes] if asked is None else _asked(asked, array, axes)
+    repeats, first = (tuple(each) for each in zip(*found, strict=True))
+    if max(repeats) == 1:
         return None
-    for axis, n in zip(axes, found, strict=True):
-        array = _own(array, axis, n)
+    for axis, (n, begin) in zip(axes, found, strict=True):
+        array = _own(array, axis, n, begin)
     known = {name: value for name, value in settings.items() if name != "repeats"}
-    return Reduced(in_library_of(array, image), {**known, "repeats": 1}, found, image, axes)
+    return Reduced(in_library_of(array, image), {**known, "repeats": 1}, repeats, image, axes, first)
 
 
-def _own(array: Array, axis: int, n: int) -> Array:
-    """Every n-th along an axis."""
-    return array[(slice(None),) * axis + (slice(None, None, n),)]
+def _own(array: Array, axis: int, n: int, first: int) -> Array:
+    """One of each n along an axis; what is before the first whole pixel is a pixel too."""
+    places = np.unique(np.concatenate([[0], np.arange(first, array.shape[axis], n)]))
+    return array if n == 1 else array.take(namespace(array).asarray(places), axis)
 
 
-def _asked(asked: object, array: Array, axes: tuple[int, ...]) -> tuple[int, ...]:
-    """Repeats that were given, and are there."""
+def _asked(asked: object, array: Array, axes: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Repeats that were given, and are there; and where the first begins."""
     each = tuple(asked) if isinstance(asked, tuple | list) else (asked,) * len(axes)
     times = tuple(integer("repeats", n, 1) for n in each)
     if len(times) != len(axes):
         raise InvalidValueError(
             Parameter("repeats"), f" must have one number for each of {len(axes)} axes, got {shown(asked)}"
         )
+    found = []
     for axis, n in zip(axes, times, strict=True):
-        if n > 1 and not _repeated(array, axis, n):
+        first = _first(_equal(array, axis), n) if n > 1 else 0
+        if first is None:
             raise InvalidValueError(
                 Parameter("repeats"), f" is {shown(asked)}, and pixels along axis {axis} are no copies"
             )
-    return times
+        found.append((n, first))
+    return found
 
 
-def _times(array: Array, axis: int) -> int:
-    """How many times each pixel stands along an axis: the middle is looked at first."""
-    length = array.shape[axis]
+def _times(array: Array, axis: int) -> tuple[int, int]:
+    """How many times each pixel stands along an axis, and where the first begins."""
+    length, some = array.shape[axis], _LEAST * _MOST
+    if length < 2 * _LEAST:
+        return 1, 0
+    middle = max(0, (length - some) // 2)
+    part = _equal(array[(slice(None),) * axis + (slice(middle, middle + some),)], axis)
+    if _period(part) == 1:  # nearly always: then no more is looked at
+        return 1, 0
+    equal = _equal(array, axis)
+    n = _period(equal)
+    return n, _first(equal, n) or 0
+
+
+def _equal(array: Array, axis: int) -> Any:
+    """Of each pixel along an axis, which part of it equals the next."""
+    ahead, behind = (array[(slice(None),) * axis + (part,)] for part in (slice(1, None), slice(None, -1)))
+    others = tuple(a for a in range(array.ndim) if a != axis)
+    return to_numpy((ahead == behind).mean(axis=others))
+
+
+def _period(equal: Any) -> int:
+    """The number of copies of each of pixels most of which differ from the next; 1 where they are none."""
     for n in range(_MOST, 1, -1):
-        own = length // n
-        if own < _LEAST:
-            continue
-        first = (own // 2 - _LEAST // 2) * n
-        some = array[(slice(None),) * axis + (slice(first, first + _LEAST * n),)]
-        if _repeated(some, axis, n) and _varies(some, axis, n) and _repeated(array, axis, n):
-            return n
+        first = _first(equal, n)
+        if first is not None and len(equal) >= _LEAST * n - 1:
+            borders = equal[(np.arange(len(equal)) + 1 - first) % n == 0]
+            return n if float(borders.mean()) < _EQUAL else 1
     return 1
 
 
-def _repeated(array: Array, axis: int, n: int) -> bool:
-    """Whether every n along an axis are equal; the last ones may be fewer."""
-    own = _own(array, axis, n)
-    for j in range(1, n):
-        copy = array[(slice(None),) * axis + (slice(j, None, n),)]
-        some = own[(slice(None),) * axis + (slice(0, copy.shape[axis]),)]
-        if not bool((copy == some).all()):
-            return False
-    return True
-
-
-def _varies(array: Array, axis: int, n: int) -> bool:
-    """Whether most own pixels differ from the next."""
-    own = _own(array, axis, n)
-    ahead, behind = (own[(slice(None),) * axis + (part,)] for part in (slice(1, None), slice(None, -1)))
-    return float(np.float64((ahead == behind).mean())) < _EQUAL
+def _first(equal: Any, n: int) -> int | None:
+    """Where the first of n equal pixels begins; None where they are not equal throughout."""
+    for first in range(n):
+        within = (np.arange(len(equal)) + 1 - first) % n != 0
+        if bool((equal[within] == 1).all()):
+            return first
+    return None

@@ -51,6 +51,9 @@ def test_parts_of_copies_at_the_end_channels_volumes_and_models() -> None:
         cut = nlmeans.denoise(large[:-1, :-1])
     assert cut.shape == (191, 191)
     assert np.array_equal(cut[::2, ::2], nlmeans.denoise(small))
+    with pytest.warns(UserWarning, match="2 x 2"):  # a crop that begins within a pixel
+        cut = nlmeans.denoise(large[1:, 1:])
+    assert np.array_equal(cut, nlmeans.denoise(small).repeat(2, 0).repeat(2, 1)[1:, 1:])
     colour = np.stack([large, large[::-1], large.T])
     assert nlmeans.suggest(colour, channel_axis=0).repeats == (2, 2)
     volume = np.stack([small[:40, :40] + z for z in range(12)]).repeat(2, 0)
@@ -62,7 +65,8 @@ def test_parts_of_copies_at_the_end_channels_volumes_and_models() -> None:
 
 def test_what_is_not_repeated_or_asked_for_is_left_as_it_is() -> None:
     small, large = enlarged((2, 2), "f4")
-    off_by_one = np.concatenate([small[:1], large[:-1, 1:].repeat(1, 0)[:, :96]], axis=0)
+    off_by_one = large.copy()
+    off_by_one[60, 60] += 1  # one of 36,864 is no copy
     drawing = np.where(np.indices((96, 96)).sum(axis=0) % 32 < 16, 0.0, 255.0)
     for image in (small, off_by_one, drawing, np.full((96, 96), 3.0), data.camera()[:96, :96]):
         with warnings.catch_warnings():

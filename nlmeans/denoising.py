@@ -267,7 +267,9 @@ def _alone(
     if (small := reduced(image, settings)) is not None:
         of_own: Any = small.settings
         own = _alone(small.image, of_own, *running, return_info)
-        return (small.restored(own[0]), own[1].repeated(small.repeats)) if return_info else small.restored(own)
+        return (
+            (small.restored(own[0]), own[1].repeated(small.repeats)) if return_info else small.restored(own)
+        )
     if settings.get("noise") != "gaussian" and (white := stabilised(image, settings)) is not None:
         known: Any = white.settings
         found = _alone(white.image, known, *running, return_info)

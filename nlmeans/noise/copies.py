@@ -26,6 +26,8 @@ from nlmeans.parameters import Settings, integer
 
 _MOST = 4  # copies along an axis that are looked for
 _LEAST = 12  # own pixels along an axis: of fewer it may be chance
+_WEAK = 0.005  # of the range: changes of less are not to be seen
+_VALUES = 9  # of an image with noise, at least
 _EQUAL = 0.5  # part of the own pixels that equal the next at most: drawings have more
 #: Settings that are about the pixels as they are: where one is given nothing is looked for.
 _GIVEN = ("sigma", "h", "k", "patch_radius", "search_radius", "spacing", "guide", "mask")
@@ -43,9 +45,9 @@ class Reduced:
     _first: tuple[int, ...]  # where the first whole pixel begins along each axis
 
     def restored(self, result: Array) -> Array:
-        """A result enlarged as the image was; that is told where anything was changed."""
+        """A result enlarged as the image was; that is told where the change is to be seen."""
         large, xp = as_numpy_or_cupy(result), namespace(as_numpy_or_cupy(result))
-        if bool((large != as_numpy_or_cupy(self.image)).any()):
+        if _differ(large, as_numpy_or_cupy(self.image)):
             times = " x ".join(map(str, self.repeats))
             warn(
                 f"each pixel is repeated {times} times: the image was filtered at its own resolution, and "
@@ -58,6 +60,16 @@ class Reduced:
                 place = np.arange(self._original.shape[axis])
                 large = large.take(xp.asarray((place - first + n) // n - (first == 0)), axis)
         return in_library_of(large, self._original)
+
+
+def _differ(one: Array, other: Array) -> bool:
+    """Whether it is to be seen; NaN is in both or in none."""
+    values, result = other.astype(np.float64), one.astype(np.float64)
+    seen = namespace(one).isfinite(values)
+    if not bool(seen.any()):
+        return False
+    values, result = values[seen], result[seen]
+    return float(((result - values) ** 2).mean()) > (_WEAK * float(values.max() - values.min())) ** 2
 
 
 def reduced(image: Any, settings: Settings) -> Reduced | None:
@@ -73,12 +85,18 @@ def reduced(image: Any, settings: Settings) -> Reduced | None:
     axes, array = grid_axes(image, settings.get("channel_axis")), as_numpy_or_cupy(image)
     found = [_times(array, axis) for axis in axes] if asked is None else _asked(asked, array, axes)
     repeats, first = (tuple(each) for each in zip(*found, strict=True))
-    if max(repeats) == 1:
+    if max(repeats) == 1 or (asked is None and _is_drawn(array)):
         return None
     for axis, (n, begin) in zip(axes, found, strict=True):
         array = _own(array, axis, n, begin)
     known = {name: value for name, value in settings.items() if name != "repeats"}
     return Reduced(in_library_of(array, image), {**known, "repeats": 1}, repeats, image, axes, first)
+
+
+def _is_drawn(array: Array) -> bool:
+    """Whether it has few values, as codes and drawings: what looks like noise there is meant."""
+    part = array[tuple(slice(n // 2 - 24 if n > 48 else 0, n // 2 + 24) for n in array.shape)]
+    return len(np.unique(to_numpy(part))) < _VALUES
 
 
 def _own(array: Array, axis: int, n: int, first: int) -> Array:

@@ -23,7 +23,7 @@ from .progress import Part, Progress
 from .status import UnreadableError, UsageError
 
 # settings that are right or wrong for an image only
-_OF_AN_IMAGE = ("nan", "impulses", "color", "passes", "strength", "spacing", "noise")
+_OF_AN_IMAGE = ("nan", "impulses", "color", "passes", "strength", "spacing", "noise", "repeats")
 _NO_NOISE = 1e-3  # sigma of integers: rounding to them alone makes 0.29
 _LARGE_PATCH = 10  # radius; twice the largest of the table in nlmeans/choosing.py
 _FEW_STEPS = 16  # of integers between the smallest and the largest value

@@ -364,6 +364,14 @@ parameter_options = _stacked(
     ),
     option(
         FILTER,
+        "--repeats",
+        type=Radius(),
+        metavar="N",
+        help="How many times each pixel stands in an enlarged picture, which is filtered without the copies; "
+        "1 filters it as it is. Default: what is found.",
+    ),
+    option(
+        FILTER,
         "--impulses",
         type=click.Choice(["keep", "replace"]),
         help="Keep hot and dead pixels, salt and pepper, or replace them by averages. Default: keep.",

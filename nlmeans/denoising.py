@@ -11,6 +11,7 @@ from nlmeans.carriers import carried
 from nlmeans.choosing import choose
 from nlmeans.errors import InvalidValueError, Parameter
 from nlmeans.inputs import check, tell_of_batch
+from nlmeans.noise.copies import reduced
 from nlmeans.noise.impulses import without_impulses
 from nlmeans.noise.stabilised import stabilised
 from nlmeans.noise_models.model import NoiseModel
@@ -44,6 +45,7 @@ def denoise(
     mask: Array | None = None,
     nan: str = "raise",
     impulses: str = "keep",
+    repeats: int | tuple[int, ...] | None = None,
     batch_axis: int | None = None,
     share: str | None = None,
     backend: str = "auto",
@@ -145,6 +147,11 @@ def denoise(
         pepper), or replace them by the average of others, none of which is an impulse: by what `method` makes
         of their place once it is filled with the median around it.  In several channels a pixel is an impulse
         where one of them is.  Not for Dask arrays.
+    repeats : int or tuple of int, optional
+        How many times each pixel stands in an image that was enlarged by repeating pixels, one number or one
+        per grid axis.  It is filtered at its own resolution, which radii and noise then refer to, and
+        enlarged again.  Default: 2 to 4 where all pixels are such copies, and neither a level, a strength
+        nor a radius is given, and a warning says so; else 1, as it is.
     batch_axis : int, optional
         The axis along which `image` holds pictures that have nothing to do with each other: a batch, wells,
         time points.  Each is denoised alone, with its own noise.  A mask, a guide or a sigma map may have
@@ -257,6 +264,12 @@ def _alone(
 ) -> Array:
     """One image, or one picture of a batch, whose axes are known; with its `Info` where that is asked for."""
     running = (backend, workers, progress, memory_limit)
+    if (small := reduced(image, settings)) is not None:
+        of_own: Any = small.settings
+        own = _alone(small.image, of_own, *running, return_info)
+        return (
+            (small.restored(own[0]), own[1].repeated(small.repeats)) if return_info else small.restored(own)
+        )
     if settings.get("noise") != "gaussian" and (white := stabilised(image, settings)) is not None:
         known: Any = white.settings
         found = _alone(white.image, known, *running, return_info)

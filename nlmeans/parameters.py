@@ -73,6 +73,7 @@ class Settings(TypedDict, total=False):
     mask: Any
     nan: str
     impulses: str
+    repeats: int | tuple[int, ...] | None
 
 
 def settings_among(given: Mapping[str, Any]) -> Settings:
@@ -136,6 +137,9 @@ class Parameters:
         units of its noise: 1, with NL-Ridge times the strength asked for.  Default: white noise of `sigma`.
     impulses : {"keep", "replace"}
         Whether single pixels that have nothing to do with what is around them are replaced first.
+    repeats : tuple of int, optional
+        Along each grid axis, how many times each pixel stands in the image, which is filtered without these
+        copies.  Default: as it is.
 
     Raises
     ------
@@ -168,6 +172,7 @@ class Parameters:
     method: MethodName = "nlmeans"
     noise: NoiseModel | None = None
     impulses: Impulses = "keep"
+    repeats: int | tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         one_of("method", self.method, METHODS)

@@ -66,11 +66,12 @@ def stays(call: Any, *arguments: Any, **options: Any) -> list[str]:
 
 @pytest.mark.skipif("cpu" not in AVAILABLE, reason="the extension is not built")
 @pytest.mark.parametrize("aggregate", ["patch", "pixel"])
-@pytest.mark.parametrize(("backend", "most"), [("cpu", 26), ("auto", 27)])  # "auto" asks the GPU's first
+@pytest.mark.parametrize(("backend", "most"), [("cpu", 28), ("auto", 29)])  # "auto" asks the GPU's first
 def test_an_image_goes_a_straight_way(aggregate: str, backend: str, most: int) -> None:
-    """At most 26 stays, 7 of them returns to a file already left; they were 29 and 18.
+    """At most 28 stays, 8 of them returns to a file already left; they were 29 and 18.
 
-    Of the 26, `choosing` are five (given, channels, table) and `methods` two, each entered once.
+    Two of them ask whether pixels are copies of others.  Of the 28, `choosing` are five (given, channels,
+    table) and `methods` two, each entered once.
     """
     ramp = np.add.outer(np.arange(40.0), np.arange(40.0))
     image = (ramp + np.random.default_rng(0).normal(0, 3, ramp.shape)).astype(np.float32)
@@ -80,7 +81,7 @@ def test_an_image_goes_a_straight_way(aggregate: str, backend: str, most: int) -
     walk = stays(denoise, image, backend=backend, **options)
     assert walk[0] == "denoising.py"
     assert len(walk) <= most, walk
-    assert len(walk) - len(set(walk)) <= 7, walk
+    assert len(walk) - len(set(walk)) <= 8, walk
 
 
 def test_the_walk_sees_returns() -> None:

@@ -31,6 +31,8 @@ def words(layout: Layout, chosen: Any, colour: Array) -> str:
         single = single and chosen.noise is None
         filter_ += ", " + (f"h {number(chosen.strength)}" if single else f"k {chosen.k:.3g}")
     how = [chosen.color] * (len(layout.data) > 1) + ["two passes"] * (chosen.passes == 2)
+    if isinstance(chosen.repeats, tuple):
+        how.append(f"each pixel is repeated {' x '.join(map(str, chosen.repeats))} times")
     return "; ".join([layout.words, noise, filter_, *([", ".join(how)] if how else [])])
 
 

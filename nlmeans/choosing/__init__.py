@@ -95,6 +95,10 @@ def choose(inputs: Inputs, settings: Settings, *, maps: bool = True) -> Chosen:
             Parameter("noise"),
             " other than gaussian is for `denoise` and `suggest` of an array: leave it out",
         )
+    if settings.get("repeats") not in (None, 1):
+        raise InvalidValueError(
+            Parameter("repeats"), " is for `denoise` and `suggest` of an array: leave it out"
+        )
     given, levels = Given.of(inputs, settings), levels_of(inputs)
     color, sigma, stretch = color_and_noise(inputs, given, levels, maps=maps)
     noise = Noise(sigma, given.h, given.k or 0.0, given.correction)

@@ -89,6 +89,10 @@ class Info:
         noise = model.to_dict()
         return replace(self, parameters=parameters, noise=noise, psnr=None, psnr_error=None)
 
+    def repeated(self, times: tuple[int, ...]) -> Info:
+        """The same for an image in which each pixel stands so many times; all is of its own pixels."""
+        return replace(self, parameters=replace(self.parameters, repeats=times))
+
     @property
     def passes(self) -> int:
         """How often the image was filtered: 1 or 2; NL-Ridge has two steps."""

@@ -13,6 +13,7 @@ from nlmeans.choosing.given import strengths
 from nlmeans.errors import InvalidValueError, Parameter
 from nlmeans.inputs import check, tell_of_batch
 from nlmeans.judging.tuning import Tuning
+from nlmeans.noise.copies import reduced
 from nlmeans.noise.impulses import without_impulses
 from nlmeans.noise.stabilised import stabilised
 from nlmeans.parameters import BY_GROUPS, Parameters, Settings, check_names, number, one_of
@@ -86,6 +87,8 @@ def suggest(
         return suggested(image, batch_axis, share, settings)
     if library(image) is None and (found := carried(image, settings)):
         image, settings = found[0], found[1]  # type: ignore[assignment]
+    if (small := reduced(image, settings)) is not None:
+        return replace(suggest(small.image, by=by, budget=budget, **small.settings), repeats=small.repeats)
     if (white := stabilised(image, settings)) is not None:
         chosen = suggest(white.image, by=by, budget=budget, **white.settings)
         if white.model.kind == "gaussian":

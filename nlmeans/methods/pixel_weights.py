@@ -74,6 +74,7 @@ class PixelWeights:
     """The weights of any number of pixels of one image, which is prepared once."""
 
     def __init__(self, image: Array, component: int | None = None, **settings: Unpack[Settings]) -> None:
+        settings = {**settings, "repeats": 1}  # those of the image as it is
         if (white := stabilised(image, settings)) is not None:
             image, settings = white.image, white.settings  # type: ignore[assignment]
         self._inputs = without_impulses(check(image, settings), settings)

@@ -13,8 +13,8 @@ import numpy as np
 from nlmeans.arrays import Array, is_chunked, library, to_numpy
 from nlmeans.carriers import carried
 from nlmeans.inputs import Inputs, check
-from nlmeans.noise.brightness import Bins, bins_of
-from nlmeans.noise.fitting import Fit, completed, fits, together
+from nlmeans.noise.models.brightness import Bins, bins_of
+from nlmeans.noise.models.fitting import Fit, completed, fits, together
 from nlmeans.noise_models.model import NoiseModel, joined
 from nlmeans.parameters import Settings
 from nlmeans.sampling import sample

@@ -43,6 +43,22 @@ def test_estimate_tells_the_model(counted: Path) -> None:
     assert "poisson-gaussian noise, gain 1, sigma 2; NL-Ridge" in ran.out
 
 
+def test_copied_pixels_are_filtered_at_their_own_resolution(counted: Path, tmp_path: Path) -> None:
+    large = imread(counted).repeat(2, 0).repeat(3, 1)
+    (tmp_path / "large.png").write_bytes(files.png(large))
+    ran = Ran("estimate", tmp_path / "large.png", "--noise", "auto")
+    assert "poisson noise, gain 1" in ran.out
+    assert "each pixel is repeated 2 x 3 times" in ran.out
+    more = ("--noise", "poisson:gain=1")
+    ran = Ran("denoise", tmp_path / "large.png", *more, "-o", tmp_path / "a.png")
+    assert ran.code == 0, ran.err
+    assert "filtered at its own resolution, and enlarged again; --repeats 1" in " ".join(ran.err.split())
+    expected = denoise(imread(counted), noise=NoiseModel("poisson", gain=1.0))
+    np.testing.assert_array_equal(imread(tmp_path / "a.png"), expected.repeat(2, 0).repeat(3, 1))
+    ran = Ran("estimate", tmp_path / "large.png", *more, "--repeats", "1")
+    assert "repeated" not in ran.out
+
+
 def test_nlridge_and_strength_go_with_it(counted: Path, tmp_path: Path) -> None:
     more = ("--noise", "poisson:gain=1", "--method", "nlridge", "--strength", "1.2")
     ran = Ran("denoise", counted, *more, "-o", tmp_path / "a.png")

@@ -51,9 +51,18 @@ def test_a_parameter_of_nl_means_is_refused_by_its_name_and_its_method(name: str
 
 
 def test_every_setting_is_of_both_methods_or_of_nl_means() -> None:
-    both = {"method", "noise", "sigma", "color", "strength", "blend", "channel_axis", "mask", "nan"} | {
-        "impulses"
-    }
+    both = {
+        "method",
+        "noise",
+        "repeats",
+        "sigma",
+        "color",
+        "strength",
+        "blend",
+        "channel_axis",
+        "mask",
+        "nan",
+    } | {"impulses"}
     assert set(Settings.__annotations__) == both | (set(OF_NLMEANS) - {"mixing"})
 
 

@@ -11,6 +11,8 @@ import pytest
 from skimage import data
 
 import nlmeans
+from nlmeans.noise.models.brightness import Bins
+from nlmeans.noise.models.fitting import fits
 
 Model = nlmeans.NoiseModel
 
@@ -138,6 +140,16 @@ def test_a_pedestal_is_found() -> None:
     found = nlmeans.suggest(noisy, noise="poisson").noise
     assert found.gain == pytest.approx(2.0, rel=0.12)
     assert found.offset == pytest.approx(500, abs=5)
+
+
+def test_a_pedestal_is_not_brighter_than_the_darkest_pixels() -> None:
+    """Where variance falls faster than counts explain: all below such a pedestal would become one value."""
+    means = np.linspace(110.0, 130.0, 10)
+    few = np.full(10, 100)
+    for darkest, pedestal in ((104.0, 102.0), (90.0, None)):
+        bins = Bins(means, 0.1 * (means - 102), np.full(10, 0.03), few, False, 40.0, darkest)
+        offset = fits(bins)["poisson"].model.offset
+        assert offset == (None if pedestal is None else pytest.approx(pedestal, abs=0.5))
 
 
 # --- bad input -----------------------------------------------------------------------------------

@@ -41,6 +41,7 @@ class Bins:
     counts: NDArray[np.intp]  # windows that were used
     whole: bool  # all values are whole numbers >= 0
     spread: float  # between the darkest and the brightest windows, usable or not
+    darkest: float  # mean of a window
 
     @property
     def usable(self) -> bool:
@@ -49,7 +50,7 @@ class Bins:
 
 
 _EMPTY = np.empty(0)
-NONE = Bins(_EMPTY, _EMPTY, _EMPTY, np.empty(0, np.intp), whole=False, spread=0.0)
+NONE = Bins(_EMPTY, _EMPTY, _EMPTY, np.empty(0, np.intp), whole=False, spread=0.0, darkest=0.0)
 
 
 def bins_of(channel: NDArray[Any], valid: Bools | None) -> Bins:
@@ -135,6 +136,7 @@ def _binned(
         count[clear].astype(np.intp),
         whole,
         float(np.ptp(mean)),
+        float(means.min()),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nlmeans.noise.brightness import Bins
+from nlmeans.noise.models.brightness import Bins
 from nlmeans.noise.patches import Floats
 from nlmeans.noise_models.model import NoiseModel, Numbers
 from nlmeans.noise_models.transforms import rice_table
@@ -53,7 +53,7 @@ def completed(model: NoiseModel, bins: Bins) -> NoiseModel | None:
     if model.kind == "rician":
         return _rician(bins)
     offset = _number(model.offset)
-    shifted = replace(bins, means=bins.means - offset)
+    shifted = replace(bins, means=bins.means - offset, darkest=bins.darkest - offset)
     if model.kind == "poisson-gaussian" and len(model.missing) == 1:
         return _half(model, shifted)
     found = fits(shifted)
@@ -104,6 +104,8 @@ def _fitted(bins: Bins, powers: tuple[int, ...]) -> Fit | None:
         weight = np.minimum(1, limit / np.maximum(np.abs(deviate), 1e-9))
         if (np.abs(curve - before) < 1e-3 * curve).all():
             break
+    if len(powers) == 2 and found[1] < -found[0] * bins.darkest:
+        return None  # brighter than the darkest pixels is no darkness
     each = np.sqrt(weight) / (curve * error)
     scaled = columns * each[:, None]
     spread = np.sqrt(np.diag(np.linalg.inv(scaled.T @ scaled)))

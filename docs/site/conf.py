@@ -9,6 +9,7 @@ import re
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from sphinx.application import Sphinx
 
@@ -59,12 +60,19 @@ def setup(app: Sphinx) -> None:
     """Draw the pictures before the pages are read, and lead from the top of the site to its first page."""
     app.connect("builder-inited", lambda app: pictures.draw(Path(app.srcdir) / "docs" / "generated"))
     app.connect("autodoc-process-docstring", _escape, priority=400)  # before napoleon's, which is at 500
+    app.connect("html-page-context", _level, priority=900)  # after furo has made the menu
     app.connect("build-finished", _lead)
 
 
 def _escape(app: Sphinx, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
     """Shapes such as (B, C, *grid) hold a star that begins no emphasis."""
     lines[:] = [re.sub(r"\*(?=grid\b|keys\b)", r"\\*", line) for line in lines]
+
+
+def _level(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
+    """Headings of the menu tell screen readers their level."""
+    menu = context.get("furo_navigation_tree", "")
+    context["furo_navigation_tree"] = menu.replace('role="heading"', 'role="heading" aria-level="2"')
 
 
 def _lead(app: Sphinx, error: Exception | None) -> None:

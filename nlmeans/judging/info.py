@@ -107,6 +107,15 @@ class Info:
         """The same as one line of JSON."""
         return json.dumps(self.to_dict(), allow_nan=False)
 
+    def _repr_html_(self) -> str:
+        """The lines for people, and all of it in a table, for notebooks."""
+        from html import escape
+
+        from nlmeans.notebook.tables import table
+
+        lines = "".join(f"<p>{escape(line)}</p>" for line in self.words())
+        return lines + table("All that is known", self.to_dict())
+
     def words(self) -> list[str]:
         """The same in lines for people."""
         return [line for line in (self._noise(), self._averaged(), self._error(), self.advice) if line]

@@ -7,6 +7,11 @@ from html import escape
 from typing import Any
 
 MEANING = {
+    "sigma_error": "standard error of sigma, where it was measured",
+    "averaged": "pixels that a pixel of the result is worth",
+    "mse": "expected mean squared error",
+    "psnr": "expected PSNR, dB",
+    "verdict": "what was removed",
     "sigma": "standard deviation of the noise, in the units of the image",
     "h": "filtering strength, in the units of the image",
     "k": "filtering strength, in units of sigma",

@@ -6,6 +6,7 @@ import base64
 import re
 from html.parser import HTMLParser
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ import pytest
 from PIL import Image
 
 import nlmeans
+
+from ..faults.chromium import browsing, needs_browser
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 255, (20, 30), dtype=np.uint8)
@@ -142,6 +145,52 @@ def test_parameters_are_a_table_with_tables_of_their_parts() -> None:
         assert name in text
     assert "standard deviation of the noise" in text
     assert page.open == []
+
+
+def test_what_a_result_is_worth_is_said_and_listed() -> None:
+    noisy = np.add.outer(np.arange(60.0), np.arange(60.0)) + RNG.normal(0, 9, (60, 60))
+    _, info = nlmeans.denoise(noisy, return_info=True)
+    text = " ".join(Page(info._repr_html_()).texts)
+    assert info.advice in text
+    for name in ("averaged", "psnr", "expected PSNR", "parameters", "patch_radius"):
+        assert name in text
+
+
+@needs_browser
+def test_the_divider_moves_by_keys_and_mouse(tmp_path: Path) -> None:
+    """Before is what is left of it; the label of what is not there goes."""
+    html = nlmeans.show(np.zeros((200, 300), np.uint8), np.full((200, 300), 255, np.uint8)).to_html()
+    (tmp_path / "show.html").write_text(f'<html lang="en"><title>show</title><main>{html}</main></html>')
+    with browsing(tmp_path / "profile") as browser:
+        browser.size(500, 400)
+        browser.go(f"file://{tmp_path}/show.html")
+        browser.until("document.querySelectorAll('.nlmeans-show img')[1]?.complete")
+        left, top, width, height = browser.box(".nlmeans-show")
+        assert (width, height) == (300, 200)
+
+        def brightness(share: float) -> int:
+            shot = np.asarray(Image.open(BytesIO(browser.shot())).convert("L"))
+            return int(shot[int(top + height * 0.6), int(left + width * share)])
+
+        assert (brightness(0.4), brightness(0.6)) == (0, 255)
+        browser.drag((left + width / 2, top + 100), (left + width * 0.8, top + 100))
+        assert (brightness(0.7), brightness(0.9)) == (0, 255)
+        browser.key("Home")
+        assert (brightness(0.1), brightness(0.9)) == (255, 255)
+        assert (
+            browser.run("getComputedStyle(document.querySelectorAll('.nlmeans-show span')[0]).display")
+            == "none"
+        )
+        browser.key("End")
+        assert (brightness(0.1), brightness(0.9)) == (0, 0)
+        for _ in range(10):
+            browser.key("ArrowLeft")
+        assert (brightness(0.85), brightness(0.95)) == (0, 255)
+        axe = pytest.importorskip("axe_core_python")
+        browser.run(Path(axe.__file__).with_name("axe.min.js").read_text())
+        found = browser.run("axe.run().then((r) => r.violations.map((v) => [v.impact, v.id]))")
+        assert [each for each in found if each[0] in ("critical", "serious")] == []
+        assert browser.problems == []
 
 
 def test_names_cannot_become_html() -> None:

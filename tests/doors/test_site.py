@@ -15,6 +15,8 @@ from PIL import Image
 
 import nlmeans
 
+from ..faults.chromium import browsing, needs_browser
+
 ROOT = Path(__file__).parent.parent.parent
 ASKS = {"img": "src", "script": "src", "link": "href", "source": "src", "iframe": "src"}
 
@@ -79,6 +81,24 @@ def test_nothing_is_asked_for_from_outside(site: Path) -> None:
         assert [where for where in page(path).asks if re.match(r"(https?:)?//", where)] == []
     for path in site.rglob("*.css"):
         assert not re.search(r"(url\(|@import)\s*[\"']?(https?:)?//", path.read_text("utf-8")), path
+
+
+@needs_browser
+def test_no_serious_finding_of_axe(site: Path, tmp_path: Path) -> None:
+    """Names for screen readers, contrast, order: on a page of each kind, also as wide as a phone."""
+    axe = pytest.importorskip("axe_core_python")
+    script = Path(axe.__file__).with_name("axe.min.js").read_text()
+    with browsing(tmp_path) as browser:
+        for name in ("index", "noise", "reference"):
+            browser.go((site / "docs" / f"{name}.html").as_uri())
+            browser.until("document.readyState == 'complete'")
+            browser.run(script)
+            for width in (390, 1300):
+                browser.size(width, 900)
+                found = browser.run(
+                    "axe.run().then((r) => r.violations.map((v) => [v.impact, v.id, v.nodes[0].html]))"
+                )
+                assert [each for each in found if each[0] in ("critical", "serious")] == [], name
 
 
 def test_the_first_page_is_where_it_is_looked_for(site: Path) -> None:

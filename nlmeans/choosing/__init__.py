@@ -7,7 +7,7 @@ from typing import Any
 
 from nlmeans.choosing import table
 from nlmeans.choosing.channels import color_and_noise
-from nlmeans.choosing.doubts import doubt_scale
+from nlmeans.choosing.doubts import doubt
 from nlmeans.choosing.given import Given
 from nlmeans.choosing.spacing import spaced
 from nlmeans.choosing.stronger import stronger
@@ -98,8 +98,8 @@ def choose(inputs: Inputs, settings: Settings, *, maps: bool = True) -> Chosen:
     given, levels = Given.of(inputs, settings), levels_of(inputs)
     color, sigma, stretch = color_and_noise(inputs, given, levels, maps=maps)
     noise = Noise(sigma, given.h, given.k or 0.0, given.correction)
-    if given.sigma is not None and given.k is None:  # with k, as `suggest` gives it, it was chosen with care
-        doubt_scale(inputs, given, noise, levels[1])
+    if given.sigma is not None or given.patch_radius is not None:
+        doubt(inputs, given, noise, levels[1])
     if given.method == "nlridge":
         measured, noise = noise.sigma, replace(noise, sigma=_stretched(noise, stretch))
         known: dict[str, Any] = {

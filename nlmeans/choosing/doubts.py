@@ -1,4 +1,4 @@
-"""What a given noise level cannot be: a mistake of units, which costs people an hour."""
+"""What was given and can hardly be meant: a noise level in other units, patches of which no two are alike."""
 
 from __future__ import annotations
 
@@ -13,7 +13,23 @@ _BEYOND = 3.0  # data ranges: mistakes of units are of 255 and more, and a dark 
 _ROUNDING = 12**-0.5  # standard deviation of what rounding to integers adds
 
 
-def doubt_scale(inputs: Inputs, given: Given, noise: Noise, levels: Levels) -> None:
+_LARGE = 30  # patch radius: the table's go to 5, and no two patches of 61 x 61 pixels are alike
+
+
+def doubt(inputs: Inputs, given: Given, noise: Noise, levels: Levels) -> None:
+    """Warn of what was given, where it can hardly be meant."""
+    if given.sigma is not None and given.k is None:  # with k, as `suggest` gives it, it was chosen with care
+        _doubt_scale(inputs, given, noise, levels)
+    radii = given.patch_radius if isinstance(given.patch_radius, tuple) else (given.patch_radius or 0,)
+    if max(radii) > _LARGE and inputs.request.pixels >= _FEW:
+        warn(
+            Parameter("patch_radius"),
+            f" is {max(radii)}: among patches of {2 * max(radii) + 1} samples hardly two are alike, and next "
+            "to nothing is removed; 1 to 5 is usual",
+        )
+
+
+def _doubt_scale(inputs: Inputs, given: Given, noise: Noise, levels: Levels) -> None:
     """Warn of a given sigma far beyond the data range, or below the rounding of integers.
 
     The latter not for NL-Ridge, where `suggest` gives the measured sigma alone.

@@ -170,3 +170,10 @@ def test_levels_that_may_be_right_are_not_doubted() -> None:
     denoise(np.full((40, 40), 7, np.uint8), sigma=20.0)  # black frames and the like
     clean = np.repeat(np.arange(0, 200, 50, dtype=np.uint8), 400).reshape(40, 40)
     denoise(clean, **suggest(clean).to_dict())  # what was measured is no mistake
+
+
+def test_patches_of_which_no_two_are_alike_are_doubted() -> None:
+    with pytest.warns(UserWarning, match="patches of 201 samples hardly two") as told:
+        denoise(unit_picture(), sigma=0.08, patch_radius=100)
+    assert len(told) == 1
+    denoise(unit_picture(), sigma=0.08, patch_radius=7)

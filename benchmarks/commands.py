@@ -7,6 +7,7 @@ python -m nlmeans.benchmarks attention [--quick]             what non-local bloc
 python -m nlmeans.benchmarks baseline --set12 DIR --kodak DIR --train DIR   what later work is compared with
 python -m nlmeans.benchmarks methods --set12 DIR --kodak DIR   quality against time of each, and of BM3D
 python -m nlmeans.benchmarks kinds --train DIR               the one call on kinds of input with known noise
+python -m nlmeans.benchmarks train --pictures DIR            go on training the network of method="learned"
 python -m nlmeans.benchmarks report [--check]                tables and plot from the JSON
 python -m nlmeans.benchmarks pictures                        pictures to look at, from the JSON
 """
@@ -14,6 +15,7 @@ python -m nlmeans.benchmarks pictures                        pictures to look at
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import shlex
 import signal
@@ -69,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     _attention_options(commands.add_parser("attention", help="train blocks, measure what they attend to"))
     _methods_options(commands.add_parser("methods", help="quality against time of each method"))
     _baseline_options(commands.add_parser("baseline", help="measure what later work is compared with"))
+    _train_options(commands.add_parser("train", help="train the network of the learned method, resuming"))
     _kinds_options(commands.add_parser("kinds", help="the one call on kinds of input, each with its truth"))
     for name, run, told in (
         ("report", _report, "write tables and plot from the JSON"),
@@ -207,6 +210,39 @@ def _kinds(given: argparse.Namespace) -> int:
     if path:
         path.with_suffix(".svg").write_text(kinds.drawn(result), encoding="utf-8")
         print(kinds.table(result))
+    return 0
+
+
+def _train_options(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(run=_train)
+    command.add_argument(
+        "--pictures", type=Path, required=True, metavar="DIR", help="where the packages are unpacked"
+    )
+    command.add_argument("--minutes", type=float, default=60.0, metavar="N", help="default %(default)g")
+    command.add_argument("--steps", type=int, default=None, metavar="N", help="in all, over all runs")
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument(
+        "--checkpoint", type=Path, default=RESULTS / "train" / "checkpoint.safetensors", metavar="FILE"
+    )
+    command.add_argument("--export", type=Path, metavar="FILE", help="write the weights as float16")
+
+
+def _train(given: argparse.Namespace) -> int:
+    try:
+        from .studies.learned import training
+    except ImportError as error:
+        print(f"error: training needs PyTorch and safetensors: {error}", file=sys.stderr)
+        return 1
+    names = ("pictures", "checkpoint", "minutes", "seed", "export")
+    order = training.Order(**{name: getattr(given, name) for name in names})
+    if given.steps is not None:
+        order = dataclasses.replace(order, recipe=training.Recipe(steps=given.steps))
+    try:
+        result = training.train(order, lambda line: print(line, file=sys.stderr, flush=True))
+    except FileNotFoundError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(json.dumps(result))
     return 0
 
 

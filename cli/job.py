@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
 from nlmeans.errors import AxesWarning, NLMeansWarning, SlowBackendWarning
-from nlmeans.parameters import Settings, refuse_other_methods
+from nlmeans.parameters import BY_GROUPS, Settings, refuse_other_methods
 
 from . import companions
 from .formats.convert import converted
@@ -360,7 +360,7 @@ class Job:
         more["channel_axis"] = split.channel_axis
         if self.guide is None and "color" not in self.options.settings:  # a guide's weights serve all
             more["color"] = split.color
-        if "spacing" not in self.options.settings and self.options.settings.get("method") != "nlridge":
+        if "spacing" not in self.options.settings and self.options.settings.get("method") not in BY_GROUPS:
             more["spacing"] = layout.spacing
         given = {name: value for name, value in more.items() if value is not None}
         return {**self.options.settings, **given}  # type: ignore[typeddict-item]
@@ -466,12 +466,12 @@ def check(options: FilterOptions) -> None:
     stand_in: dict[str, Any] = {"sigma": 1.0}
     if options.sigma is not None and len(options.sigma) > 1:
         stand_in["sigma"] = (1.0,) * len(options.sigma)
-    if given.get("method") != "nlridge":
+    if given.get("method") not in BY_GROUPS:
         stand_in |= {"patch_radius": 1, "search_radius": 1}
         if "h" not in given and "k" not in given:
             stand_in["k"] = 1.0
     try:
-        if given.get("method") == "nlridge":
+        if given.get("method") in BY_GROUPS:
             refuse_other_methods(options.settings)
         nlmeans.Parameters(**{**stand_in, **given})
     except nlmeans.NLMeansError as error:

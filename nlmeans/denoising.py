@@ -67,13 +67,14 @@ def denoise(
         float64; any range, nothing is rescaled.  It is not written to.  Images of Pillow, arrays
         of xarray and other objects with ``__array__`` are taken where nothing is lost; `channel_axis`
         may then be the name of an axis of xarray.
-    method : {"nlmeans", "nlridge"}
+    method : {"nlmeans", "nlridge", "learned"}
         "nlridge" replaces groups of like patches by their best linear combinations, in two steps with
         NL-means between them: 0.5 dB better than two passes of "nlmeans" on photographs, 0.9 dB better
         than one, in 2.5 and 5 times the time.  It takes `sigma`, `color`, `strength`, `blend`, `mask` and
         `nan`, and denoises images, and volumes plane by plane.  On a GPU it is plain array operations,
         which "auto" takes for arrays that are there.
-        Equal colours come back, sigma 0 returns the image.
+        Equal colours come back, sigma 0 returns the image.  "learned" corrects that by a small network
+        trained on photographs, in twice the time: see docs/learned_denoiser.md.
     noise : {"gaussian", "auto", "poisson", "poisson-gaussian", "rician", "speckle"} or NoiseModel
         What kind of noise it is: white, of counted photons, of photons and a sensor's electronics, of
         magnitudes in MRI, of radar or ultrasound.  All but white noise is made white by a transform of the
@@ -125,7 +126,7 @@ def denoise(
         The filter of the differences of colours, and of the second pass, as `suggest` gives them.
         Default: from tables; a strength that is given is scaled there as the tables' are.
     strength : float or (float, float)
-        Multiplies `h`, or `k`, of every part, whether given or chosen, and sigma of "nlridge"; >= 0, 0
+        Multiplies `h`, or `k`, of every part, whether given or chosen, and sigma of the other methods; >= 0, 0
         returns the image.  Of two the second is for the differences of colours, where `color` is "luminance".
     blend : float
         How much of the image is mixed into the result, 0 to 1: 0 none, 1 returns the image.

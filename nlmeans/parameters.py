@@ -15,7 +15,7 @@ Patch = Literal["box", "gaussian"]
 Center = Literal["max", "one", "zero"]
 Aggregate = Literal["patch", "pixel"]
 Color = Literal["joint", "luminance", "separate"]
-MethodName = Literal["nlmeans", "nlridge"]
+MethodName = Literal["nlmeans", "nlridge", "learned"]
 Impulses = Literal["keep", "replace"]
 
 PATCHES = ("box", "gaussian")
@@ -23,7 +23,8 @@ CENTERS = ("max", "one", "zero")
 AGGREGATES = ("patch", "pixel")
 COLORS = ("joint", "luminance", "separate")
 COLOR_WORDS = ("auto", *COLORS)  # what may be asked for: "auto" is chosen for an image
-METHODS = ("nlmeans", "nlridge")
+METHODS = ("nlmeans", "nlridge", "learned")
+BY_GROUPS = ("nlridge", "learned")  # NL-Ridge, and what corrects its result: they share its settings
 IMPULSES = ("keep", "replace")
 #: Settings of NL-means, which NL-Ridge does not have: it has tables of its own.
 OF_NLMEANS = (
@@ -90,7 +91,7 @@ def check_names(settings: Settings) -> None:
 class Parameters:
     """What is computed, apart from the image: frozen, hashable, with a JSON form.
 
-    NL-means has all of these, NL-Ridge `method`, `noise`, `sigma`, `color`, `blend` and `impulses`.
+    NL-means has all of these, the others `method`, `noise`, `sigma`, `color`, `blend` and `impulses`.
 
     Parameters
     ----------
@@ -128,7 +129,7 @@ class Parameters:
         How much of the image is mixed into the result, in [0, 1].
     mixing : float, optional
         Of a second pass, and of nothing else: its guide is ``mixing pilot + (1 - mixing) image``, in [0, 1].
-    method : {"nlmeans", "nlridge"}
+    method : {"nlmeans", "nlridge", "learned"}
         What turns the noisy image into a clean one.
     noise : NoiseModel, optional
         A model of the noise, all of whose parameters are known.  `sigma` is then that of the image in
@@ -172,7 +173,7 @@ class Parameters:
         one_of("method", self.method, METHODS)
         one_of("impulses", self.impulses, IMPULSES)
         self._check_noise()
-        if self.method == "nlridge":
+        if self.method in BY_GROUPS:
             self._check_nlridge()
             return
         missing = [name for name in ("patch_radius", "search_radius") if getattr(self, name) is None]
@@ -293,7 +294,7 @@ class Parameters:
     def to_dict(self) -> dict[str, Any]:
         """The fields that are set, by the names `denoise` takes: ``denoise(image, **p.to_dict())``."""
         names = [f.name for f in fields(self)]
-        if self.method == "nlridge":
+        if self.method in BY_GROUPS:
             names = [n for n in names if n not in OF_NLMEANS]
         values = {name: getattr(self, name) for name in names}
         return {
@@ -302,7 +303,7 @@ class Parameters:
             if value is not None
             and not (name == "sigma" and self.noise is not None)
             and (name != "impulses" or value != "keep")
-        } | ({"strength": self._strength} if self.noise is not None and self.method == "nlridge" else {})
+        } | ({"strength": self._strength} if self.noise is not None and self.method in BY_GROUPS else {})
 
     @property
     def _strength(self) -> Any:
@@ -329,7 +330,7 @@ class Parameters:
             For unknown or missing names.
         """
         names = [f.name for f in fields(cls)]
-        if read.get("method") == "nlridge" and read.get("noise") is not None and "strength" in read:
+        if read.get("method") in BY_GROUPS and read.get("noise") is not None and "strength" in read:
             strength = read["strength"]
             sigma = (*strength, strength[-1]) if isinstance(strength, tuple | list) else strength
             read = {"sigma": sigma, **{n: v for n, v in read.items() if n != "strength"}}
@@ -355,12 +356,12 @@ class Parameters:
 
 
 def refuse_other_methods(given: Mapping[str, Any]) -> None:
-    """Refuse settings of NL-means where the method is NL-Ridge."""
+    """Refuse settings of NL-means where the method is another."""
     for name in OF_NLMEANS:
         if given.get(name) is not None:
             raise InvalidValueError(
                 Parameter(name),
-                " belongs to NL-means; NL-Ridge takes sigma, color, strength, blend, mask, nan and impulses: "
+                " belongs to NL-means; the others take sigma, color, strength, blend, mask, nan and impulses: "
                 "leave it out, or give ",
                 Parameter('method="nlmeans"'),
             )

@@ -103,7 +103,7 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
         {"arrays", "parameters"},
         {"levels", "tiling", "carriers"},
         {"backends"},
-        {"operation", "inputs", "sampling"},
+        {"operation", "inputs", "sampling", "network"},
         {"noise"},
         {"choosing"},
         {"methods"},

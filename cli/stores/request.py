@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import Any, cast
 
 from nlmeans import __version__
-from nlmeans.parameters import Settings
+from nlmeans.parameters import BY_GROUPS, Settings
 
 from ..environment import available_memory
 from ..formats.limits import Limits
@@ -170,7 +170,7 @@ class Request:
 
         settings: dict[str, Any] = dict(self.filter.settings)
         length = images.source.scale.volume
-        if length and len(images.axes.grid) == 3 and settings.get("method") != "nlridge":
+        if length and len(images.axes.grid) == 3 and settings.get("method") not in BY_GROUPS:
             of = dict(zip("zyx", length, strict=True))
             settings.setdefault("spacing", tuple(of[images.source.axes[a]] for a in images.axes.grid))
         for name in ("sigma", "guide_sigma"):

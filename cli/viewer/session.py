@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import Any
 
 from nlmeans.errors import NLMeansError
+from nlmeans.parameters import BY_GROUPS
 
 from ..environment import printable
 from ..formats.limits import Limits
@@ -159,7 +160,7 @@ class Session:
         picture = self._ready(told)
         x, y = (whole(told.get(name), 0, _LARGEST) for name in ("x", "y"))
         piece = picture.last
-        if piece is None or piece.chosen.method == "nlridge":
+        if piece is None or piece.chosen.method in BY_GROUPS:
             return packed({"marked": None})
         with self.computing:
             return packed({"marked": picture.weights(piece, x, y)})

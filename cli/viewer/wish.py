@@ -6,11 +6,12 @@ import math
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from nlmeans.parameters import METHODS
+
 from ..options import FilterOptions
 from ..status import UsageError
 
 STRONGEST = 10.0
-_METHODS = ("nlmeans", "nlridge")
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class Wish:
         names = {f.name for f in fields(cls)}
         if not isinstance(told, dict) or set(told) != names:
             raise UsageError(f"settings have {', '.join(sorted(names))}")
-        if told["method"] not in _METHODS:
-            raise UsageError(f"the method is one of {', '.join(_METHODS)}")
+        if told["method"] not in METHODS:
+            raise UsageError(f"the method is one of {', '.join(METHODS)}")
         sigma = told["sigma"]
         return cls(
             told["method"],

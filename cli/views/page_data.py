@@ -8,6 +8,8 @@ import time
 from dataclasses import fields
 from typing import Any
 
+from nlmeans.parameters import BY_GROUPS
+
 from ..environment import printable
 from ..formats.picture import Array, Layout, Picture
 from ..formats.picture import data as data_of
@@ -111,8 +113,8 @@ def marked_weights(
     piece: tuple[int, int, int, int],
     progress: Progress,
 ) -> list[dict[str, Any]]:
-    """The weights of pixels on a grid; NL-Ridge has none."""
-    if chosen.method == "nlridge":
+    """The weights of pixels on a grid; only NL-means has them."""
+    if chosen.method in BY_GROUPS:
         return []
     top, left, height, width = piece
     step = max(1, max(height, width) // GRID)
@@ -205,7 +207,7 @@ def _times(factor: float, value: Any) -> Any:
 
 def _stronger(settings: dict[str, Any], factor: float) -> dict[str, Any]:
     """With a strength so many times as large, in every part."""
-    scaled = ("sigma",) if settings.get("method") == "nlridge" else ("h", "k")
+    scaled = ("sigma",) if settings.get("method") in BY_GROUPS else ("h", "k")
     return {
         name: _stronger(value, factor)
         if isinstance(value, dict) and name != "noise"

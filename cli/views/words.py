@@ -36,8 +36,9 @@ def words(layout: Layout, chosen: Any, colour: Array) -> str:
 
 def radii_words(parameters: dict[str, Any]) -> str:
     """The radii of NL-means, or what else it is."""
-    if parameters.get("method") == "nlridge":
-        return "NL-Ridge"
+    other = {"nlridge": "NL-Ridge", "learned": "NL-Ridge and network"}.get(parameters.get("method", ""))
+    if other:
+        return other
     return f"patch radius {parameters['patch_radius']}, search radius {parameters['search_radius']}"
 
 

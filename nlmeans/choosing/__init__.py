@@ -16,7 +16,7 @@ from nlmeans.errors import InvalidValueError, Parameter
 from nlmeans.inputs import Inputs
 from nlmeans.levels import Levels
 from nlmeans.noise.strength import Noise, root_mean_square
-from nlmeans.parameters import Parameters, Settings
+from nlmeans.parameters import BY_GROUPS, Parameters, Settings
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +62,7 @@ class Chosen:
     def stronger(self, light: float, differences: float) -> Chosen:
         """With every strength multiplied; that of differences of colours, where they are apart, by its own.
 
-        It is sigma for NL-Ridge, which has no k.
+        It is sigma for methods by groups, which have no k.
         """
         if light == 1 == differences:
             return self
@@ -100,15 +100,16 @@ def choose(inputs: Inputs, settings: Settings, *, maps: bool = True) -> Chosen:
     noise = Noise(sigma, given.h, given.k or 0.0, given.correction)
     if given.sigma is not None and given.k is None:  # with k, as `suggest` gives it, it was chosen with care
         doubt_scale(inputs, given, noise, levels[1])
-    if given.method == "nlridge":
+    if given.method in BY_GROUPS:
         measured, noise = noise.sigma, replace(noise, sigma=_stretched(noise, stretch))
         known: dict[str, Any] = {
+            "method": given.method,
             "sigma": _sigma_of(noise),
             "color": color,
             "blend": settings.get("blend", 0.0),
             "impulses": settings.get("impulses", "keep"),
         }
-        plain = Chosen(Parameters(method="nlridge", **known), noise, levels, measured)
+        plain = Chosen(Parameters(**known), noise, levels, measured)
         return plain.stronger(*given.strength)
     relative = _relative(inputs, color, noise, levels[1])
     light = color == "luminance"

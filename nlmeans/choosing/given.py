@@ -9,6 +9,7 @@ from nlmeans.choosing import table
 from nlmeans.errors import InvalidValueError, Parameter
 from nlmeans.inputs import Inputs
 from nlmeans.parameters import (
+    BY_GROUPS,
     COLOR_WORDS,
     METHODS,
     Parameters,
@@ -50,11 +51,11 @@ class Given:
         """From the parameters of a call."""
         method = settings.get("method", Parameters.method)
         one_of("method", method, METHODS)
-        if method == "nlridge":
+        if method in BY_GROUPS:
             refuse_other_methods(settings)
             if len(inputs.grid) == 1:
                 raise InvalidValueError(
-                    "NL-Ridge is for images and volumes, got a signal: give ", Parameter('method="nlmeans"')
+                    f"{method} is for images and volumes, got a signal: give ", Parameter('method="nlmeans"')
                 )
         asked = settings.get("aggregate")
         aggregate = Parameters.aggregate if asked is None else asked

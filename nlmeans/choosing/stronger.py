@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from nlmeans.parameters import Parameters
+from nlmeans.parameters import BY_GROUPS, Parameters
 
 _Part = TypeVar("_Part", Parameters, Parameters | None)
 
@@ -13,10 +13,10 @@ _Part = TypeVar("_Part", Parameters, Parameters | None)
 def stronger(chosen: Parameters, light: float, differences: float) -> Parameters:
     """Parameters with their strengths multiplied; that of differences of colours, where apart, by its own.
 
-    It is sigma for NL-Ridge, which has no k.
+    It is sigma for methods by groups, which have no k.
     """
     apart = chosen.color == "luminance" and light != differences
-    if chosen.method == "nlridge":
+    if chosen.method in BY_GROUPS:
         sigma = chosen.sigma
         if sigma is None:  # a map
             return chosen

@@ -14,7 +14,7 @@ from nlmeans.choosing.given import strengths
 from nlmeans.inputs import Part, check, warn_of_volume
 from nlmeans.levels import Ends
 from nlmeans.methods.composition import method_for
-from nlmeans.parameters import Settings
+from nlmeans.parameters import BY_GROUPS, Settings
 from nlmeans.running import Progress, Running, in_tiles
 from nlmeans.sampling import along_grid, check_sliced, sample
 
@@ -100,7 +100,7 @@ class Work:
             chosen = self.chosen if self.ends[0] else replace(self.chosen, levels=levels_of(inputs))
             if chosen.noise.is_map:
                 sigma = beside["sigma"].reshape(inputs.value.shape[1:])
-                if chosen.parameters.method == "nlridge":
+                if chosen.parameters.method in BY_GROUPS:
                     sigma = sigma * strengths(settings.get("strength", 1.0))[0]
                 chosen = replace(chosen, noise=replace(chosen.noise, sigma=sigma))
             method = method_for(chosen, inputs, self.backend)
@@ -160,7 +160,7 @@ def says_all(image: Any, settings: Settings) -> bool:
     )
     passes = settings.get("passes") in (None, 1) or given("second")
     radii = given("patch_radius") and given("search_radius")
-    if settings.get("method") == "nlridge":
+    if settings.get("method") in BY_GROUPS:
         return given("sigma") and (one_channel or (color is not None and color != "auto"))
     return radii and given("sigma", "guide_sigma") and given("k", "h") and passes and (one_channel or colors)
 

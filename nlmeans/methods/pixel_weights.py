@@ -18,7 +18,7 @@ from nlmeans.methods.color import channel, luminance_and_differences
 from nlmeans.methods.nlmeans import Exponents, Geometry, NLMeans
 from nlmeans.noise.impulses import without_impulses
 from nlmeans.noise.stabilised import stabilised
-from nlmeans.parameters import Settings, integer
+from nlmeans.parameters import BY_GROUPS, Settings, integer
 from nlmeans.tiling import Tile
 
 
@@ -78,7 +78,7 @@ class PixelWeights:
             image, settings = white.image, white.settings  # type: ignore[assignment]
         self._inputs = without_impulses(check(image, settings), settings)
         method = settings.get("method")
-        if isinstance(method, str) and method == "nlridge":
+        if isinstance(method, str) and method in BY_GROUPS:
             raise InvalidValueError("weights are those of NL-means: give ", Parameter('method="nlmeans"'))
         whole = choose(self._inputs, {**settings, "passes": settings.get("passes") or 1})
         self.parameters = whole.parameters

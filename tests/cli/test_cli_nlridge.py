@@ -74,3 +74,12 @@ def test_strength_multiplies_a_map_too(noisy: Path, tmp_path: Path) -> None:
         assert ran.code == 0, ran.err
         results.append(imread(result))
     np.testing.assert_array_equal(*results)
+
+
+def test_the_learned_method_is_there_too(noisy: Path, tmp_path: Path) -> None:
+    ran = Ran("denoise", noisy, "--method", "learned", "--sigma", "9", "-o", tmp_path / "c.png", "-v")
+    assert ran.code == 0, ran.err
+    expected = denoise(imread(noisy), method="learned", sigma=9.0, channel_axis=-1)
+    np.testing.assert_array_equal(imread(tmp_path / "c.png"), expected)
+    ran = Ran("denoise", noisy, "--method", "learned", "--sigma", "9", "--dry-run", "-o", tmp_path / "d.png")
+    assert "NL-Ridge and network" in ran.err + ran.out

@@ -24,7 +24,7 @@ from nlmeans import (
     denoise,
     weights,
 )
-from nlmeans.parameters import OF_NLMEANS
+from nlmeans.parameters import BY_GROUPS, OF_NLMEANS
 
 from ..conftest import TOLERANCE
 
@@ -106,7 +106,7 @@ def rows() -> list[Any]:
         for value, error, came in RADII:
             table.append((f"{name}={value!r}", {name: value}, error, [name, came, A_RADIUS]))
     for name, allowed, wrong in (
-        ("method", ["nlmeans", "nlridge"], "bm3d"),
+        ("method", ["nlmeans", "nlridge", "learned"], "bm3d"),
         ("patch", ["box", "gaussian"], "disc"),
         ("center", ["max", "one", "zero"], "centre"),
         ("aggregate", ["patch", "pixel"], "pixels"),
@@ -468,7 +468,7 @@ SENSIBLE: dict[str, list[Any]] = {
     "patch_radius": [0, 1, (1, 2), None, 255],
     "search_radius": [0, 1, 2, (1, 3), "image", None],
     "channel_axis": [None, 0, 1, -1],
-    "method": ["nlmeans", "nlridge"],
+    "method": ["nlmeans", "nlridge", "learned"],
     "patch": ["box", "gaussian", None],
     "center": ["max", "one", "zero", None],
     "aggregate": ["pixel", "patch", None],
@@ -523,7 +523,7 @@ def random_call(rng: random.Random) -> tuple[Any, dict[str, Any]]:
     for name in rng.sample(list(SENSIBLE), rng.choice([0, 1, 1, 1, 2, 3])):
         given_[name] = rng.choice(ANYTHING + SENSIBLE[name])
     method = given_.get("method")
-    if isinstance(method, str) and method == "nlridge" and rng.random() < 0.8:
+    if isinstance(method, str) and method in BY_GROUPS and rng.random() < 0.8:
         given_ = {n: value for n, value in given_.items() if n not in OF_NLMEANS}
     if callable(given_.get("progress")):
         del given_["progress"]  # what it raises is its own

@@ -1,0 +1,137 @@
+"""Trains the network for so many minutes, from where it was left: ``python -m nlmeans.benchmarks train``."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from nlmeans import denoise
+from nlmeans.learned.network import Denoiser
+from nlmeans.learned.training import Pieces, Recipe, Trainer
+from nlmeans.learned.weights_file import read, write
+
+from ... import RESULTS
+from . import photographs
+
+COMMITTED = RESULTS / "train" / "checkpoint.safetensors"
+_SAVED_EVERY = 120.0  # seconds
+_CHECKED_EVERY = 1000  # steps
+_SIGMAS = (15, 25, 50)  # of the pictures held back
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is asked for."""
+
+    pictures: Path  # a folder with the unpacked packages
+    checkpoint: Path = COMMITTED
+    minutes: float = 60.0
+    recipe: Recipe = Recipe()  # noqa: RUF009  (frozen) with the steps of all runs
+    seed: int = 0
+    export: Path | None = None
+
+
+class Held:
+    """The pictures held back, with noise and pilot."""
+
+    def __init__(self, clean: NDArray[np.float32]) -> None:
+        self.sets = [self._set(clean, sigma) for sigma in _SIGMAS]
+
+    @staticmethod
+    def _set(clean: NDArray[np.float32], sigma: int) -> tuple[Any, Any, NDArray[np.float32], float]:
+        noise = np.random.default_rng(sigma).normal(0, sigma / 255, clean.shape).astype(np.float32)
+        noisy = clean + noise
+        pilot = [denoise(one, method="nlridge", sigma=sigma / 255, workers=1) for one in noisy]
+        tensors = [torch.from_numpy(np.asarray(a))[:, None] for a in (noisy, np.stack(pilot))]
+        return tensors[0], tensors[1], clean, sigma / 255
+
+    def gains(self, network: Denoiser) -> list[float]:
+        """By how many dB the network is better than its pilot, at each sigma."""
+        found = []
+        for noisy, pilot, clean, sigma in self.sets:
+            with torch.no_grad():
+                change = network(noisy, pilot, torch.full((len(noisy), 1, 1, 1), sigma))
+            before, after = (_psnr(a[:, 0].numpy(), clean) for a in (pilot, pilot + change))
+            found.append(round(after - before, 3))
+        return found
+
+
+def _psnr(found: NDArray[np.float32], clean: NDArray[np.float32]) -> float:
+    """The mean over pictures, in dB."""
+    errors = np.mean((np.clip(found, 0, 1) - clean) ** 2, axis=(1, 2))
+    return float(np.mean(-10 * np.log10(errors)))
+
+
+def train(order: Order, tell: Tell) -> dict[str, Any]:
+    """Goes on from the checkpoint, if there is one; saves it every other minute and at the end.
+
+    Whenever it is ended, what is lost are the steps since the last checkpoint, which is always whole.
+    """
+    torch.set_num_threads(1)
+    torch.manual_seed(order.seed)
+    recipe, began, log = order.recipe, time.monotonic(), Log.of(order)
+    rng = np.random.default_rng([order.seed, log.steps])
+    trainer = Trainer(Denoiser(), Pieces(photographs.pictures(order.pictures), recipe, rng), recipe)
+    if log.steps:
+        trainer.restore(_weights(order.checkpoint), log.steps)
+    held = Held(photographs.held_back(order.pictures))
+    saved = time.monotonic()
+    while trainer.step < recipe.steps and time.monotonic() - began < 60 * order.minutes:
+        loss = trainer.advance()
+        if trainer.step % _CHECKED_EVERY == 0:
+            log.add(trainer.step, held.gains(trainer.averaged()))
+            tell(f"{trainer.step}: loss {loss:.4f}, gains {log.gains[-1][1:]} dB at sigma {_SIGMAS}")
+        if time.monotonic() - saved > _SAVED_EVERY:
+            save(trainer, log, order.checkpoint)
+            saved = time.monotonic()
+    save(trainer, log, order.checkpoint)
+    if order.export:
+        export(order.checkpoint, order.export)
+    return asdict(log)
+
+
+@dataclass
+class Log:
+    """What a checkpoint says of itself: steps so far, seed, and gains on the pictures held back."""
+
+    steps: int
+    seed: int
+    gains: list[list[float]]  # step, and dB over the pilot at each sigma
+
+    @classmethod
+    def of(cls, order: Order) -> Log:
+        """From the checkpoint, or new."""
+        if not order.checkpoint.exists():
+            return cls(0, order.seed, [])
+        return cls(**json.loads(read(order.checkpoint)[1] or "{}"))
+
+    def add(self, step: int, gains: list[float]) -> None:
+        """One more line."""
+        self.gains.append([step, *gains])
+
+
+def save(trainer: Trainer, log: Log, path: Path) -> None:
+    """The averaged weights as float32, 1 MB; Adam's own averages begin anew at each start."""
+    log.steps = trainer.step
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write(path, {n: t.numpy() for n, t in trainer.average.items()}, json.dumps(asdict(log)))
+
+
+def export(checkpoint: Path, target: Path) -> None:
+    """As float16: the file that comes with the package."""
+    arrays, told = read(checkpoint)
+    steps = json.loads(told or "{}").get("steps")
+    write(target, {n: a.astype(np.float16) for n, a in arrays.items()}, json.dumps({"steps": steps}))
+
+
+def _weights(path: Path) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(array.copy()) for name, array in read(path)[0].items()}

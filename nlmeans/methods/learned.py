@@ -1,0 +1,81 @@
+"""NL-Ridge, and a small trained network that corrects its result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from nlmeans.arrays import Array
+from nlmeans.backends.contract import Run
+from nlmeans.choosing import Chosen
+from nlmeans.inputs import Inputs
+from nlmeans.methods import Parts
+from nlmeans.methods.nlridge import NLRidge
+from nlmeans.network.arithmetic import Network
+from nlmeans.network.weights import shipped
+from nlmeans.noise.strength import Noise
+from nlmeans.tiling import Cost, Tile
+
+_SHARE = 0.4  # of the time: the pilot's
+_GREATEST = 0.5  # of the data range: no noise is stronger, and the network saw none like it
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Learned(Parts):
+    """The change of NL-Ridge, the pilot, plus what the network adds to it.
+
+    The network was trained on grey pictures, and corrects channels one by one.  Of three colours these are
+    the luminance and the differences: of the gain in all, a sixth is that of the differences (kodim01 to 11).
+    """
+
+    network: Network
+    noise: Noise
+
+    @classmethod
+    def of(cls, chosen: Chosen, inputs: Inputs, backend: str, *, lead: bool = False) -> Learned:
+        """For one image; the pilot runs on a backend, the network on the processor."""
+        network, pilot = shipped(), NLRidge.of(chosen, inputs, backend, lead=lead)
+        z, y, x = pilot.halo
+        own = Cost(pilot.cost.tile, max(pilot.cost.plane, network.bytes_a_pixel))
+        return cls.made_of(
+            (replace(pilot, cost=own),),
+            levels=pilot.levels,
+            arrays=2 * len(pilot.levels[0].offset),
+            halo=(z, y + network.reach, x + network.reach),
+            network=network,
+            noise=pilot.noise,
+        )
+
+    def run(
+        self, tile: Tile, origin: tuple[int, ...], whole_shape: tuple[int, ...], planes: range, run: Run
+    ) -> Array:
+        """The change of the pilot, corrected."""
+        change = self.parts[0].run(tile, origin, whole_shape, planes, run.part(_SHARE))
+        part = run.part((1 - _SHARE) / (len(planes) * len(change)))
+        for at, z in enumerate(planes):
+            for c in range(len(change)):
+                pilot = tile.feature[c, z] + change[c, at]
+                noisy = np.where(tile.vote[z] > 0, tile.feature[c, z], pilot)
+                change[c, at] += self.correction(noisy, pilot, self._sigma(tile, c, z), origin[1:], part)
+        return change
+
+    def correction(
+        self, noisy: Array, pilot: Array, sigma: Array, origin: tuple[int, ...], run: Run
+    ) -> Array:
+        """What the network adds: it takes pixels in pairs, which begin at even places of the whole image."""
+        result = np.zeros_like(noisy)
+        even = tuple(slice(first % 2, None) for first in origin)
+        if result[even].size:
+            result[even] = self.network.change(noisy[even], pilot[even], sigma[even], run)
+        return result
+
+    def _sigma(self, tile: Tile, c: int, z: int) -> Array:
+        """The noise of a channel's plane, in the unit of the tile."""
+        levels, sigma = self.levels[0], self.noise.sigma
+        if tile.sigma is not None:
+            sigma = tile.sigma[z] / levels.unit
+        else:
+            sigma = np.float32(sigma[c % len(sigma)] / levels.unit)
+        most = _GREATEST * levels.data_range / levels.unit
+        return np.broadcast_to(np.minimum(sigma, most), tile.feature.shape[2:])

@@ -1,0 +1,59 @@
+"""The command that trains: it finds its pictures, goes on where it was, and writes the package's file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("torch")
+pytest.importorskip("safetensors")
+
+from nlmeans.benchmarks.studies.learned import photographs, training
+
+from nlmeans.learned.training import Recipe
+from nlmeans.network.weights import arrays_in, network_of
+
+RECIPE = Recipe(steps=3, batch=2, crop=32, pieces=2, first=2, fresh=0.0, half=False)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two photographs to train on, one held back."""
+    for role, names in (("TRAINED", ("a.jpg", "b.png")), ("HELD_BACK", ("c.jpg",))):
+        monkeypatch.setattr(photographs, role, (photographs.Source("a package", "CC0", "us", names),))
+        for name in names:
+            (tmp_path / role).mkdir(exist_ok=True)
+            noise = np.random.default_rng(0).integers(0, 255, (400, 440, 3), dtype=np.uint8)
+            Image.fromarray(noise).save(tmp_path / role / name)
+    return tmp_path
+
+
+def test_it_goes_on_where_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "_CHECKED_EVERY", 2)
+    checkpoint, target, told = folder / "train" / "c.safetensors", folder / "d.safetensors", []
+    order = training.Order(folder, checkpoint, recipe=RECIPE, export=target)
+    assert training.train(order, told.append)["steps"] == 3
+    assert told[0].startswith("2: loss")
+    whole = training.train(
+        training.Order(folder, checkpoint, recipe=Recipe(**{**vars(RECIPE), "steps": 5})), print
+    )
+    assert whole["steps"] == 5
+    assert [step for step, *_ in whole["gains"]] == [2, 4]
+    assert checkpoint.stat().st_size < 2e6
+    assert network_of(arrays_in(target.read_bytes())).channels == 48
+
+
+def test_a_missing_picture_is_named_with_its_package(folder: Path) -> None:
+    (folder / "TRAINED" / "b.png").unlink()
+    with pytest.raises(FileNotFoundError, match=r"b\.png of a package is not below"):
+        photographs.pictures(folder)
+
+
+def test_all_that_is_trained_on_is_free_for_anything() -> None:
+    assert {s.licence for s in photographs.TRAINED} <= {"CC0 1.0", "CC BY 4.0", "CC BY 2.0"}
+    assert sum(len(s.names) for s in photographs.HELD_BACK) == 20
+    names = [n for s in (*photographs.TRAINED, *photographs.HELD_BACK) for n in s.names]
+    assert len(set(names)) == len(names)

@@ -1,0 +1,107 @@
+"""Training of the network: the same network as without PyTorch, its pieces, its rate, and going on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from nlmeans.backends.contract import Run  # noqa: E402
+from nlmeans.learned.network import Denoiser  # noqa: E402
+from nlmeans.learned.training import Pieces, Recipe, Trainer, smaller  # noqa: E402
+from nlmeans.network.arithmetic import Network  # noqa: E402
+
+TINY = Recipe(steps=40, warm=2, batch=2, crop=32, pieces=2, first=2, fresh=0.0, half=False)
+
+
+def pieces(recipe: Recipe = TINY, seed: int = 0) -> Pieces:
+    picture = np.random.default_rng(1).integers(0, 255, (170, 180, 3), dtype=np.uint8)
+    return Pieces([picture], recipe, np.random.default_rng(seed))
+
+
+def trainer(recipe: Recipe = TINY, seed: int = 0) -> Trainer:
+    torch.manual_seed(seed)
+    return Trainer(Denoiser(8, 1), pieces(recipe, seed), recipe)
+
+
+def arrays(network: Denoiser) -> dict[str, np.ndarray]:
+    return {name: tensor.numpy().copy() for name, tensor in network.state_dict().items()}
+
+
+@pytest.mark.parametrize("shape", [(40, 52), (31, 47), (1, 1)])
+@pytest.mark.parametrize("mapped", [False, True])
+def test_torch_and_numpy_are_one_network(shape: tuple[int, int], mapped: bool) -> None:
+    network = Denoiser(8, 2)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, 0, 0.1)
+    rng = np.random.default_rng(0)
+    noisy, pilot = rng.normal(size=(2, *shape)).astype(np.float32)
+    sigma = rng.uniform(0.1, 0.5, shape).astype(np.float32) if mapped else np.full(shape, 0.3, np.float32)
+    sigma.flat[0] = 0
+    with torch.no_grad():
+        change = network(*(torch.from_numpy(a)[None, None] for a in (noisy, pilot, sigma)))[0, 0].numpy()
+    plain = Network(arrays(network))
+    np.testing.assert_allclose(plain.change(noisy, pilot, sigma, Run()), change, atol=1e-5)
+    assert plain.reach == network.reach
+
+
+def test_it_begins_as_no_change_with_and_without_blocks() -> None:
+    for blocks in ((), (1,)):
+        noisy = torch.randn(1, 1, 24, 20)
+        assert not Denoiser(8, 2, blocks)(noisy, noisy + 0.1, torch.tensor(0.2)).any()
+
+
+def test_making_a_picture_smaller_keeps_means() -> None:
+    grey = np.random.default_rng(0).random((24, 24)).astype(np.float32)
+    means = grey.reshape(8, 3, 8, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(smaller(grey, 8), means, atol=1e-6)
+    np.testing.assert_allclose(smaller(grey, 24), grey, atol=1e-6)
+    assert smaller(grey, 17).mean() == pytest.approx(grey.mean(), abs=1e-6)
+
+
+def test_pieces_are_noisy_pictures_with_their_pilots() -> None:
+    held = pieces(replace(TINY, batch=6, crop=64))
+    held.add(), held.add()
+    noisy, pilot, clean, sigma = held.batch()
+    assert noisy.shape == pilot.shape == clean.shape == (6, 1, 64, 64)
+    spread = ((noisy - clean) / sigma).std(dim=(1, 2, 3))
+    assert ((spread > 0.9) & (spread < 1.1)).all()
+    assert ((pilot - clean).std(dim=(1, 2, 3)) < (noisy - clean).std(dim=(1, 2, 3))).all()
+    held.add()
+    assert len(held.held) == 2  # the oldest gives way
+
+
+def test_the_rate_rises_stays_and_falls() -> None:
+    recipe = Recipe(steps=1000, falling=0.4, rate=1e-3, warm=100)
+    rates = [recipe.rate_at(s) for s in range(1000)]
+    assert rates[0] == pytest.approx(1e-5)
+    assert max(rates) == rates[300] == 1e-3
+    assert rates[800] == pytest.approx(5e-4)
+    assert rates[999] < 2e-5
+
+
+def test_steps_lessen_the_loss_and_move_the_average() -> None:
+    """Of one batch, which comes again and again."""
+    one = trainer()
+    one.advance()
+    batch = one.pieces.batch()
+    one.pieces.batch = lambda: batch  # type: ignore[method-assign]
+    losses = [one.advance() for _ in range(10)]
+    assert losses[-1] < 0.999 * losses[0]
+    now, average = arrays(one.network), arrays(one.averaged())
+    assert any(np.abs(now[n] - average[n]).max() > 0 for n in now)
+
+
+def test_the_same_seed_gives_the_same_and_weights_go_on() -> None:
+    one, two = trainer(), trainer()
+    for _ in range(3):
+        assert one.advance() == two.advance()
+    other = trainer(seed=5)
+    other.restore(one.averaged().state_dict(), one.step)
+    for name, array in arrays(one.averaged()).items():
+        np.testing.assert_array_equal(arrays(other.averaged())[name], array)
+        np.testing.assert_array_equal(arrays(other.network)[name], array)
+    assert other.step == 3

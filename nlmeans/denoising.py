@@ -126,7 +126,7 @@ def denoise(
         The filter of the differences of colours, and of the second pass, as `suggest` gives them.
         Default: from tables; a strength that is given is scaled there as the tables' are.
     strength : float or (float, float)
-        Multiplies `h`, or `k`, of every part, whether given or chosen, and sigma of the other methods; >= 0, 0
+        Multiplies `h`, or `k`, of every part, whether given or chosen, and sigma of other methods; >= 0, 0
         returns the image.  Of two the second is for the differences of colours, where `color` is "luminance".
     blend : float
         How much of the image is mixed into the result, 0 to 1: 0 none, 1 returns the image.

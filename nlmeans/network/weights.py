@@ -18,7 +18,7 @@ from nlmeans.errors import BackendUnavailableError, InvalidValueError
 from nlmeans.network.arithmetic import Network
 
 SHIPPED = Path(__file__).parent / "denoiser.safetensors"
-SHA256 = "5d4e47248c4da0a99d8a2715134a37da6ee1c41ed975834a8b7c5c6d99224330"
+SHA256 = "2833f25e902d44c5bc698f5a06d383e7a1ff0ff7a74c0e2027f8cb6f02ebd451"
 _TYPES = {"F16": np.float16, "F32": np.float32}
 
 

@@ -236,7 +236,8 @@ def _train(given: argparse.Namespace) -> int:
     names = ("pictures", "checkpoint", "minutes", "seed", "export")
     order = training.Order(**{name: getattr(given, name) for name in names})
     if given.steps is not None:
-        order = dataclasses.replace(order, recipe=training.Recipe(steps=given.steps))
+        recipe = dataclasses.replace(order.recipe, steps=given.steps)
+        order = dataclasses.replace(order, recipe=recipe)
     try:
         result = training.train(order, lambda line: print(line, file=sys.stderr, flush=True))
     except FileNotFoundError as error:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nlmeans.arrays import Array
+from nlmeans.arrays import Array, namespace, to_numpy
 from nlmeans.backends.contract import Run
 from nlmeans.choosing import Chosen
 from nlmeans.inputs import Inputs
@@ -51,14 +51,15 @@ class Learned(Parts):
         self, tile: Tile, origin: tuple[int, ...], whole_shape: tuple[int, ...], planes: range, run: Run
     ) -> Array:
         """The change of the pilot, corrected."""
-        change = self.parts[0].run(tile, origin, whole_shape, planes, run.part(_SHARE))
+        first = self.parts[0].run(tile, origin, whole_shape, planes, run.part(_SHARE))
+        change, values, vote = (to_numpy(a) for a in (first, tile.feature, tile.vote))
         part = run.part((1 - _SHARE) / (len(planes) * len(change)))
         for at, z in enumerate(planes):
             for c in range(len(change)):
-                pilot = tile.feature[c, z] + change[c, at]
-                noisy = np.where(tile.vote[z] > 0, tile.feature[c, z], pilot)
+                pilot = values[c, z] + change[c, at]
+                noisy = np.where(vote[z] > 0, values[c, z], pilot)
                 change[c, at] += self.correction(noisy, pilot, self._sigma(tile, c, z), origin[1:], part)
-        return change
+        return namespace(first).asarray(change)
 
     def correction(
         self, noisy: Array, pilot: Array, sigma: Array, origin: tuple[int, ...], run: Run
@@ -74,7 +75,7 @@ class Learned(Parts):
         """The noise of a channel's plane, in the unit of the tile."""
         levels, sigma = self.levels[0], self.noise.sigma
         if tile.sigma is not None:
-            sigma = tile.sigma[z] / levels.unit
+            sigma = to_numpy(tile.sigma)[z] / levels.unit
         else:
             sigma = np.float32(sigma[c % len(sigma)] / levels.unit)
         most = _GREATEST * levels.data_range / levels.unit

@@ -173,8 +173,6 @@ def test_what_it_cannot_do_is_told() -> None:
         learned(np.zeros(30), sigma=3)
     with pytest.raises(InvalidValueError, match="patch_radius belongs to NL-means"):
         learned(np.zeros((30, 30)), sigma=3, patch_radius=2)
-    with pytest.raises(BackendUnavailableError, match="reference and cpu"):
-        learned(np.zeros((20, 20)), sigma=1, backend="cuda")
 
 
 def test_nothing_else_needs_its_weights(monkeypatch: pytest.MonkeyPatch) -> None:

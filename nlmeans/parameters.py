@@ -361,7 +361,7 @@ def refuse_other_methods(given: Mapping[str, Any]) -> None:
         if given.get(name) is not None:
             raise InvalidValueError(
                 Parameter(name),
-                " belongs to NL-means; the others take sigma, color, strength, blend, mask, nan and impulses: "
+                " belongs to NL-means; others take sigma, color, strength, blend, mask, nan and impulses: "
                 "leave it out, or give ",
                 Parameter('method="nlmeans"'),
             )

@@ -17,7 +17,7 @@ from nlmeans.judging.sigma import uncertainty_of_sigma
 from nlmeans.judging.trial import Trial, noise_of, part_of, regions, trial
 from nlmeans.judging.verdict import verdict_of
 from nlmeans.noise_models.model import NoiseModel
-from nlmeans.parameters import Parameters
+from nlmeans.parameters import BY_GROUPS, Parameters
 from nlmeans.running import apply
 
 _SEED = 20081200  # of the noise that is added once more: the same image gets the same numbers
@@ -92,7 +92,7 @@ class Info:
     @property
     def passes(self) -> int:
         """How often the image was filtered: 1 or 2; NL-Ridge has two steps."""
-        return 2 if self.parameters.method == "nlridge" else self.parameters.passes
+        return 2 if self.parameters.method in BY_GROUPS else self.parameters.passes
 
     def to_dict(self) -> dict[str, Any]:
         """All of it, in numbers, words, lists and dictionaries that JSON has."""

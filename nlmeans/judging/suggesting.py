@@ -15,7 +15,7 @@ from nlmeans.inputs import check, tell_of_batch
 from nlmeans.judging.tuning import Tuning
 from nlmeans.noise.impulses import without_impulses
 from nlmeans.noise.stabilised import stabilised
-from nlmeans.parameters import Parameters, Settings, check_names, number, one_of
+from nlmeans.parameters import BY_GROUPS, Parameters, Settings, check_names, number, one_of
 from nlmeans.sampling import sample
 
 _WAYS = ("table", "sure")
@@ -91,7 +91,7 @@ def suggest(
         if white.model.kind == "gaussian":
             return chosen
         blend = number("blend", settings.get("blend", 0.0))
-        first, others = strengths(settings.get("strength", 1.0)) if chosen.method == "nlridge" else (1.0, 1.0)
+        first, others = strengths(settings.get("strength", 1.0)) if chosen.method in BY_GROUPS else (1.0, 1.0)
         sigma = first if first == others else (first, others, others)  # in units of the noise
         return replace(chosen, noise=white.model, sigma=sigma, blend=blend)
     if is_chunked(image):

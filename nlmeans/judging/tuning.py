@@ -15,7 +15,7 @@ from nlmeans.choosing import Chosen, choose
 from nlmeans.inputs import Inputs
 from nlmeans.judging.sigma import uncertainty_of_sigma
 from nlmeans.judging.trial import noise_of, part_of, regions, trial
-from nlmeans.parameters import Parameters, Settings
+from nlmeans.parameters import BY_GROUPS, Parameters, Settings
 from nlmeans.running import apply
 
 _SHARE = 0.13  # of the pixels: with two runs for each of some four strengths one run of all
@@ -65,7 +65,7 @@ class Tuning:
     def _of_method(self, method: str) -> Tried:
         """The best strength of a method: down the slope from the table's, then between the three least."""
         tried = {0: self._try(method, 0)}
-        if self._table[method].parameters.sigma is None and method == "nlridge":
+        if self._table[method].parameters.sigma is None and method in BY_GROUPS:
             return tried[0]  # parameters have no place for the strength of a map
         for side in (1, -1):
             at = side
@@ -124,7 +124,7 @@ class Tuning:
 
 
 def _does_nothing(chosen: Chosen) -> bool:
-    if chosen.parameters.method == "nlridge":
+    if chosen.parameters.method in BY_GROUPS:
         return chosen.noise.largest == 0
     return chosen.noise.changes_nothing
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nlmeans.judging.removed import Removed
-from nlmeans.parameters import Parameters
+from nlmeans.parameters import BY_GROUPS, Parameters
 
 # Part of the expected squared error that is bias, and correlation of neighbours in what was removed: at the
 # best strength in between.  24 pictures of train400, sigma 5 to 50, strengths 0.4 to 2.5 of the table's: 85 %
@@ -25,7 +25,7 @@ def verdict_of(
     parameters: Parameters,
 ) -> tuple[str, str]:
     """One word, and a sentence with what to do; `mse` is the expected squared error and its own error."""
-    name = "strength" if parameters.method == "nlridge" else "k"
+    name = "strength" if parameters.method in BY_GROUPS else "k"
     if removed.tolerance > _FEWEST**-0.5:
         return "unknown", "there are too few pixels to tell what was removed"
     if not sigma or mse is None or averaged is None:

@@ -31,6 +31,7 @@ COMMANDS = {
     "report": "Make a page to look at: before and after, what was removed, and why.",
     "bench": "Measure speed and quality on this machine.",
     "info": "List what can compute here, and why the rest cannot.",
+    "translate": "Say which options do what another program's parameters do.",
     "completion": "Print the completion script of a shell.",
 }
 PATIENCE = 2.0  # seconds of cleaning up that a second signal does not disturb

@@ -602,7 +602,7 @@ def test_no_argument_is_answered_with_help() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in COMMANDS if name not in ("info", "demo", "bench", "completion")]
+    "name", [name for name in COMMANDS if name not in ("info", "demo", "bench", "completion", "translate")]
 )
 def test_a_command_alone_is_answered_shortly(name: str) -> None:
     """Its use, examples and where the options are listed; it was all of its help, 91 lines for denoise."""

@@ -91,3 +91,17 @@ def test_uncertainty_is_written_in_the_units_of_the_picture(noisy: Path) -> None
     assert (
         "name a .tif or .npy file" in Ran("denoise", noisy, "--uncertainty", "error.png", "--overwrite").err
     )
+
+
+def test_translate_says_options_formulas_and_notes() -> None:
+    ran = Ran("translate", "--from", "ffmpeg", "s=3", "p=5", "r=9")
+    first, second, *rest = ran.out.splitlines()
+    assert first.startswith(
+        "nlmeans denoise --sigma 0.0 --h 6.0 --center one --patch-radius 2 --search-radius 4"
+    )
+    assert second.startswith("nlmeans.denoise(image, sigma=0.0, h=6.0, ")
+    assert rest[0].startswith("  h: 10 s / p")
+    read = json.loads(Ran("translate", "--from", "skimage", "fast_mode=false", "h=0.2", "--json").out)
+    assert read["settings"]["patch"] == "gaussian"
+    assert "give NAME=VALUE" in Ran("translate", "--from", "ffmpeg", "s").err
+    assert "ffmpeg has no parameter" in Ran("translate", "--from", "ffmpeg", "q=3").err

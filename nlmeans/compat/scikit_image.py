@@ -1,4 +1,4 @@
-"""Other libraries' calls on this filter, so that changing an import is enough."""
+"""scikit-image's call on this filter, so that changing an import is enough."""
 
 from __future__ import annotations
 

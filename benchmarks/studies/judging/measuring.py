@@ -1,6 +1,6 @@
 """What `Info`, `suggest(by="sure")` and `uncertainty` say, against what a clean picture says.
 
-    python -m nlmeans.benchmarks.studies.judging --set12 DIR --kodak DIR --train DIR
+    python -m nlmeans.benchmarks.studies.judging.measuring --set12 DIR --kodak DIR --train DIR
 
 Thresholds and the factor of the map were found on train400 and kodim01 to 11; Set12 and kodim13 to 23 only
 report.  White noise, known sigma where nothing else is said.  `benchmarks/results/judging.json`.
@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 import nlmeans
 
-from .. import RESULTS
-from ..machine import circumstances, machine
+from ... import RESULTS
+from ...machine import circumstances, machine
 
 COMMITTED = RESULTS / "judging.json"
 METHODS: dict[str, dict[str, Any]] = {

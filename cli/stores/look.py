@@ -73,7 +73,9 @@ def _zarr(path: str, mask: bool) -> Source:
     if any(os.path.isabs(p) or ".." in p.split("/") for p in levels):
         raise UnreadableError("it names a resolution outside of itself")
     source = Source(path, "zarr", levels, axes, json.dumps(attributes), scale=ome.scale_of(attributes, axes))
-    return _checked(source, source.array(), mask)
+    others = sorted({name for name, _ in node.members()} - {level.split("/")[0] for level in levels})
+    left = (f"left out: {', '.join(others)}",) if others else ()
+    return _checked(replace(source, warnings=left), source.array(), mask)
 
 
 def _checked(source: Source, array: Any, mask: bool) -> Source:
@@ -138,7 +140,7 @@ def _tiff(path: str, limits: Limits) -> Source:
         path,
         "tiff",
         tuple(map(str, range(levels))),
-        tuple(axis.lower() for axis in axes),
+        ome.ordered(axes.lower()),
         json.dumps({"ImageDescription": text} if text else {}),
         os.stat(path).st_mtime_ns,
         layout=picture.pages[0],
@@ -149,7 +151,11 @@ def _tiff(path: str, limits: Limits) -> Source:
 
 
 def picture_of(path: str, limits: Limits) -> Picture:
-    """The pages of a TIFF's image: what their pixels are and what else they carry."""
+    """The pages of a TIFF's image: what their pixels are and what else they carry.
+
+    With the place of each among the images of the source, whose axes may have another order.
+    """
+    import numpy as np
     from tifffile import TiffFile
 
     from ..formats.tiff.read import open_stack
@@ -157,7 +163,10 @@ def picture_of(path: str, limits: Limits) -> Picture:
     with TiffFile(path) as tiff:
         full, *lower = tiff.series[0].levels
         pages = [page for page in full.pages if page is not None]
-        planes = math.prod(n for n, name in zip(full.shape, full.axes, strict=True) if name not in "YXS")
+        stack = {name.lower(): n for n, name in zip(full.shape, full.axes, strict=True) if name not in "YXS"}
+        wanted = [name for name in ome.ordered(full.axes.lower()) if name in stack]
+        numbers = np.arange(math.prod(stack.values())).reshape([stack[name] for name in wanted])
+        numbers = numbers.transpose([wanted.index(name) for name in stack]).ravel()
         within = bool(lower) and len(lower[0].keyframe.treeindex) > 1
         behind: list[tuple[int, Any]] = [(s.keyframe.index, _copied(s.keyframe)) for s in tiff.series[1:]]
         kinds = [(_descriptions(level.keyframe), int(level.keyframe.subfiletype)) for level in lower]
@@ -169,7 +178,7 @@ def picture_of(path: str, limits: Limits) -> Picture:
     with open(path, "rb") as file:
         size = os.path.getsize(path)
         picture = open_stack(file, size, by_region, [pages[n].offset for n in order])
-    places = order if len(order) == planes else list(range(planes))
+    places = [int(n) for n in (numbers[order] if len(order) == len(numbers) else numbers)]
     follow = [each for _, each in sorted(behind, key=itemgetter(0))]
     more = {"places": places, "within": within, "behind": follow, "lower": kinds}
     return replace(picture, encoding={**picture.encoding, **more})

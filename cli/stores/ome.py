@@ -26,6 +26,12 @@ def fits(source: Source) -> bool:
     return {"y", "x"} <= set(source.axes) and places == sorted(set(places)) and places[0] >= 0
 
 
+def ordered(names: str) -> tuple[str, ...]:
+    """Axes in the order that OME-Zarr asks for, where it knows them all: ImageJ has t, z, c."""
+    known = set(names) <= set(_ORDER) and len(set(names)) == len(names)
+    return tuple(sorted(names, key=_ORDER.find) if known else names)
+
+
 def scale_of(attributes: Mapping[str, Any], names: Sequence[str]) -> Scale:
     """How large the pixels of the full resolution are; units that are not known count as micrometres."""
     described = attributes.get("ome", attributes)

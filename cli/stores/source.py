@@ -141,7 +141,26 @@ def _open(source: Source, level: int) -> tuple[Any, Any]:
     from tifffile import TiffFile
 
     file = TiffFile(source.path)
-    return zarr.open_array(file.series[0].aszarr(level=level), mode="r"), file
+    image = file.series[0]
+    array = zarr.open_array(image.aszarr(level=level), mode="r")
+    order = tuple(image.axes.lower().index(name) for name in source.axes)
+    return array if order == tuple(range(len(order))) else Turned(array, order), file
+
+
+class Turned:
+    """An array with its axes in another order, to be sliced by a number or a slice for each."""
+
+    def __init__(self, array: Any, order: tuple[int, ...]) -> None:
+        self._array, self._order = array, order
+        self.shape = tuple(array.shape[a] for a in order)
+        self.chunks = tuple(array.chunks[a] for a in order)
+        self.ndim, self.dtype = len(order), array.dtype
+
+    def __getitem__(self, index: tuple[Any, ...]) -> Array:
+        own: dict[int, Any] = dict(zip(self._order, index, strict=True))
+        found = self._array[tuple(own[a] for a in range(self.ndim))]
+        kept = [a for a in self._order if isinstance(own[a], slice)]
+        return found.transpose([sorted(kept).index(a) for a in kept])
 
 
 def needed(name: str) -> Any:

@@ -159,6 +159,28 @@ def test_what_a_store_has_no_place_for_is_told_of(tmp_path: Path) -> None:
     assert zarr.open_array(tmp_path / "b.zarr").attrs["ImageDescription"] == "of a slide"
 
 
+def test_a_hyperstack_of_imagej_has_the_order_of_axes_that_ome_zarr_asks_for(tmp_path: Path) -> None:
+    image = noisy(2, 3, 2, 50, 60, dtype="uint16")
+    tifffile.imwrite(tmp_path / "a.tif", image, imagej=True, metadata={"axes": "TZCYX", "finterval": 2.5})
+    ran = Ran("denoise", tmp_path / "a.tif", "-o", tmp_path / "b.zarr", "--volume", *QUICK)
+    assert ran.code == 0, ran.err
+    described = zarr.open_group(tmp_path / "b.zarr").attrs["ome"]["multiscales"][0]
+    assert "".join(axis["name"] for axis in described["axes"]) == "tczyx"
+    assert described["datasets"][0]["coordinateTransformations"][0]["scale"][0] == 2.5
+    found = read(tmp_path / "b.zarr")
+    for t in range(2):
+        for c in range(2):
+            assert_near(found[t, c], nlmeans.denoise(image[t, :, c], **GIVEN))
+
+
+def test_labels_beside_an_image_are_told_of(tmp_path: Path) -> None:
+    path = ome(tmp_path / "a.zarr", np.stack([[noisy(60, 60)]]))
+    zarr.open_group(path).create_group("labels")
+    ran = Ran("denoise", path, "-o", tmp_path / "b.zarr", *QUICK)
+    assert ran.code == 0
+    assert "left out: labels" in ran.err
+
+
 # --- sizes of pixels -------------------------------------------------------------------------------
 
 SHAPE = (9, 40, 44)

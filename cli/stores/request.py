@@ -110,8 +110,9 @@ class Request:
             if _is_given(self.given, name):
                 option = "--" + name.removesuffix("_name").replace("_", "-")
                 raise UsageError(f"{option} is not possible with a store")
-        if self.given.get("noise") not in (None, "gaussian"):
-            raise UsageError("--noise is not possible with a store; the library does it for Dask arrays")
+        for name, plain in (("noise", "gaussian"), ("impulses", "keep")):
+            if self.given.get(name) not in (None, plain):
+                raise UsageError(f"--{name} is not possible with a store")
         if self.part and self.given.get("scheduler"):
             raise UsageError("--part and --scheduler are two ways to share the work: give one of them")
         if self.part and self.output.overwrite:

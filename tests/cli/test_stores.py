@@ -451,6 +451,8 @@ def test_options_that_do_not_fit(tmp_path: Path) -> None:
         (("--convert",), "--convert is not possible with a store"),
         (("--axis", "0"), "--axis is not possible with a store"),
         (("--noise", "poisson"), "--noise is not possible with a store"),
+        (("--impulses", "replace"), "--impulses is not possible with a store"),
+        (("--explain",), "--explain is not possible with a store"),
         (("--scheduler", "here"), "tcp://host:8786"),
         (("--channel-axis", "2"), "none of the 2 axes"),
         (("--search-radius", "image"), "needs the whole image"),

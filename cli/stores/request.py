@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from typing import Any, cast
 
@@ -11,6 +11,7 @@ from nlmeans import __version__
 from nlmeans.parameters import BY_GROUPS, Settings
 
 from ..environment import available_memory
+from ..files import naming
 from ..formats.limits import Limits
 from ..job import check
 from ..options import FilterOptions, OutputOptions, in_units, limits_of
@@ -37,7 +38,7 @@ def concerns(options: dict[str, Any]) -> bool:
     inputs, output = options["inputs"], (options["output"] or "").rstrip("/")
     if any(is_store(name) for name in inputs) or output.endswith(_STORE):
         return True
-    if len(inputs) != 1 or not output.lower().endswith(export.ENDINGS):
+    if len(inputs) != 1 or not (output or inputs[0]).lower().endswith(export.ENDINGS):
         return False
     if any(_is_given(options, name) for name in _NOT_HERE):
         return False
@@ -77,6 +78,9 @@ class Request:
     def of(cls, options: dict[str, Any]) -> Request:
         """From the options, once it is sure that they fit together."""
         made = cls(FilterOptions.of(options), OutputOptions.of(options), options)
+        if made.output.output is None and not is_store(options["inputs"][0]):
+            (task,) = naming.plan(options["inputs"], None, recursive=False, format_name=None)
+            made.output = replace(made.output, output=task.output)
         made._check()
         return made
 

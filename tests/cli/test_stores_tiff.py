@@ -222,6 +222,8 @@ def test_a_picture_that_does_not_fit_into_memory_is_done_by_blocks(
     ran = Ran(*words)
     assert "1 of 1 blocks" in ran.err  # of 1024 x 1024
     assert_near(tifffile.imread(tmp_path / "b.tif"), expected)
+    assert "1 of 1 blocks" in Ran("denoise", tmp_path / "a.tif", *QUICK[:-2]).err
+    assert_near(tifffile.imread(tmp_path / "a.denoised.tif"), expected)
 
 
 def test_a_damaged_source_makes_no_file(tmp_path: Path) -> None:

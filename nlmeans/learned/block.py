@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any, ClassVar, Unpack
 
@@ -22,6 +23,7 @@ from nlmeans.learned.settings import (
     BlockSettings,
     SettingNames,
     max_pool,
+    norm_hint,
     plain_name,
     unit,
 )
@@ -48,6 +50,8 @@ class NonLocalBlock(nn.Module):  # type: ignore[misc]
         zero_init: bool = True,
         max_memory: int = MEMORY_LIMIT,
         check_finite: bool = True,
+        device: Any = None,
+        dtype: Any = None,
         **settings: Unpack[SettingNames],
     ) -> None:
         super().__init__()
@@ -64,6 +68,7 @@ class NonLocalBlock(nn.Module):  # type: ignore[misc]
         self._build(norm)
         if zero_init:
             self.conv_out.make_zero()
+        self.to(device=device, dtype=dtype)
 
     def _build(self, norm: str | Norm | None) -> None:
         """The four projections, by the names and shapes of mmcv's block."""
@@ -101,7 +106,7 @@ class NonLocalBlock(nn.Module):  # type: ignore[misc]
         beyond `max_memory`.  :meth:`attention` gives those of named queries instead.
         """
         self._check(x)
-        with torch.autocast(x.device.type, enabled=False):
+        with _without_autocast(x):
             work = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x  # products exceed a half
             query, key, value = self.embedded(work)
             if return_attention:
@@ -139,7 +144,7 @@ class NonLocalBlock(nn.Module):  # type: ignore[misc]
             For more maps than `max_memory` holds.
         """
         self._check(x)
-        with torch.autocast(x.device.type, enabled=False):
+        with _without_autocast(x):
             work = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
             query, key, _ = self.embedded(work)
             return named_rows(query, key, queries, self._task(query))
@@ -221,7 +226,8 @@ class NonLocalBlock(nn.Module):  # type: ignore[misc]
             raise InvalidValueError(f"x must have {self.in_channels} channels, got {x.shape[1]}")
         if 0 in x.shape[1:]:
             raise InvalidValueError(f"x must have at least one position, got shape {tuple(x.shape)}")
-        if self.check_finite and not bool(torch.isfinite(x).all()):
+        looked_at = self.check_finite and not x.is_meta and not torch.compiler.is_compiling()
+        if looked_at and not bool(torch.isfinite(x).all()):
             count = int((~torch.isfinite(x)).sum())
             first = (~torch.isfinite(x)).nonzero()[0].tolist()
             raise InvalidValueError(
@@ -235,10 +241,18 @@ class NonLocalBlock(nn.Module):  # type: ignore[misc]
         """Also take the names of blocks whose pooling stands in a sequence with the projection."""
         for name in [n for n in state if n.startswith(prefix)]:
             state[prefix + plain_name(name.removeprefix(prefix))] = state.pop(name)
+        hint = norm_hint(state, f"{prefix}conv_out.", self.conv_out.norm_name)
+        if hint:
+            rest[-1].append(hint)
         super()._load_from_state_dict(state, prefix, *rest)
 
     def extra_repr(self) -> str:
         return f"{self.in_channels}, {self.inter_channels}, {self.settings}"
+
+
+def _without_autocast(x: Tensor) -> AbstractContextManager[Any]:
+    """Autocast is off; it does not know of meta tensors."""
+    return nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)
 
 
 class NonLocal1d(NonLocalBlock):
@@ -273,7 +287,10 @@ class NonLocal2d(NonLocalBlock):
     max_memory : int
         Bytes one evaluation may take beyond its input; more is refused before it is allocated.
     check_finite : bool
-        Refuse NaN and infinity; on a GPU this waits for the input.
+        Refuse NaN and infinity; on a GPU this waits for the input.  Not looked for while a block is traced
+        (``torch.compile``, ``torch.export``), nor in meta tensors.
+    device, dtype : optional
+        Of the weights, as for torch's own layers.
     **settings
         `mode`, `normalisation`, `scale`, `window`, `sub_sample`, `pool_position`, `tied`,
         `unit_length` and `residual`: see :class:`nlmeans.learned.settings.BlockSettings`.
@@ -288,6 +305,8 @@ class NonLocal2d(NonLocalBlock):
     Notes
     -----
     No mode builds the N x N weights; time and memory are in :mod:`nlmeans.learned.arithmetic.routes`.
+    A gradient of a gradient needs torch's plain attention: wrap forward and backward in
+    ``torch.nn.attention.sdpa_kernel(SDPBackend.MATH)``, which takes memory in N^2.
     Half types are computed in float32; a result beyond their range is the largest number they have.
 
     References

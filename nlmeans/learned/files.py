@@ -10,7 +10,7 @@ import torch
 
 from nlmeans.errors import InvalidTypeError, InvalidValueError
 from nlmeans.learned.block import NonLocalBlock
-from nlmeans.learned.settings import BlockSettings, plain_names
+from nlmeans.learned.settings import BlockSettings, norm_hint, plain_names
 from nlmeans.learned.weights_file import Path, opened, write
 
 
@@ -58,9 +58,10 @@ def load_weights(block: NonLocalBlock, weights: Path | Mapping[str, Any], *, pre
     given = plain_names(arrays, prefix)
     differing = sorted(set(wanted) ^ set(given))
     if differing:
+        hint = norm_hint(given, "conv_out.", block.conv_out.norm_name)
         raise InvalidValueError(
             f"weights must have the names {', '.join(sorted(wanted))}; missing or unknown: "
-            f"{', '.join(differing[:4])}"
+            f"{', '.join(differing[:4])}" + (f"; {hint}" if hint else "")
         )
     tensors = {name: _fitting(name, given[name], wanted[name]) for name in wanted}
     block.load_state_dict(tensors)

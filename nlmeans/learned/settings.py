@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, TypedDict
 
@@ -204,6 +204,18 @@ def plain_name(name: str) -> str:
         if name.startswith(f"{module}.0."):
             return name.replace(".0.", ".", 1)
     return name
+
+
+def norm_hint(names: Iterable[str], prefix: str, own: str | None) -> str | None:
+    """What to say where weights have a norm after W_z and the block has not, or the other way round."""
+    below = [n.removeprefix(prefix) for n in names if n.startswith(prefix)]
+    theirs = next((n.split(".")[0] for n in below if not n.startswith("conv.")), None)
+    if not below or theirs == own:
+        return None
+    if theirs is None:
+        return "these weights have no norm after W_z: build the block with norm=None"
+    built = 'norm="batch"' if theirs == "bn" else "the norm they were trained with, norm=callable"
+    return f'these weights have a norm after W_z, "{theirs}": build the block with {built}'
 
 
 def plain_names(arrays: Mapping[str, Any], prefix: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from nlmeans.errors import Parameter, warn
 from nlmeans.inputs import Inputs
 from nlmeans.levels import Levels
 from nlmeans.noise.strength import Noise
+from nlmeans.parameters import BY_GROUPS
 
 _FEW = 100  # pixels; white noise alone spans 5 sigma among so many
 _BEYOND = 3.0  # data ranges: mistakes of units are of 255 and more, and a dark frame of a film is none
@@ -32,7 +33,7 @@ def doubt(inputs: Inputs, given: Given, noise: Noise, levels: Levels) -> None:
 def _doubt_scale(inputs: Inputs, given: Given, noise: Noise, levels: Levels) -> None:
     """Warn of a given sigma far beyond the data range, or below the rounding of integers.
 
-    The latter not for NL-Ridge, where `suggest` gives the measured sigma alone.
+    The latter not for methods by groups, where `suggest` gives the measured sigma alone.
     """
     if noise.is_map:
         return
@@ -44,7 +45,7 @@ def _doubt_scale(inputs: Inputs, given: Given, noise: Noise, levels: Levels) -> 
             f" is {sigma:.3g}, {times:.3g} times the data range of the image ({extent:.3g}): is it in the "
             "units of the image?",
         )
-    of_integers = inputs.feature.dtype.kind in "iu" and given.method != "nlridge"
+    of_integers = inputs.feature.dtype.kind in "iu" and given.method not in BY_GROUPS
     if of_integers and 0 < sigma < _ROUNDING and given.h is None:
         warn(
             Parameter("sigma"),

@@ -87,7 +87,7 @@ TRAINED = (
     Source(
         "scikit-image (PyPI)",
         "CC0 1.0",
-        "Paul Strüber and others",
+        "CC0Textures, Linolafett",
         ("skimage/data/brick.png", "skimage/data/grass.png", "skimage/data/gravel.png"),
     ),
 )

@@ -114,7 +114,7 @@ HELD_BACK = (
     ),
     Source(
         "mate-backgrounds 1.26.0-1 (Debian 12)",
-        "GPL 2 or later, or CC BY-SA 4.0",
+        "GPL 2 or later",
         "those of its file AUTHORS",
         tuple(
             f"backgrounds/mate/nature/{name}.jpg"

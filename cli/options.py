@@ -259,8 +259,8 @@ parameter_options = _stacked(
         "--method",
         type=click.Choice(METHODS),
         help="nlridge is 0.5 dB better than two passes of nlmeans, in 2.5 times the time; learned has a "
-        "network trained on photographs correct that, in twice the time. They take of these options --sigma, "
-        "--color, --strength, --blend, --mask and --nan. Default: nlmeans.",
+        "network trained on photographs correct that, in three times the time. They take of these options "
+        "--sigma, --color, --strength, --blend, --mask and --nan. Default: nlmeans.",
     ),
     option(
         FILTER,

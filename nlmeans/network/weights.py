@@ -18,7 +18,7 @@ from nlmeans.errors import BackendUnavailableError, InvalidValueError
 from nlmeans.network.arithmetic import Network
 
 SHIPPED = Path(__file__).parent / "denoiser.safetensors"
-SHA256 = "2833f25e902d44c5bc698f5a06d383e7a1ff0ff7a74c0e2027f8cb6f02ebd451"
+SHA256 = "c6c86ee2b4d2f83ab84aa057fe0ad35f689080e87762864a6fc4f1af151529d4"
 _TYPES = {"F16": np.float16, "F32": np.float32}
 
 

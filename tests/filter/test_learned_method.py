@@ -68,6 +68,7 @@ def test_a_constant_comes_back(dtype: str) -> None:
     np.testing.assert_allclose(learned(image, sigma=5), image, atol=0.05 if dtype == "float32" else 0)
 
 
+@pytest.mark.filterwarnings("ignore:sigma is")
 def test_more_noise_than_there_is_stays_in_range() -> None:
     noisy = clean((40, 50)) + noise((40, 50), 10)
     for sigma in (1e3, 1e6, 1e30):

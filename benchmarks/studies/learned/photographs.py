@@ -87,7 +87,7 @@ TRAINED = (
     Source(
         "scikit-image (PyPI)",
         "CC0 1.0",
-        "Paul Strüber and others",
+        "CC0Textures, Linolafett",
         ("skimage/data/brick.png", "skimage/data/grass.png", "skimage/data/gravel.png"),
     ),
 )
@@ -114,7 +114,7 @@ HELD_BACK = (
     ),
     Source(
         "mate-backgrounds 1.26.0-1 (Debian 12)",
-        "GPL 2 or later, or CC BY-SA 4.0",
+        "GPL 2 or later",
         "those of its file AUTHORS",
         tuple(
             f"backgrounds/mate/nature/{name}.jpg"

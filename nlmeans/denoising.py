@@ -170,8 +170,8 @@ def denoise(
         Bytes for intermediate arrays; larger images are done in tiles.  Default: 192 MiB, on a GPU
         60 % of its free memory; there tiles become smaller by themselves when it is full.
     return_info : bool
-        Give an `Info` too: the noise, the expected error, and what was removed.  Up to nine regions of
-        160 x 160 pixels are denoised twice more for it.  Not for Dask arrays.
+        Give an `Info` too: the noise, the expected error, and what was removed.  An image of up to
+        512 x 512 pixels, or nine regions of 160 x 160, are denoised twice more for it.  Not for Dask arrays.
 
     Returns
     -------

@@ -14,7 +14,7 @@ from nlmeans.choosing import Chosen
 from nlmeans.inputs import Inputs
 from nlmeans.judging.removed import Removed, removed_is
 from nlmeans.judging.sigma import uncertainty_of_sigma
-from nlmeans.judging.trial import Trial, noise_of, part_of, regions, trial
+from nlmeans.judging.trial import Trial, noise_of, part_of, regions, trial, with_margin
 from nlmeans.judging.verdict import verdict_of
 from nlmeans.noise_models.model import NoiseModel
 from nlmeans.parameters import BY_GROUPS, Parameters
@@ -170,10 +170,11 @@ def info_of(
     run = partial(_apply, backend=backend, workers=workers, memory_limit=memory_limit)
     trials = []
     for at in regions(inputs):
-        part, own = part_of(inputs, chosen, at)
-        level = sigma if isinstance(sigma, tuple) else sigma[at]
-        if part.voters is None or part.voters.any():
-            trials.append(trial(part, own, level, run, rng))
+        seen, inner = with_margin(inputs, at)
+        part, own = part_of(inputs, chosen, seen)
+        level = sigma if isinstance(sigma, tuple) else sigma[seen]
+        if part.voters is None or part.voters[inner].any():
+            trials.append(trial(part, own, level, run, rng).within(inner))
     level = _mean(trials, "variance") ** 0.5
     spread = None if sigma_given else level * uncertainty_of_sigma(inputs) if level else 0.0
     removed = removed_is(

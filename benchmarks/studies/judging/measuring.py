@@ -205,7 +205,7 @@ def main() -> None:
     part("tuning, sigma estimated, Set12 of 512 x 512", tuning(_large(folders.set12), (25.0,), known=False))
     part("verdicts, train400", verdicts(few | dict(list(train.items())[3::10]), (10.0, 25.0)))
     part("errors, kodim01 05 09", dict(errors(read(kodak, tuned, grey=False), sigmas)))
-    part("errors, Set12", dict(errors(read(folders.set12, "*.png", grey=True), (25.0,))))
+    part("errors, sigma 10 and 25, Set12 of 512 x 512", dict(errors(_large(folders.set12), (10.0, 25.0))))
 
 
 def _large(folder: Path) -> dict[str, Picture]:

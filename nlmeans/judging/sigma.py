@@ -11,7 +11,7 @@ from nlmeans.arrays import to_numpy
 from nlmeans.inputs import Inputs
 from nlmeans.noise.estimate import both_estimates
 
-# What parts do not tell, because texture is taken for noise in all of them alike
+# What parts do not tell, because texture is taken for noise in all of them alike: assumed, not measured
 _COMMON = 0.01
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 Array = Any  #: a NumPy, CuPy or torch array
 
 LOG2_E = math.log2(math.e)  #: the kernels' weights are powers of 2
+LEAST_SHARE = 1e-3  #: of the weights of a pixel's patches; float32's running sums leave 1e-8 of nothing
 CENTER_FLOOR = 2.0**-20  #: least weight of a pixel for itself: defines the case where all others vanish
 
 
@@ -99,6 +100,15 @@ def weight(distance: Array, scale: Array | float, bias: Array | float, xp: Any) 
 
 
 # --- the centre ------------------------------------------------------------------------------
+
+
+def divide(sums: Array, total: Array, vote: Array) -> None:
+    """y(i) - v(i), in place: 0 where there are no weights, and where a pixel without a vote has too few.
+
+    Such a pixel, an impulse, is the mean of others alone, and no patch may be like its own.
+    """
+    total[(total <= 0) | ((vote == 0) & (total < LEAST_SHARE))] = math.inf
+    sums /= total
 
 
 def center(rule: str, largest: Array, xp: Any) -> Array | float:

@@ -214,7 +214,8 @@ def _plane(tile: Exponents, z: int, geometry: Geometry, backend: Backend, run: R
     for rows in _strips(tile, xp):
         # what may not be averaged has no part in its own value either, which may be a filling
         total[rows] += _center([own.peak], rows, geometry.center, xp) * tile.vote[z, rows]
-        _divide(result[:, rows], total[rows])
+        total[rows][total[rows] <= 0] = 1
+        result[:, rows] /= total[rows]
     return result
 
 
@@ -244,14 +245,8 @@ def plane_of_patches(
     )
     result = both.numerator
     for rows in _strips(tile, xp):
-        _divide(result[:, rows], both.denominator[rows])
+        formula.divide(result[:, rows], both.denominator[rows], tile.vote[z, rows])
     return result
-
-
-def _divide(sums: Array, total: Array) -> None:
-    """Sums over the weights that they are of; 0 where there are none."""
-    total[total <= 0] = 1
-    sums /= total
 
 
 def _without_values(pair: PlanePair) -> PlanePair:

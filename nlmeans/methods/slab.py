@@ -33,9 +33,8 @@ def patches_of_slab(slab: Slab, center: str, backend: SlabBackend, run: Run) -> 
         normaliser[z] += centers[z]
         np.divide(vote, normaliser[z], out=normaliser[z])  # patches of invalid pixels estimate nothing
     both = backend.aggregate_slab(slab, half, normaliser, centers)
-    for z, total in enumerate(both.denominator):
-        total[total <= 0] = 1
-        both.numerator[:, z] /= total
+    for z, vote in enumerate(slab.vote[slice(*slab.planes)]):
+        formula.divide(both.numerator[:, z], both.denominator[z], vote)
     return both.numerator
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy import ndimage
+from skimage import data
 
 from nlmeans import InvalidValueError, denoise, suggest
 from nlmeans.inputs import check
@@ -198,3 +199,14 @@ def test_parts_of_an_image_cannot_tell_them() -> None:
     da = pytest.importorskip("dask.array")
     with pytest.raises(InvalidValueError, match="in the whole image at once"):
         denoise(da.ones((90, 90), chunks=30), sigma=1.0, impulses="replace")
+
+
+@pytest.mark.parametrize("depth", [1, 8])
+def test_an_impulse_in_a_patch_like_no_other_stays_within_the_values_around(depth: int) -> None:
+    rng = np.random.default_rng(2)
+    photo = data.camera()[100:164, 200:270] + rng.normal(0, 12, (depth, 64, 70))
+    impulse = rng.random(photo.shape) < 0.01
+    noisy = 7 * np.log(np.clip(np.where(impulse, 255, photo), 1, 255)).astype(np.float32)
+    result = denoise(noisy if depth > 1 else noisy[0], sigma=1.0, impulses="replace")
+    assert noisy.min() - 1 < result.min()
+    assert result.max() < noisy.max() + 1

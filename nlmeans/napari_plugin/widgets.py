@@ -9,7 +9,7 @@ from nlmeans.errors import NLMeansError
 from nlmeans.napari_plugin import layers
 from nlmeans.napari_plugin.work import QtWidgets, Work
 
-_METHODS = {"NL-means": "nlmeans", "NL-Ridge (best, slower)": "nlridge"}
+_METHODS = {"NL-means": "nlmeans", "NL-Ridge (better, slower)": "nlridge", "Learned (photographs)": "learned"}
 
 
 class DenoiseWidget(QtWidgets.QWidget):  # type: ignore[misc]

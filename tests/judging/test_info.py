@@ -96,7 +96,7 @@ def test_averaged_pixels_are_those_of_the_variance() -> None:
     assert info.averaged == pytest.approx(25 / float(np.mean([r.var() for r in results])), rel=0.25)
 
 
-@pytest.mark.parametrize("method", ["nlmeans", "nlridge"])
+@pytest.mark.parametrize("method", ["nlmeans", "nlridge", "learned"])
 def test_verdicts_follow_the_strength(method: str) -> None:
     clean = picture((200, 200)) + 15 * np.sin(np.arange(200) / 1.5)
     found = {

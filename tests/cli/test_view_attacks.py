@@ -79,6 +79,11 @@ WISH = {"method": "nlmeans", "strength": 1, "differences": 1, "blend": 0, "sigma
 CROP: dict[str, Any] = {"left": 0, "top": 0, "width": 30, "height": 20, "side": "clean", "wish": WISH}
 
 
+def hearing_interrupts() -> None:
+    """A background job of a shell is started deaf to them, and so would be what the tests start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextlib.contextmanager
 def started(folder: Path, *more: str) -> Iterator[Viewed]:
     """The program, once its picture has been read."""
@@ -88,6 +93,7 @@ def started(folder: Path, *more: str) -> Iterator[Viewed]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=hearing_interrupts,
     ) as process:
         try:
             assert process.stdout is not None
@@ -250,7 +256,7 @@ def test_there_are_forty_attacks() -> None:
         ("crop", CROP | {"wish": WISH | {"strength": 1e400}}),
         ("crop", CROP | {"wish": WISH | {"strength": -1}}),
         ("crop", CROP | {"wish": WISH | {"blend": 2}}),
-        ("crop", CROP | {"wish": WISH | {"method": "learned"}}),
+        ("crop", CROP | {"wish": WISH | {"method": "median"}}),
         ("crop", CROP | {"wish": WISH | {"output": "/tmp/x"}}),
         ("crop", CROP | {"wish": WISH | {"guide": "/etc/passwd"}}),
         ("open", {"picture": 7}),

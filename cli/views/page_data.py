@@ -65,6 +65,7 @@ def collected(job: Job, picture: Picture, name: str, number: int, progress: Prog
             "spectrum": png(pictures["spectrum"]),
         },
         **removed,
+        "curve": method_noise.noise_curve(split.colour, split.mask, split.channel_axis),
         "weights": marked,
         "marked": min(
             range(len(marked)),

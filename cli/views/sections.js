@@ -37,7 +37,7 @@ $("copy").addEventListener("click", () => {
 });
 
 // A small plot: lines over a horizontal axis with a few numbers.
-function plot(canvas, { x, y, lines, bars, across, up }) {
+function plot(canvas, { x, y, lines, bars, across, up, labels = [[], []], dots = [] }) {
   const g = canvas.getContext("2d"), fine = devicePixelRatio || 1, w = canvas.clientWidth || 440, h = canvas.clientHeight || 240;
   const [ink, accent] = lit();
   canvas.width = w * fine;
@@ -49,14 +49,17 @@ function plot(canvas, { x, y, lines, bars, across, up }) {
   g.font = "12px system-ui, sans-serif";
   g.fillStyle = g.strokeStyle = ink;
   g.textAlign = "center";
-  for (const tick of x.slice(2)) g.fillText(tick, px(tick), low + 16);
+  x.slice(2).forEach((tick, n) => {
+    const text = labels[0][n] ?? tick, half = g.measureText(text).width / 2;
+    g.fillText(text, Math.min(px(tick), w - half - 1), low + 16);
+  });
   g.fillText(across, (left + w) / 2, h - 6);
   g.save();
   g.rotate(-Math.PI / 2);
   g.fillText(up, -low / 2, 12);
   g.restore();
   g.textAlign = "right";
-  for (const tick of y.slice(2)) g.fillText(tick, left - 4, py(tick) + 4);
+  y.slice(2).forEach((tick, n) => g.fillText(labels[1][n] ?? tick, left - 4, py(tick) + 4));
   g.globalAlpha = 0.3;
   g.strokeRect(left, 8, w - left - 8, low - 8);
   g.globalAlpha = 1;
@@ -65,8 +68,12 @@ function plot(canvas, { x, y, lines, bars, across, up }) {
     const width = Math.max(1, px(x[0] + bars.step) - px(x[0]) - 0.5);
     bars.heights.forEach((v, n) => g.fillRect(px(bars.start + n * bars.step), py(v), width, low - py(v)));
   }
+  for (const { points, colour } of dots) {
+    g.fillStyle = colour || accent;
+    for (const [a, b] of points) { g.beginPath(); g.arc(px(a), py(b), 3, 0, 7); g.fill(); }
+  }
   for (const line of lines) {
-    g.strokeStyle = line.accent ? accent : ink;
+    g.strokeStyle = line.colour || (line.accent ? accent : ink);
     g.setLineDash(line.dash || []);
     g.lineWidth = 1.5;
     g.beginPath();
@@ -76,7 +83,9 @@ function plot(canvas, { x, y, lines, bars, across, up }) {
   g.setLineDash([]);
 }
 
-// What was removed: `found` has removed, histogram and radial, and images of the first and of its spectrum.
+const CHANNELS = ["#d1495b", "#2f9e44", "#4c8dff"];  // seen on white and on black
+// What was removed: `found` has removed, histogram and radial, and images of the first and of its spectrum;
+// the report's has the curve of the noise too.
 let removed = null;
 function showRemoved(found) {
   removed = found;
@@ -86,6 +95,8 @@ function showRemoved(found) {
   }
   $("removed-caption").textContent = found.removed.caption;
   $("histogram-caption").textContent = found.histogram.caption;
+  $("curve-figure").hidden = !found.curve;
+  $("curve-caption").textContent = found.curve ? found.curve.caption : "";
   $("verdict").textContent = found.removed.verdict;
   showList($("known"), found.removed.known);
   drawPlots();
@@ -104,6 +115,14 @@ function drawPlots() {
     x: [0, 0.5, 0, 0.25, 0.5], y: [-30, 10, -30, -20, -10, 0, 10], across: "frequency, cycles per pixel", up: "power, dB",
     lines: [{ points: [[0, 0], [0.5, 0]], dash: [5, 4] }, { points: removed.radial, accent: true }],
   });
+  if (removed.curve) {
+    const { channels, x, y, labels } = removed.curve, colours = channels.length === 3 ? CHANNELS : [];
+    plot($("curve"), {
+      x, y, labels, across: "brightness", up: "variance of the noise",
+      lines: channels.map(({ line }, n) => ({ points: line, colour: colours[n] })),
+      dots: channels.map(({ points }, n) => ({ points, colour: colours[n] })),
+    });
+  }
 }
 addEventListener("resize", drawPlots);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawPlots);

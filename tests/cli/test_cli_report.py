@@ -97,6 +97,32 @@ def test_the_spectrum_of_white_noise_is_flat_and_its_histogram_a_bell() -> None:
     assert sum(bars["heights"]) * bars["step"] == pytest.approx(1, abs=0.01)
 
 
+def test_the_curve_of_the_noise_is_that_of_the_picture(tmp_path: Path) -> None:
+    """Counts with 3 units each on a ramp: variance = 3 mean, in the dots, the line and the words."""
+    ramp = np.add.outer(np.arange(200.0), np.arange(200.0)) / 10 + 5
+    counts = 3.0 * np.random.default_rng(0).poisson(ramp)
+    (tmp_path / "a.tif").write_bytes(files.tiff(counts.astype("f4")))
+    assert Ran("report", tmp_path / "a.tif", "-o", tmp_path / "a.html").code == 0
+    curve = data_of(tmp_path / "a.html")["curve"]
+    (channel,) = curve["channels"]
+    for name, count in (("points", 12), ("line", 65)):
+        means, variances = np.array(channel[name]).T
+        assert len(means) == count
+        assert np.median(np.abs(variances / (3 * means) - 1)) < 0.1, name
+    assert "poisson noise, gain 3" in curve["caption"]
+    assert curve["y"][1] > max(variances)
+
+
+def test_channels_each_have_their_curve_and_a_flat_picture_has_none() -> None:
+    rng = np.random.default_rng(0)
+    colour = np.linspace(0, 200, 200)[:, None, None] + rng.normal(0, [2, 4, 8], (200, 200, 3))
+    found = method_noise.noise_curve(colour, None, -1)
+    assert found is not None
+    levels = [np.median([v for _, v in one["points"]]) ** 0.5 for one in found["channels"]]
+    assert np.allclose(levels, [2, 4, 8], rtol=0.1)
+    assert method_noise.noise_curve(np.zeros((40, 40)), None, None) is None
+
+
 def test_bars_of_whole_numbers_do_not_stand_like_a_comb() -> None:
     noise = np.rint(np.random.default_rng(0).normal(0, 19, (300, 300))).astype("f4")
     heights = np.array(method_noise.histogram(noise, 19.0, whole=True)["bars"]["heights"])

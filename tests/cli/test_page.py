@@ -69,7 +69,7 @@ def width(browser: Browser) -> float:
 def test_everything_of_the_page_is_drawn(browser: Browser) -> None:
     drawn = """((id) => { const c = $(id);
         return c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some((v) => v > 0); })"""
-    for name in ("histogram", "radial", "places", "weights"):
+    for name in ("histogram", "radial", "curve", "places", "weights"):
         assert browser.run(f"{drawn}('{name}')"), name
     assert browser.run("[...document.images].filter((i) => !i.hidden && !i.naturalWidth).length") == 0
     assert browser.run("document.querySelectorAll('#strip img').length") == len(page_data.FACTORS)

@@ -9,8 +9,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
-
 from ..files import writing
 from ..formats.convert import in_type
 from ..formats.limits import Limits
@@ -56,6 +54,8 @@ def levels_kept(source: Source) -> int:
 
 def _like(source: Source, dtype: str, limits: Limits, warnings: list[str]) -> Picture:
     """How the source is stored, and what its pages carry, for every plane of the image."""
+    import numpy as np
+
     picture = picture_of(source.path, limits)
     planes = len(picture.encoding["places"])
     stored: list[Storage] = [in_tiles(s.writable(warnings), warnings) for s in picture.encoding["pages"]]
@@ -71,6 +71,8 @@ def _pages(
     images: Images, target: Target, encoding: dict[str, Any], tick: Callable[[], None]
 ) -> Iterator[Pieces]:
     """Every page in the order of the source's file."""
+    import numpy as np
+
     source, dtype = images.source, np.dtype(images.dtype)
     order = tuple(source.axes.index(name) for name in "yxs" if name in source.axes)
     outside = tuple(a for a in range(len(source.axes)) if a not in order)
@@ -97,6 +99,8 @@ def _piece(
     array: Any, fixed: dict[int, int], order: tuple[int, ...], dtype: Any, tick: Callable[[], None]
 ) -> Pieces:
     """A page by its regions: rows, columns and samples are the axes in `order`."""
+    import numpy as np
+
     rest = [a for a in range(array.ndim) if a not in fixed]
 
     def read(rows: slice, columns: slice) -> Array:
@@ -110,6 +114,7 @@ def _piece(
 
 def _write_stack(file: BinaryIO, images: Images, target: Target, tick: Callable[[], None]) -> None:
     """What was no TIFF: OME-TIFF where its axes have names for that, else as tifffile describes an array."""
+    import numpy as np
     import tifffile
 
     source, axes, dtype = images.source, images.axes, np.dtype(images.dtype)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from io import BytesIO, FileIO, TextIOWrapper
 from typing import Any, BinaryIO, TextIO, cast
 
-_STYLES = {"error": "31", "warning": "33", "good": "32", "faint": "2"}
+_STYLES = {"error": "31", "warning": "33", "good": "32", "faint": "2", "name": "1"}
 
 
 @dataclass

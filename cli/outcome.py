@@ -6,7 +6,9 @@ import json
 import shutil
 import textwrap
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any, Literal, get_args
 
 from nlmeans.errors import NLMeansError, NLMeansWarning, Parameter
@@ -65,6 +67,7 @@ class Report:
     environment: Environment
     options: MessageOptions = field(default_factory=MessageOptions)
     outcomes: list[Outcome] = field(default_factory=list)
+    widths: list[int] = field(default_factory=list)  # of the columns of facts
 
     def add(self, outcome: Outcome) -> None:
         """Count an outcome and print it: JSON on standard output, words on standard error."""
@@ -75,7 +78,7 @@ class Report:
         if outcome.state == "failed":
             self._print("error", f"{name}: {outcome.message}")
         elif not self.options.quiet and outcome.message:
-            self.tell(outcome.message)
+            self.tell(self._with_names(outcome))
         if self.options.as_json:
             print(outcome.to_json(), file=self.environment.out, flush=True)
 
@@ -86,6 +89,34 @@ class Report:
             traceback.print_exception(error, file=self.environment.err)
         message = one_line(error)
         self.add(Outcome(name, "failed", output, code=status_of(error), message=message))
+
+    def facts(self, name: str, facts: Sequence[str], *, page: str = "", names: Sequence[str] = ()) -> None:
+        """Print what was found of an input on standard output; a person sees columns if `names` are many."""
+        label, stream = f"{printable(name)}{page}:", self.environment.out
+        parts = [label, *facts]
+        if len(names) > 1 and self.environment.is_terminal(stream):
+            parts = self._in_columns(parts, max(len(printable(each)) for each in names) + len(f"{page}:"))
+        rest = " ".join(parts)[len(label) :].rstrip()
+        print(self.environment.styled(label, "name", stream) + rest, file=stream, flush=True)
+
+    def _in_columns(self, parts: list[str], first: int) -> list[str]:
+        """As wide as the widest so far; where the terminal is too narrow, the first column only."""
+        wanted = [first, *(len(part) for part in parts[1:])]
+        widths = [max(pair) for pair in zip_longest(self.widths, wanted, fillvalue=0)]
+        padded = [part.ljust(width) for part, width in zip(parts, widths, strict=False)]
+        if len(" ".join(padded).rstrip()) > shutil.get_terminal_size().columns:
+            return [padded[0], *parts[1:]]
+        self.widths = widths
+        return padded
+
+    def _with_names(self, outcome: Outcome) -> str:
+        """The message, with the names that it begins with made bold."""
+        names = [printable(name) for name in (outcome.input, outcome.output) if name]
+        for start in (" -> ".join(names), names[-1]):
+            if outcome.message.startswith(start):
+                bold = self.environment.styled(start, "name", self.environment.err)
+                return bold + outcome.message.removeprefix(start)
+        return outcome.message
 
     def sum_up(self, seconds: float) -> None:
         """One line about many inputs: how many of each state, and the time."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ..environment import Environment, printable
+from ..environment import Environment
 from ..formats.picture import Array, Layout, data, plain, valued
 from ..options import (
     FILTER,
@@ -74,7 +74,7 @@ def command(environment: Environment, /, clean: str, tests: tuple[str, ...], **o
             if not report.options.as_json:
                 for number, page in enumerate(pages, 1):
                     label = f" page {number}" if len(pages) > 1 else ""
-                    print(f"{printable(name)}{label}: {_words(page)}", file=environment.out)
+                    report.facts(name, _words(page), page=label, names=tests)
             report.add(Outcome(name, "measured", details={"clean": clean, "pages": pages}))
     return report.exit_status()
 
@@ -121,14 +121,14 @@ def measures(
     }
 
 
-def _words(page: dict[str, Any]) -> str:
+def _words(page: dict[str, Any]) -> list[str]:
     left_out = ""
     if page["left_out"]:
         left_out = f"; {page['left_out']:,} values without a number (NaN, GDAL_NODATA) are left out"
     if page["identical"]:
-        return f"identical{left_out}"
+        return [f"identical{left_out}"]
     psnr, found, shift = (
         "undefined" if page[name] is None else f"{page[name]:{form}}{unit}"
         for name, form, unit in (("psnr", ".2f", " dB"), ("ssim", ".4f", ""), ("mean_shift", "+.3g", ""))
     )
-    return f"PSNR {psnr}, SSIM {found}, mean shift {shift}{left_out}"
+    return [f"PSNR {psnr},", f"SSIM {found},", f"mean shift {shift}{left_out}"]

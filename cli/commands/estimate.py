@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..environment import Environment, printable
+from ..environment import Environment
 from ..options import (
     OUTPUT,
     FilterOptions,
@@ -54,9 +54,10 @@ def command(environment: Environment, /, **options: Any) -> int:
     limits = limits_of(options)
     report = Report(environment, MessageOptions.of(options))
     job = Job.of(FilterOptions.of(options), limits, environment.binary_in)
-    for _, name in naming.expand(options["inputs"], recursive=options["recursive"]):
+    names = [name for _, name in naming.expand(options["inputs"], recursive=options["recursive"])]
+    for name in names:
         try:
-            _one(name, job, limits, report)
+            _one(name, names, job, limits, report)
         except Exception as error:
             if isinstance(error, BrokenPipeError):
                 raise
@@ -64,7 +65,7 @@ def command(environment: Environment, /, **options: Any) -> int:
     return report.exit_status()
 
 
-def _one(name: str, job: Job, limits: Limits, report: Report) -> None:
+def _one(name: str, names: list[str], job: Job, limits: Limits, report: Report) -> None:
     """Measure one file."""
     from ..formats.reading import opened
     from ..job import Split
@@ -72,7 +73,6 @@ def _one(name: str, job: Job, limits: Limits, report: Report) -> None:
     from ..views.words import words
 
     facts = []
-    out = report.environment.out
     with opened(name, limits, report.environment.binary_in) as picture:
         picture = job.taken(picture)
         for number, layout in enumerate(picture.pages):
@@ -81,6 +81,7 @@ def _one(name: str, job: Job, limits: Limits, report: Report) -> None:
             facts.append({"shape": list(layout.shape), "dtype": layout.dtype, "parameters": chosen.to_dict()})
             if not report.options.as_json:
                 page = f" page {number + 1}" if len(picture.pages) > 1 else ""
-                print(f"{printable(name)}{page}: {words(layout, chosen, split.colour)}", file=out, flush=True)
+                *most, last = words(layout, chosen, split.colour).split("; ")
+                report.facts(name, [*(f"{each};" for each in most), last], page=page, names=names)
         warnings = picture.warnings + job.taken_warnings()
     report.add(Outcome(name, "measured", warnings=warnings, details={"pages": facts}))

@@ -12,7 +12,7 @@ from ..status import UsageError
 TOOLS = ("opencv", "opencv-colored", "skimage", "knlmeanscl", "ffmpeg", "dipy", "itk")
 EPILOG = """\b
 Examples:
-  nlmeans translate --from opencv h=10 templateWindowSize=7
+  nlmeans translate --from opencv h=10 searchWindowSize=21
   nlmeans translate --from ffmpeg s=3 p=7 r=15
   nlmeans translate --from skimage h=0.08 sigma=0.1 --full-scale 255
 """

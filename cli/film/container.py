@@ -15,8 +15,9 @@ from .animation import is_animation
 from .planes import Form, Frame
 
 _SIGNATURES = (
-    rb"....ftyp(?!heic|heix|mif1|avif|avis)", rb"....(moov|mdat|wide)", rb"\x1aE\xdf\xa3", rb"RIFF....AVI ",
-    rb"YUV4MPEG2 ", rb"FLV\x01", rb"\0\0\x01\xba", rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11", rb"OggS",
+    rb"....ftyp(?!hei[cxms]|hev[cxms]|mif1|msf1|avi[fs]|crx )",
+    rb"....(moov|mdat|wide)", rb"\x1aE\xdf\xa3", rb"RIFF....AVI ", rb"YUV4MPEG2 ",
+    rb"FLV\x01", rb"\0\0\x01\xba", rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11", rb"OggS",
     rb"G.{187}G.{187}G",
 )  # fmt: skip
 _SHORT = 0.1  # seconds by which a film may be shorter than its header says, which rounds

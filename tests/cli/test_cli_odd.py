@@ -65,10 +65,13 @@ STARTS = {
     "Nikon ND2": b"\xda\xce\xbe\x0a",
     "Leica LIF": b"\x70\0\0\0\x10\0\0\0\x2a",
     "MATLAB": b"MATLAB 5.0 MAT-file",
-    "camera raw (CR3)"[:10]: b"\0\0\0\x18ftypcrx ",
+    "camera raw ": b"\0\0\0\x18ftypcrx ",
     "camera raw": b"FUJIFILMCCD-RAW 0201",
     "camera raw;": b"IIRO\x08\0\0\0",
     "DICOM": bytes(128) + b"DICM",
+    "DICOM ": b"\x08\0\5\0CS\x0a\0ISO_IR 100",
+    "HEIC": b"\0\0\0\x18ftypheic",
+    "AVIF": b"\0\0\0\x18ftypavif",
     "MRC": struct.pack("<4i", 8, 8, 1, 2).ljust(208, b"\0") + b"MAP DD",
 }
 
@@ -81,6 +84,32 @@ def test_a_file_that_is_not_read_is_called_by_its_name(what: str, tmp_path: Path
     assert ran.code == 1
     assert what.strip() in ran.err
     assert " first" in ran.err
+
+
+TOOLS = {
+    "HEIC": "heif-convert IN.heic OUT.png",
+    "AVIF": "heif-convert IN.avif OUT.png",
+    "camera raw": "dcraw_emu -T -6 FILE",
+    "camera raw ": "dcraw_emu -T -6 FILE",
+    "Zeiss CZI": "bfconvert FILE OUT.ome.tif",
+    "Nikon ND2": "bfconvert FILE OUT.ome.tif",
+    "DICOM": "pydicom.dcmread('in.dcm').pixel_array",
+}
+
+
+@pytest.mark.parametrize("command", ["denoise", "estimate"])
+@pytest.mark.parametrize("what", TOOLS)
+def test_cameras_and_scanners_files_are_refused_with_the_tool_that_converts_them(
+    what: str, command: str, tmp_path: Path
+) -> None:
+    """Also where an output is named: CR3 was called a film, for which a .tif is no name."""
+    (tmp_path / "a.bin").write_bytes(STARTS[what] + bytes(300))
+    output = ["-o", tmp_path / "out.tif"] if command == "denoise" else []
+    ran = Ran(command, tmp_path / "a.bin", *output, *QUICK)
+    assert ran.code == 1
+    assert f"it is {'' if what.startswith('camera') else 'a'}" in ran.err
+    assert what.strip() in ran.err
+    assert TOOLS[what] in ran.err
 
 
 def test_a_further_picture_behind_the_first_is_named(tmp_path: Path) -> None:

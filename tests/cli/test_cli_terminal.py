@@ -272,3 +272,45 @@ def test_the_installed_command_and_the_module_are_one() -> None:
     told = [subprocess.run(r, capture_output=True, text=True, check=True).stdout for r in runs]
     assert told[0] == told[1]
     assert re.match(r"nlmeans \d+\.\d+\.\d+", told[0])
+
+
+@pytest.mark.parametrize("command", ["compare", "estimate"])
+def test_a_person_sees_several_files_in_columns(
+    command: str, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names are bold and as wide as the longest; pipes get what they got, narrow terminals no gaps."""
+    noisy = picture.with_name("much_longer.png")
+    noisy.write_bytes(files.png(files.samples("u1", seed=1)))
+    given = [picture, picture, noisy] if command == "compare" else [noisy, picture]
+    piped = Ran(command, *given)
+    monkeypatch.setenv("COLUMNS", "400")
+    seen = Ran(command, *given, out_terminal=True, TERM="xterm")
+    plain = Ran(command, *given, out_terminal=True, TERM="dumb")
+    assert seen.code == piped.code == 0
+    assert ESCAPE not in plain.out + piped.out
+    assert re.sub(r"\x1b\[\d*m", "", seen.out) == plain.out
+    rows = plain.out.splitlines()
+    assert [" ".join(row.split()) for row in rows] == piped.out.splitlines()
+    at = len(f"{noisy}: ")
+    assert all(row[at - 1] == " " != row[at] for row in rows)
+    for row, name in zip(seen.out.splitlines(), given[-2:], strict=True):
+        assert row.startswith(f"{ESCAPE}[1m{name}:{ESCAPE}[0m ")
+    if command == "estimate":
+        assert len({row.index("sigma") for row in rows}) == 1
+    monkeypatch.setenv("COLUMNS", "40")
+    narrow = Ran(command, *given, out_terminal=True, TERM="dumb")
+    assert [row[at:] for row in narrow.out.splitlines()] == [
+        row.partition(": ")[2] for row in piped.out.splitlines()
+    ]
+
+
+def test_names_of_a_batch_are_bold_where_there_are_colours(picture: Path) -> None:
+    names = f"{picture} -> {picture.with_suffix('')}.denoised.png"
+    seen = Ran("denoise", picture, *files.QUICK, err_terminal=True, TERM="xterm")
+    assert f"{ESCAPE}[1m{names}{ESCAPE}[0m  sigma" in seen.err
+    skipped = Ran("denoise", picture, "--skip-existing", err_terminal=True, TERM="xterm")
+    assert f"{ESCAPE}[1m{names.split(' -> ')[1]}{ESCAPE}[0m exists, skipped" in skipped.err
+    for variables in ({"TERM": "dumb"}, {"NO_COLOR": "1"}):
+        plain = Ran("denoise", picture, "--overwrite", *files.QUICK, err_terminal=True, **variables)
+        assert names in plain.err
+        assert ESCAPE not in plain.err.replace("\x1b[K", "").replace("\x1b[2K", "")

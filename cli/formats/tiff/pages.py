@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from ...status import UnreadableError
 from ..limits import MEBI, Limits
 from ..picture import Layout
+from ..refused import DEVELOP
 from . import describe
 from .storage import COMPRESSIONS, Storage
 from .tags import Directory, Structure
@@ -17,8 +18,8 @@ RAW_COLOURS = {32803, 34892}  # a camera's mosaic, and what came linear from it
 RESAVE = "re-save it with tiffcp or ImageMagick"
 NODATA = 42113  # GDAL_NODATA
 _REFUSED_KINDS = {  # by a tag that nothing else has
-    50706: "it is camera raw (DNG); develop it first",
-    50752: "it is camera raw (CR2); develop it first",
+    50706: f"it is camera raw (DNG); {DEVELOP}",
+    50752: f"it is camera raw (CR2); {DEVELOP}",
     34412: "it is a Zeiss LSM file; save it as plain TIFF first",
     33629: "it is a MetaMorph STK file, many planes behind one page; save it as plain TIFF first",
     65420: "it is a Hamamatsu NDPI file; save the part you need as plain TIFF first",
@@ -31,8 +32,8 @@ _REFUSED_COLOURS = {
     8: "it is in CIE L*a*b*; convert it to RGB first",
     9: "it is in ICC L*a*b*; convert it to RGB first",
     10: "it is in ITU L*a*b*; convert it to RGB first",
-    32803: "it is a camera's raw mosaic; develop it first",
-    34892: "it is camera raw; develop it first",
+    32803: f"it is a camera's raw mosaic; {DEVELOP}",
+    34892: f"it is camera raw; {DEVELOP}",
 }
 _COLOURS = {0: "0 is white", 1: "0 is black", 2: "RGB", 6: "YCbCr"}
 _EXTRA_SAMPLES, _UNSPECIFIED = 338, 0

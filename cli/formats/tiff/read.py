@@ -15,6 +15,7 @@ from ...status import UnreadableError
 from ..limits import Limits
 from ..metadata import EXIF_DIRECTORIES
 from ..picture import Array, Item, Picture
+from ..refused import DEVELOP
 from . import describe
 from . import write as writing
 from .codecs import check_segments
@@ -79,7 +80,7 @@ def _walked(file: BinaryIO, size: int, limits: Limits) -> Structure:
     structure = walk(file, size, limits)
     file.seek(_CANON_PLACE)
     if file.read(2) == b"CR":
-        raise UnreadableError("it is camera raw (CR2); develop it first")
+        raise UnreadableError(f"it is camera raw (CR2); {DEVELOP}")
     return structure
 
 
@@ -186,7 +187,7 @@ def _refuse_raw(structure: Structure, tags: Directory) -> None:
         except UnreadableError:
             continue  # damaged, and left out anyway
         if raw or larger:
-            raise UnreadableError("it is camera raw behind a thumbnail; develop it first")
+            raise UnreadableError(f"it is camera raw behind a thumbnail; {DEVELOP}")
 
 
 def _items(

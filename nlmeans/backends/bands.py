@@ -21,6 +21,7 @@ from nlmeans.backends.contract import Array, Run
 
 _TICK = 0.1  # seconds between two signs of life to the caller
 _WORTH_THREADS = 2**20  # pairs, 0.3 ms on one thread: below, starting threads takes longer than they save
+_ALONE = 2**27  # pairs, 40 ms: below, one worker needs no thread of its own to be interrupted soon
 
 
 T = TypeVar("T")  # what becomes of a band
@@ -86,7 +87,7 @@ class Bands:
 
     def run(self, run: Run) -> None:
         """All bands; whatever `run.tick` raises stops the threads first."""
-        if self.pairs < _WORTH_THREADS:
+        if self.pairs < (_WORTH_THREADS if run.workers > 1 else _ALONE):
             self.add_spills(map(self.work, self.bands()), run)
             return
         with in_order(self.work, self.bands(), run, self.stop) as finished:

@@ -9,10 +9,10 @@ import numpy as np
 
 from nlmeans.arrays import to_numpy
 from nlmeans.inputs import Inputs
-from nlmeans.noise.estimate import both_estimates
+from nlmeans.noise.estimate import of_channel
 
 # What parts do not tell, because texture is taken for noise in all of them alike: assumed, not measured
-_COMMON = 0.01
+LEAST = 0.01
 
 
 def uncertainty_of_sigma(inputs: Inputs) -> float:
@@ -23,12 +23,12 @@ def uncertainty_of_sigma(inputs: Inputs) -> float:
     for part in _quarters(grey.shape[1:]):
         mask = None if valid is None else valid[part]
         if mask is None or mask.any():
-            found.append(both_estimates(grey[(slice(None), *part)], mask)[0].white)
+            found.append(of_channel(grey[(0, *part)], mask, None, shared=False).white)
     mean = sum(found) / max(len(found), 1)
     if len(found) < 2 or not mean:
         return 1.0
     spread = math.sqrt(sum((f - mean) ** 2 for f in found) / (len(found) - 1))
-    return min(math.hypot(_COMMON, spread / mean / math.sqrt(len(found))), 1.0)
+    return min(math.hypot(LEAST, spread / mean / math.sqrt(len(found))), 1.0)
 
 
 def _quarters(shape: tuple[int, ...]) -> list[tuple[slice, ...]]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -13,8 +15,8 @@ from numpy.typing import NDArray
 
 from nlmeans.choosing import Chosen, choose
 from nlmeans.inputs import Inputs
-from nlmeans.judging.sigma import uncertainty_of_sigma
-from nlmeans.judging.trial import noise_of, part_of, regions, trial
+from nlmeans.judging.sigma import LEAST, uncertainty_of_sigma
+from nlmeans.judging.trial import Trial, noise_of, part_of, regions, trial
 from nlmeans.parameters import BY_GROUPS, Parameters, Settings
 from nlmeans.running import apply
 
@@ -96,11 +98,16 @@ class Tuning:
         table = tried[0]
         gains = table.blocks - least.blocks
         chance = float(gains.std()) / math.sqrt(max(gains.size - 1, 1))
-        if gains.mean() <= _SURE * chance:
+        from_sigma = 2 * abs(table.response - least.response)
+
+        def sure(unsure: float) -> bool:
+            return float(gains.mean()) > _SURE * math.hypot(chance, unsure * from_sigma)
+
+        if self._known.get("sigma") is not None:
+            return least if sure(0.0) else table
+        if not sure(LEAST):  # then there is no need to measure it
             return table
-        unsure = 0.0 if self._known.get("sigma") is not None else uncertainty_of_sigma(self._inputs)
-        from_sigma = 2 * unsure * abs(table.response - least.response)
-        return least if gains.mean() > _SURE * math.hypot(chance, from_sigma) else table
+        return least if sure(uncertainty_of_sigma(self._inputs)) else table
 
     def _with(self, method: str, step: float) -> Chosen:
         """The table's settings, a number of factors stronger."""
@@ -109,18 +116,24 @@ class Tuning:
 
     def _try(self, method: str, step: float) -> Tried:
         """Every region with this strength, and the same noise."""
-        rng, chosen = np.random.default_rng(_SEED), self._with(method, step)
+        chosen = self._with(method, step)
         blocks, response, count = [], 0.0, 0
-        for at in self._regions:
-            part, own = part_of(self._inputs, chosen, at)
-            level = self._sigma if isinstance(self._sigma, tuple) else self._sigma[at]
-            found = trial(part, own, level, lambda i, c: apply(c, i), rng)
+        with ThreadPoolExecutor(len(self._regions), thread_name_prefix="nlmeans") as pool:
+            trials = list(pool.map(partial(self._of_region, chosen), range(len(self._regions))))
+        for found in trials:
             blocks.append(_of_blocks(np.where(found.valid, found.risk, np.nan).mean(axis=0)))
             pixels = int(found.valid.sum())
             response += 2 * found.mean(found.product) * pixels if pixels else 0.0
             count += pixels
         every = np.concatenate(blocks)
         return Tried(method, step, every[np.isfinite(every)], response / max(count, 1))
+
+    def _of_region(self, chosen: Chosen, number: int) -> Trial:
+        """One region, on one thread: starting more for so few pixels takes as long as filtering them."""
+        at, rng = self._regions[number], np.random.default_rng((_SEED, number))
+        part, own = part_of(self._inputs, chosen, at)
+        level = self._sigma if isinstance(self._sigma, tuple) else self._sigma[at]
+        return trial(part, own, level, lambda i, c: apply(c, i, workers=1), rng)
 
 
 def _does_nothing(chosen: Chosen) -> bool:

@@ -260,14 +260,19 @@ def _tell(found: list[Found], used: tuple[float, ...]) -> None:
     )
 
 
-def of_channel(channel: NDArray[Any], valid: Bools | None, stored: Stored | None) -> Found:
-    """Both estimates, what speaks for the second, and what else is seen."""
+def of_channel(
+    channel: NDArray[Any], valid: Bools | None, stored: Stored | None, *, shared: bool = True
+) -> Found:
+    """Both estimates, what speaks for the second, and what else is seen.
+
+    Without `shared` only that of equally strong white noise, in half the time.
+    """
     second, first = sorted(range(3), key=lambda axis: (channel.shape[axis], axis))[1:]
     seen = Signs.of(channel, valid, (second, first))
     if max(seen.steps) > 1:
         once = tuple(slice(None, None, step) for step in seen.steps)
         channel, valid = channel[once], None if valid is None else valid[once]
-    found = _of_pixels(channel, valid, (second, first), stored)
+    found = _of_pixels(channel, valid, (second, first), stored, shared=shared)
     if found.drawn:
         return found
     copied = (COPIES,) if max(seen.steps) > 1 and found.white > seen.weak else ()
@@ -275,9 +280,14 @@ def of_channel(channel: NDArray[Any], valid: Bools | None, stored: Stored | None
 
 
 def _of_pixels(
-    channel: NDArray[Any], valid: Bools | None, axes: tuple[int, int], stored: Stored | None
+    channel: NDArray[Any],
+    valid: Bools | None,
+    axes: tuple[int, int],
+    stored: Stored | None,
+    *,
+    shared: bool = True,
 ) -> Found:
-    """Both estimates, and what speaks for the second."""
+    """Both estimates, and what speaks for the second; or the first alone."""
     unit = _unit(channel, valid)
     second, first = axes
     for sides in ({second: 5, first: 5}, {second: 3, first: 3}, {first: 10}):
@@ -296,6 +306,8 @@ def _of_pixels(
         return Found(0.0)
     if drawn:
         return Found(unit * math.sqrt(white), drawn=True)
+    if not shared:
+        return Found(unit * math.sqrt(white))
 
     def windows(side: int) -> Patches:
         sides = {first: side} if channel.shape[second] == 1 else {second: side, first: side}
@@ -305,15 +317,15 @@ def _of_pixels(
         variance = shared_variance(windows(64).clear_of(levels, white), white)
         return Found(unit * math.sqrt(white), unit * math.sqrt(variance), math.inf if variance else -math.inf)
     fine, coarse = (windows(side).unclipped(levels) for side in (FINE, COARSE))
-    shared = shared_noise(fine, coarse, white, None if stored is None else stored.scaled(1 / unit))
-    if shared is None:
+    other = shared_noise(fine, coarse, white, None if stored is None else stored.scaled(1 / unit))
+    if other is None:
         return Found(unit * math.sqrt(white))
-    curve = curve_of(shared.means, shared.finest, shared.variances, shared.scatter)
+    curve = curve_of(other.means, other.finest, other.variances, other.scatter)
     if curve is not None:
-        sigma = unit * root_mean(curve, float(np.mean(shared.means)))
+        sigma = unit * root_mean(curve, float(np.mean(other.means)))
         return Found(sigma, curve=curve.scaled(unit))
     span = unit * float(np.ptp(patches.values[::4].mean(axis=1)))
-    return Found(unit * math.sqrt(white), unit * shared.sigma, shared.evidence, shared.freedom, span)
+    return Found(unit * math.sqrt(white), unit * other.sigma, other.evidence, other.freedom, span)
 
 
 def _drawn(patches: Patches) -> bool:

@@ -10,7 +10,8 @@ import pytest
 from scipy import ndimage
 
 from nlmeans import InvalidValueError, denoise, suggest
-from nlmeans.judging import tuning
+from nlmeans.inputs import check
+from nlmeans.judging import sigma, tuning
 
 
 def smooth(shape: tuple[int, ...] = (220, 220), seed: int = 0) -> np.ndarray:
@@ -101,3 +102,41 @@ def test_other_words_are_refused() -> None:
         suggest(np.ones((9, 9)), by="risk")
     with pytest.raises(InvalidValueError, match='budget is a number of seconds > 0 for by="sure"'):
         suggest(np.ones((9, 9)), budget=3.0)
+
+
+def test_it_costs_less_than_three_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pixels that are filtered, by one thread for each region, and how often noise is estimated."""
+    clean = smooth((512, 512))
+    image, pixels, workers, shared = noisy(clean), [], [], []
+    apply, of_channel = tuning.apply, sigma.of_channel
+
+    def counted(chosen: Any, inputs: Any, **running: Any) -> Any:
+        pixels.append(inputs.value[0].size)
+        workers.append(running["workers"])
+        return apply(chosen, inputs, **running)
+
+    def told(*given: Any, **options: Any) -> Any:
+        shared.append(options["shared"])
+        return of_channel(*given, **options)
+
+    monkeypatch.setattr(tuning, "apply", counted)
+    monkeypatch.setattr(sigma, "of_channel", told)
+    suggest(image, by="sure")
+    assert sum(pixels) < 2 * image.size
+    assert set(workers) == {1}
+    assert shared == [False] * len(shared)
+    assert len(shared) <= 4
+
+
+def test_sigma_is_not_measured_again_where_nothing_hangs_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table that is not surely worse than another strength stays without it."""
+    calls: list[int] = []
+    monkeypatch.setattr(tuning, "uncertainty_of_sigma", lambda inputs: calls.append(1) or 0.01)
+    search = tuning.Tuning(check(noisy(smooth((150, 150))), {}), {}, None)
+    one = tuning.Tried("nlmeans", 0, np.array([4.0, 4.2, 4.1, 4.3]), 10.0)
+    near = tuning.Tried("nlmeans", 1, one.blocks - 0.3, 5.0)  # a hundredth of sigma is 0.1 in it
+    assert search._sure({0: one}, near) is near
+    assert calls == [1]
+    far = tuning.Tried("nlmeans", 1, one.blocks - 0.3, -5.0)
+    assert search._sure({0: one}, far) is one
+    assert calls == [1]

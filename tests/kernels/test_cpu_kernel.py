@@ -29,6 +29,7 @@ pytestmark = pytest.mark.skipif(
 def threads_for_everything(monkeypatch):
     """Small pairs too are worked on by threads, as large ones are."""
     monkeypatch.setattr(bands, "_WORTH_THREADS", 0)
+    monkeypatch.setattr(bands, "_ALONE", 0)
 
 
 def case(seed, *, far=False, shape=None):
@@ -204,8 +205,10 @@ def test_every_number_of_workers_and_every_run_gives_the_same_bits(seed, monkeyp
     expected = bits(1)
     for workers in (1, 2, 3, 8, 64):
         assert bits(workers) == expected
-    monkeypatch.setattr(bands, "_WORTH_THREADS", 2**62)
-    monkeypatch.setattr(bands, "ThreadPoolExecutor", None)  # what is small needs none
+    monkeypatch.setattr(bands, "ThreadPoolExecutor", None)  # what is small needs none for one worker
+    monkeypatch.setattr(bands, "_ALONE", 2**62)
+    assert bits(1) == expected
+    monkeypatch.setattr(bands, "_WORTH_THREADS", 2**62)  # and what is tiny none at all
     assert bits(2) == expected
 
 

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.skipif(
 def threads_for_everything(monkeypatch):
     """Small slabs too are worked on by threads, as large ones are."""
     monkeypatch.setattr(bands, "_WORTH_THREADS", 0)
+    monkeypatch.setattr(bands, "_ALONE", 0)
 
 
 def case(seed, shape=None):

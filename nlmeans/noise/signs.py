@@ -107,4 +107,11 @@ def _bands(values: Floats) -> float:
     noise = 1.4826 * float(np.median(np.abs(along[::2, ::2])))
     if noise <= 0 or spread <= max(_BANDS * 1.2533 / math.sqrt(values.shape[1]), _PART) * noise:
         return 0.0
-    return spread if _INDEPENDENT[0] < np.corrcoef(each[1:], each[:-1])[0, 1] < _INDEPENDENT[1] else 0.0
+    return spread if _INDEPENDENT[0] < _lag_one(each) < _INDEPENDENT[1] else 0.0
+
+
+def _lag_one(values: Floats) -> float:
+    """Correlation of each value with the next; 0 where one side is constant, as in a regular pattern."""
+    first, second = (part - part.mean() for part in (values[1:], values[:-1]))
+    scale = math.sqrt(float(first @ first) * float(second @ second))
+    return float(first @ second) / scale if scale > 0 else 0.0

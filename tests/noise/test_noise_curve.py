@@ -195,3 +195,20 @@ def test_negative_values_under_poisson_and_zeros_under_speckle() -> None:
 def test_complex_pictures_are_refused_by_name() -> None:
     with pytest.raises(nlmeans.InvalidTypeError, match="complex"):
         nlmeans.denoise(np.zeros((16, 16), np.complex64), noise="rician")
+
+
+@pytest.mark.parametrize("dtype", ["u1", "f4"])
+@pytest.mark.parametrize("across", [1, 2])
+@pytest.mark.parametrize("period", [2, 3, 4, 5, 7])
+def test_a_regular_pattern_of_two_values_is_no_trouble(dtype: str, across: int, period: int) -> None:
+    """All windows are equally bright, and rows and columns differ from their neighbours by one value."""
+    y, x = np.mgrid[:64, :64]
+    image = (((across * y + x) % period == 0) * 190 + 7).astype(dtype)
+    for curve in (
+        nlmeans.noise_curve(image),
+        nlmeans.noise_curve(np.stack([image, image]), channel_axis=0)[1],
+    ):
+        assert curve.kind in ("gaussian", "cannot tell")
+    clean = nlmeans.denoise(image, noise="auto")
+    assert np.array_equal(clean, nlmeans.denoise(image))
+    assert np.abs(clean.astype(float) - image).max() < 1

@@ -9,6 +9,7 @@ import pytest
 import skimage.data
 
 from nlmeans import denoise, denoise_frames, estimate_sigma, suggest
+from nlmeans.noise import signs
 from nlmeans.noise.curve import Curve, curve_of
 
 Picture = np.ndarray
@@ -152,3 +153,14 @@ def test_the_frames_of_a_film_of_photons_share_one_sigma() -> None:
     film = [rng(seed).poisson(clean).astype(np.float32) for seed in range(3)]
     results = quiet(list, denoise_frames(film))
     assert all(psnr(clean, r, 30) > psnr(clean, f, 30) for r, f in zip(results, film, strict=True))
+
+
+def test_rows_that_differ_from_their_neighbours_all_alike_are_no_bands() -> None:
+    """A regular pattern: its correlation cannot be computed, and must not be warned of."""
+    y, x = np.mgrid[:60, :60]
+    for period in (3, 5):
+        pattern = ((x + y) % period == 0).astype(float)
+        assert signs._bands(pattern) == 0
+        assert signs._lag_one(np.full(9, 0.3)) == 0
+    alternating = np.random.default_rng(0).normal(size=200)
+    assert signs._lag_one(alternating) == pytest.approx(np.corrcoef(alternating[1:], alternating[:-1])[0, 1])

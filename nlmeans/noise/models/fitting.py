@@ -95,7 +95,9 @@ def _fitted(bins: Bins, powers: tuple[int, ...]) -> Fit | None:
     curve, weight = v, np.ones(len(m))
     for _ in range(20):
         each = np.sqrt(weight) / (curve * error)
-        found = np.linalg.lstsq(columns * each[:, None], v * each, rcond=None)[0]
+        found, _, rank, _ = np.linalg.lstsq(columns * each[:, None], v * each, rcond=None)
+        if rank < len(powers):
+            return None  # equally bright bins, of a regular pattern, do not tell a slope
         before, curve = curve, columns @ found
         if found[0] <= 0 or not (curve > 0.02 * v).all():
             return None

@@ -45,7 +45,7 @@ def suggest(
         photographs that the tables were made from.
     budget : float, optional
         With "sure" seconds after which no further strength is tried, > 0.  Without it the same image gives
-        the same settings every time.  Default: none; 1.4 to 2.8 times as long as `denoise`.
+        the same settings every time.  Default: none; 1.3 to 3 times as long as `denoise`.
     batch_axis, share : optional
         As for `denoise`, and together: each picture of a batch has settings of its own unless they share
         them.  A sigma that is given for each picture is no part of what is returned.  Not with "sure".

@@ -197,6 +197,7 @@ def test_complex_pictures_are_refused_by_name() -> None:
         nlmeans.denoise(np.zeros((16, 16), np.complex64), noise="rician")
 
 
+@pytest.mark.filterwarnings("ignore:this looks like impulse noise")  # as some of them do
 @pytest.mark.parametrize("dtype", ["u1", "f4"])
 @pytest.mark.parametrize("across", [1, 2])
 @pytest.mark.parametrize("period", [2, 3, 4, 5, 7])

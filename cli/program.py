@@ -166,7 +166,8 @@ def short_help(error: click.exceptions.NoArgsIsHelpError) -> str:
     context.command.format_usage(context, formatter)
     formatter.write_paragraph()
     with formatter.indentation():
-        formatter.write_text((context.command.help or "").partition("\n\n")[0])
+        first = (context.command.help or "").partition("\n\n")[0]
+        formatter.write_text(" ".join(first.split()))
     context.command.format_epilog(context, formatter)
     return f"{formatter.getvalue()}\n'{context.command_path} -h' lists the options."
 

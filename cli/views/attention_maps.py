@@ -9,6 +9,7 @@ from typing import Any
 
 from ..environment import printable
 from ..formats.picture import Array, Layout
+from ..outcome import one_line
 from ..status import UnreadableError, UsageError
 from .words import noise_words
 
@@ -86,7 +87,7 @@ def of_filter(job: Any, split: Any, layout: Layout, at: list[tuple[int, int]], c
     try:
         independence = measure(split.colour, queries=count, **settings) if count else None
     except InvalidValueError as error:
-        reason = str(error)
+        reason = one_line(error)
     details = {"similarity": "NL-means", "parameters": chosen.to_dict()}
     radius = tuple(min(r, n - 1) for r, n in zip(weights.search_radius, weights.grid, strict=True))
     kind = f"NL-means, {noise_words(chosen.sigma)}"
@@ -117,7 +118,7 @@ def of_block(
     try:
         independence = measure_block(block, x, queries=count) if count else None
     except InvalidValueError as error:
-        reason = str(error)
+        reason = one_line(error)
     grid = tuple(x.shape[2:])
     radius = block.settings.radii(2)
     if radius is not None:

@@ -21,7 +21,7 @@ from nlmeans.attention.statistics import (
     entropy,
     jensen_shannon,
 )
-from nlmeans.errors import InvalidValueError
+from nlmeans.errors import InvalidValueError, Parameter
 from nlmeans.methods.pixel_weights import PixelWeights
 from nlmeans.parameters import Settings
 
@@ -210,6 +210,9 @@ def measure(image: Array, *, queries: int = 256, seed: int = 0, **settings: Unpa
     at = chosen_queries(weights.grid, queries, inside=radius, seed=seed)
     if not weights.parameters.h and not weights.parameters.k:
         raise InvalidValueError("h = 0 compares nothing: there is no attention to measure")
+    if weights.parameters.sigma == 0.0 and weights.parameters.h is None:
+        kept = "no noise was found, so that each pixel is kept as it is and looks at nothing else; give "
+        raise InvalidValueError(kept, Parameter("sigma"), " or ", Parameter("h"))
     keys = math.prod(2 * r + 1 for r in radius)
     row_of = {tuple(pixel): weights.window(pixel)[1].reshape(-1) for pixel in at.tolist()}
     pixels = [pixel for pixel, row in row_of.items() if len(row) == keys]  # an invalid one has 1

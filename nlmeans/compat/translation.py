@@ -2,7 +2,7 @@
 
 All of these average pixels in one pass, with ``exp(-d^2 / h^2)`` of a patch distance that they sum or average
 each in its own way; ours is the mean of squared differences over the patch and the channels.  What was run
-beside them is in "checked" of each tool, on a photograph with noise of 12 (2026-11-30): the difference is the
+beside them is in "differs" of each tool, on a photograph with noise of 12 (2026-11-30): the difference is the
 root mean square over the pixels 8 from the edge, where borders differ.
 """
 
@@ -97,7 +97,7 @@ def _opencv(p: Mapping[str, Any], scale: float) -> Translation:
     h, norm = number("h", p["h"]), str(p["normType"]).upper()
     if norm not in ("L1", "L2"):
         raise InvalidValueError(f"normType must be L1 or L2, got {shown(p['normType'])}")
-    notes = ["checked with 5.0: 0.3 to 0.4 of 255, which is the rounding to 8 bits of both"]
+    notes = ["differs from OpenCV 5.0 by 0.3 to 0.4 of 255, which is the rounding to 8 bits of both"]
     formula = "h"
     if norm == "L1":
         h, formula = h * math.sqrt(math.pi / 2), "h sqrt(pi / 2): a mean of magnitudes in place of squares"
@@ -141,11 +141,11 @@ def _skimage(p: Mapping[str, Any], scale: float) -> Translation:
     part = ((size - 1) / size) ** (axes / 2) if fast and size > 1 else 1.0
     sigma, h = (number(name, p[name]) * scale / part for name in ("sigma", "h"))
     formula = " (s / (s - 1))^(axes / 2): fast_mode compares one sample less along each axis" if fast else ""
-    note = "checked with 0.26: 0.001 of a range of 1"
+    note = "differs from scikit-image 0.26 by 0.001 of a range of 1"
     if fast:
         note = (
-            "checked with 0.26: 0.013 of a range of 1 where 0.06 is removed; its smaller patches are half a "
-            "pixel off, and its exponential up to 4 %"
+            "differs from scikit-image 0.26 by 0.013 of a range of 1 where 0.06 is removed; its smaller "
+            "patches are half a pixel off, and its exponential up to 4 %"
         )
     settings = {"sigma": sigma, "h": h, "center": "one", "patch": "box" if fast else "gaussian"}
     settings |= {
@@ -196,7 +196,7 @@ def _ffmpeg(p: Mapping[str, Any], scale: float) -> Translation:
             "search_radius": "r // 2",
         },
         (
-            "checked with 9.0, s=5, p=5, r=11: 0.46 of 255 on one plane, as it cuts off where others round",
+            "differs from FFmpeg 9.0 by 0.46 of 255 on one plane (s=5, p=5, r=11): it cuts off, others round",
             "planes of YUV are filtered apart there; channels are here",
         ),
     )
@@ -213,7 +213,7 @@ def _dipy(p: Mapping[str, Any], scale: float) -> Translation:
         formulas = {"patch_radius": "patch_radius", "search_radius": "block_radius"}
         formulas["h"] = "1.05 sigma: measured, 1.1 where sigma is small and 0.9 where it is large"
         notes = [
-            "checked with 1.12: 0.5 to 0.8 where noise of 8 is removed; it averages squares, and is biased"
+            "differs from DIPY 1.12 by 0.5 to 0.8 where noise of 8 is removed; it averages squares: is biased"
         ]
     else:
         settings |= {"h": sigma, "patch_radius": block, "search_radius": patch, "aggregate": "patch"}
@@ -222,7 +222,7 @@ def _dipy(p: Mapping[str, Any], scale: float) -> Translation:
             "search_radius": "patch_radius: it has them the other way",
         }
         formulas["h"] = "sigma"
-        notes = ["checked with 1.12: 1.5 where noise of 8 is removed; it leaves out unlike blocks beforehand"]
+        notes = ["differs from DIPY 1.12 by 1.5 where noise of 8 is removed; it leaves out unlike blocks"]
     if p["rician"]:
         notes.append(
             f'rician=True: leave sigma and h out and give noise={{"kind": "rician", "sigma": {sigma}}}'

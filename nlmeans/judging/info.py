@@ -130,7 +130,7 @@ class Info:
             return f"noise: {self.noise['kind']}, {_shown(given)}"
         if not self.noise["sigma"]:
             return "noise: none"
-        error = " (as given)" if self.sigma_error is None else f" +- {self.sigma_error:.2g}"
+        error = "" if self.sigma_error is None else f" +- {self.sigma_error:.2g}"
         found = f"; {self.impulses} impulses replaced" if self.impulses else ""
         return f"noise: {self.noise['kind']}, sigma {self.noise['sigma']:.3g}{error}{found}"
 

@@ -722,3 +722,11 @@ def test_memory_and_handles_stay_as_they_are(tmp_path: Path) -> None:
     grown, left = state()
     assert left == handles
     assert grown < 1.05 * memory
+
+
+@pytest.mark.parametrize("command", ["denoise", "compare", "attention"])
+def test_use_without_arguments_has_no_holes(command: str) -> None:
+    """The indentation of the source was in it."""
+    text = Ran(command).err.partition("\n\n")[2].partition("\n\n")[0]
+    assert text
+    assert re.search(r"\S  +\S", text) is None

@@ -300,3 +300,11 @@ def test_what_no_map_reaches_is_cut_off() -> None:
     weights = np.zeros((100, 80))
     weights[50, 40] = weights[55, 42] = 1
     assert views.surroundings([weights], [(48, 40)]) == (slice(44, 60), slice(36, 47))
+
+
+def test_a_picture_without_noise_has_no_attention_to_measure(tmp_path: Path) -> None:
+    """It was said to have no valid pixel."""
+    (tmp_path / "a.npy").write_bytes(files.npy(np.add.outer(np.arange(40.0), np.arange(50.0))))
+    ran = Ran("attention", tmp_path / "a.npy", "--at", "20,20", "--sigma", 0, "-o", tmp_path / "out.png")
+    assert "no noise was found, so that each pixel is kept" in " ".join(ran.err.split())
+    assert "give --sigma or --h" in " ".join(ran.err.split())

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
-from nlmeans.errors import AxesWarning, NLMeansWarning, SlowBackendWarning
+from nlmeans.errors import AxesWarning, NLMeansWarning, RoundingWarning, SlowBackendWarning
 from nlmeans.parameters import BY_GROUPS, Settings, refuse_other_methods
 
 from . import companions
@@ -26,7 +26,6 @@ from .status import UnreadableError, UsageError
 _OF_AN_IMAGE = ("nan", "impulses", "color", "passes", "strength", "spacing", "noise", "repeats")
 _NO_NOISE = 1e-3  # sigma of integers: rounding to them alone makes 0.29
 _LARGE_PATCH = 10  # radius; twice the largest of the table in nlmeans/choosing.py
-_FEW_STEPS = 16  # of integers between the smallest and the largest value
 
 
 @dataclass(frozen=True)
@@ -248,9 +247,11 @@ class Job:
 
         Where integers count few things, rounding the results would lose most of what was won.
         """
+        from nlmeans.choosing.doubts import FEW_STEPS
+
         if self.options.dtype != "same":
             return samples.astype(self.options.dtype)
-        if samples.dtype.kind in "iu" and 0 < (steps := _range(samples, layout)) <= _FEW_STEPS:
+        if samples.dtype.kind in "iu" and 0 < (steps := _range(samples, layout)) <= FEW_STEPS:
             self.warnings.append(
                 f"its values differ by {steps} at most, and the results are rounded to whole numbers; "
                 "--dtype float32, with a .tif or .npy output, keeps what is between them"
@@ -414,6 +415,8 @@ class Job:
                 self.options.volume or self.options.axis is not None
             ):
                 continue  # the options say what the axes are
+            if issubclass(each.category, RoundingWarning):
+                continue  # `_in_type` says it, with the option that helps
             if issubclass(each.category, SlowBackendWarning):
                 if self.told_slow:
                     continue

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from nlmeans.arrays import Array, is_chunked, library, on_device_of
 from nlmeans.carriers import carried
 from nlmeans.choosing import choose
+from nlmeans.choosing.doubts import doubt_rounding
 from nlmeans.errors import InvalidValueError, Parameter
 from nlmeans.inputs import check, tell_of_batch
 from nlmeans.noise.copies import reduced
@@ -287,7 +288,10 @@ def _alone(
     if settings.get("impulses", "keep") != "keep":
         inputs = without_impulses(inputs, settings)
     chosen = choose(inputs, settings)
-    result = inputs.restored(apply(chosen, inputs, *running))
+    clean = apply(chosen, inputs, *running)
+    if inputs.value.dtype.kind in "iu":
+        doubt_rounding(inputs, clean)
+    result = inputs.restored(clean)
     if not return_info:
         return result
     from nlmeans.judging.info import info_of

@@ -57,6 +57,10 @@ class BackendUnavailableError(NLMeansError, RuntimeError):
     """The backend that was asked for cannot run; the message says why and what to install."""
 
 
+class RoundingWarning(NLMeansWarning):
+    """The image holds integers that differ by a few steps, to which the result is rounded."""
+
+
 class SlowBackendWarning(RuntimeWarning):
     """No fast backend can run, so the slow one does; the message says why and what to do."""
 

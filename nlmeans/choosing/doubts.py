@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from nlmeans.arrays import Array
 from nlmeans.choosing.given import Given
-from nlmeans.errors import Parameter, warn
+from nlmeans.errors import Parameter, RoundingWarning, warn
 from nlmeans.inputs import Inputs
 from nlmeans.levels import Levels
 from nlmeans.noise.strength import Noise
@@ -13,7 +14,7 @@ _FEW = 100  # pixels; white noise alone spans 5 sigma among so many
 _BEYOND = 3.0  # data ranges: mistakes of units are of 255 and more, and a dark frame of a film is none
 _ROUNDING = 12**-0.5  # standard deviation of what rounding to integers adds
 
-
+FEW_STEPS = 16  # of integers between the smallest and the largest value: counts, labels, two values
 _LARGE = 30  # patch radius: the table's go to 5, and no two patches of 61 x 61 pixels are alike
 
 
@@ -27,6 +28,23 @@ def doubt(inputs: Inputs, given: Given, noise: Noise, levels: Levels) -> None:
             Parameter("patch_radius"),
             f" is {max(radii)}: among patches of {2 * max(radii) + 1} samples hardly two are alike, and next "
             "to nothing is removed; 1 to 5 is usual",
+        )
+
+
+def doubt_rounding(inputs: Inputs, result: Array) -> None:
+    """Warn where integers of a few steps were changed: what was averaged lies between them.
+
+    Of other images only the ends are looked at, which are known; of what was not changed nothing is said.
+    """
+    if inputs.value_ends is None or inputs.request.pixels < _FEW:
+        return
+    low, high = inputs.value_ends
+    steps = round(max(high) - min(low))
+    if 0 < steps <= FEW_STEPS and bool((result != inputs.value).any()):
+        warn(
+            f"the image holds integers that differ by {steps} at most, to which the result is rounded: that "
+            "loses much of what the filter wins; pass image.astype('float32')",
+            category=RoundingWarning,
         )
 
 

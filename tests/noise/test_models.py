@@ -11,7 +11,7 @@ import pytest
 from skimage import data
 
 import nlmeans
-from nlmeans.errors import InvalidTypeError, InvalidValueError
+from nlmeans.errors import InvalidTypeError, InvalidValueError, RoundingWarning
 from nlmeans.noise_models.special import bessel_i, digamma, inverse_trigamma, trigamma
 from nlmeans.noise_models.transforms import Anscombe, Logarithm, Rice
 from nlmeans.parameters import Parameters
@@ -302,3 +302,18 @@ def test_deviations_of_transformed_counts(sigma: float) -> None:
         values = 10 + 2 * (rng.poisson(clean, 200_000) + sigma * rng.standard_normal(200_000))
         seen = float(transform.forward(values, np).std())
         assert float(transform.deviation(10 + 2 * clean)) == pytest.approx(seen, rel=0.01)
+
+
+def test_counts_that_are_rounded_are_told_of_without_a_model_too() -> None:
+    """One warning of what is changed; floats, masks as they were and photographs have none."""
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(np.linspace(0.2, 5, 200)[:, None] + np.zeros((200, 200)))
+    with pytest.warns(RoundingWarning, match=r"differ by \d+ at most.*astype\('float32'\)") as caught:
+        rounded = nlmeans.denoise(counts.astype("u1"), sigma=1.5)
+    assert sum(w.category is RoundingWarning for w in caught) == 1
+    kept = nlmeans.denoise(counts.astype("f4"), sigma=1.5)  # without a warning, which were an error
+    assert np.abs(rounded - kept).max() > 0.4
+    mask = np.zeros((60, 60), "u1")
+    mask[20:40, 10:50] = 1
+    assert np.array_equal(nlmeans.denoise(mask), mask)
+    nlmeans.denoise((10 * counts).astype("u1"), sigma=15.0)

@@ -196,4 +196,7 @@ def tell_error(environment: Environment, error: BaseException, *, show_traceback
     if show_traceback:
         traceback.print_exception(error, file=environment.err)
     label = environment.styled("error", "error", environment.err)
-    print(f"{label}: {one_line(error)}", file=environment.err)
+    text = one_line(error)
+    name = printable(error.input) if isinstance(error, CommandError) else ""
+    text = text if not name or name in text else f"{name}: {text}"
+    print(f"{label}: {text}", file=environment.err)

@@ -23,6 +23,7 @@ class CommandError(Exception):
     """An error that is printed in one line; `status` is the exit code."""
 
     status = ExitStatus.FAILED
+    input: str = ""  # the file that it is about
 
 
 class UsageError(CommandError):

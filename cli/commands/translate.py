@@ -49,6 +49,8 @@ def command(
         return
     lines = [f"nlmeans denoise {found.command()} PICTURE", found.call()]
     lines += [f"  {name}: {formula}" for name, formula in found.formulas.items()]
+    if tool == "skimage" and full_scale is None:
+        lines.append("for values from 0 to 1, as there; for a file of 8 bits add --full-scale 255")
     print("\n".join([*lines, *found.notes]), file=environment.out)
 
 

@@ -147,7 +147,17 @@ def opened(name: str, limits: Limits, piped: BinaryIO) -> Iterator[Picture]:
 
 @contextmanager
 def source(name: str, piped: BinaryIO) -> Iterator[tuple[BinaryIO, int]]:
-    """A file and its size, not yet looked at."""
+    """A file and its size, not yet looked at; errors on the way know its name."""
+    try:
+        with _source(name, piped) as found:
+            yield found
+    except CommandError as error:
+        error.input = error.input or name
+        raise
+
+
+@contextmanager
+def _source(name: str, piped: BinaryIO) -> Iterator[tuple[BinaryIO, int]]:
     if name == "-":
         data = piped.read(MAX_PIPED + 1)
         if len(data) > MAX_PIPED:

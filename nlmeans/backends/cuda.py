@@ -154,7 +154,9 @@ def _taps(pair: PlanePair) -> tuple[Any, Any]:
 def _missing() -> str | None:
     """Why there is no GPU to work on, or None."""
     if find_spec("cupy") is None:
-        return "CuPy is not installed; pip install nlmeans[cuda13] (or nlmeans[cuda12] for a CUDA 12 driver)"
+        return (
+            "CuPy is not installed; pip install 'nlmeans[cuda13]' (or 'nlmeans[cuda12]' for a CUDA 12 driver)"
+        )
     if not _has_driver():
         return "there is no NVIDIA driver on this machine; install one"
     try:

@@ -120,6 +120,10 @@ class Info:
         lines = "".join(f"<p>{escape(line)}</p>" for line in self.words())
         return lines + table("All that is known", self.to_dict())
 
+    def __str__(self) -> str:
+        """In lines for people, as print shows it."""
+        return "\n".join(self.words())
+
     def words(self) -> list[str]:
         """The same in lines for people."""
         return [line for line in (self._noise(), self._averaged(), self._error(), self.advice) if line]

@@ -54,7 +54,7 @@ def _fresh() -> Iterator[None]:
 
 def test_without_cupy_the_reason_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cuda, "find_spec", lambda name: None)
-    assert "pip install nlmeans[cuda13]" in str(cuda.can_run(REQUEST))
+    assert "pip install 'nlmeans[cuda13]'" in str(cuda.can_run(REQUEST))
 
 
 def test_without_a_driver_cupy_is_not_even_imported(monkeypatch: pytest.MonkeyPatch) -> None:

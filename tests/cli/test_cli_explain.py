@@ -105,3 +105,10 @@ def test_translate_says_options_formulas_and_notes() -> None:
     assert read["settings"]["patch"] == "gaussian"
     assert "give NAME=VALUE" in Ran("translate", "--from", "ffmpeg", "s").err
     assert "ffmpeg has no parameter" in Ran("translate", "--from", "ffmpeg", "q=3").err
+
+
+def test_translate_says_what_scale_a_command_is_for() -> None:
+    """Its --h of 0.1 did nothing to a file of 8 bits."""
+    asked = ["translate", "--from", "skimage", "h=0.1"]
+    assert "for a file of 8 bits add --full-scale 255" in Ran(*asked).out
+    assert "add --full-scale" not in Ran(*asked, "--full-scale", 255).out

@@ -116,3 +116,18 @@ def test_compare_of_nothing_but_holes_is_refused(tmp_path: Path) -> None:
     ran = Ran("compare", tmp_path / "nan.npy", tmp_path / "nan.npy", "--nan", "keep")
     assert ran.code == 2
     assert "no pixel" in ran.err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["compare"], ["report"], ["weights", "--at", "1,1"], ["view", "--no-browser"]]
+)
+def test_an_error_that_ends_the_run_names_the_file(arguments: list[str], tmp_path: Path) -> None:
+    """Of compare nobody knew which."""
+    (tmp_path / "other.png").write_bytes(files.png(files.samples("u1"))[:99])
+    for name, what in (("gone.png", "there is no such file"), ("other.png", "the file ends")):
+        more = [tmp_path / "b.png"] if arguments == ["compare"] else []
+        ran = Ran(*arguments, tmp_path / name, *more)
+        assert ran.code == 1
+        assert f"error: {tmp_path / name}: {what}" in ran.err
+        if arguments[0] == "view":
+            break  # damage is shown in the page

@@ -139,6 +139,7 @@ def test_info_is_json_and_words() -> None:
     assert (read["peak"], read["passes"]) == (255.0, info.passes)
     assert read["noise"]["kind"] == "gaussian"
     lines = info.words()
+    assert str(info).splitlines() == lines  # print shows no wall of fields
     assert lines[0].startswith("noise: gaussian, sigma 1")
     assert f"PSNR {info.psnr:.1f} +- " in lines[2]
     assert lines[-1] == info.advice

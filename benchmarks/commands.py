@@ -220,6 +220,13 @@ def _train_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--minutes", type=float, default=60.0, metavar="N", help="default %(default)g")
     command.add_argument("--steps", type=int, default=None, metavar="N", help="in all, over all runs")
+    command.add_argument("--rate", type=float, default=None, metavar="R", help="the highest learning rate")
+    command.add_argument(
+        "--falling", type=float, default=None, metavar="F", help="part of all steps in which the rate falls"
+    )
+    command.add_argument(
+        "--colours", type=float, default=None, metavar="F", help="part of the squares that are in colours"
+    )
     command.add_argument("--seed", type=int, default=0)
     command.add_argument(
         "--checkpoint", type=Path, default=RESULTS / "train" / "checkpoint.safetensors", metavar="FILE"
@@ -235,9 +242,9 @@ def _train(given: argparse.Namespace) -> int:
         return 1
     names = ("pictures", "checkpoint", "minutes", "seed", "export")
     order = training.Order(**{name: getattr(given, name) for name in names})
-    if given.steps is not None:
-        recipe = dataclasses.replace(order.recipe, steps=given.steps)
-        order = dataclasses.replace(order, recipe=recipe)
+    changed = {name: getattr(given, name) for name in ("steps", "rate", "falling", "colours")}
+    changed = {name: value for name, value in changed.items() if value is not None}
+    order = dataclasses.replace(order, recipe=dataclasses.replace(order.recipe, **changed))
     try:
         result = training.train(order, lambda line: print(line, file=sys.stderr, flush=True))
     except FileNotFoundError as error:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from nlmeans import formula
 from nlmeans.arrays import Array
 from nlmeans.denoising import denoise
 from nlmeans.learned.network import Denoiser
@@ -36,6 +37,7 @@ class Recipe:
     pieces: int = 3000  # held at once
     first: int = 500  # before the first step
     fresh: float = 0.3  # new ones per step
+    colours: float = 0.5  # of the squares; each makes a luminance and two differences: half of the pieces
     sigmas: tuple[float, float] = (4.0, 80.0)  # of 255, as likely in every octave
     averaging: float = 0.999  # of the weights
     bend: float = 0.1  # of the loss, from square to absolute value; in units of sigma
@@ -57,39 +59,48 @@ class Pieces:
     held: list[tuple[Array, Array, Array, float]] = field(default_factory=list)
     at: int = 0
 
-    def add(self) -> None:
-        """One more piece."""
-        clean = self._clean()
+    def add(self) -> int:
+        """A grey piece more, or the three of a square in colours; how many they are."""
+        colours = bool(self.rng.random() < self.recipe.colours)
+        clean = self._clean(colours)
         low, high = self.recipe.sigmas
         sigma = math.exp(self.rng.uniform(math.log(low), math.log(high))) / 255
         noise = self.rng.standard_normal(clean.shape, dtype=np.float32) * np.float32(sigma)
         noisy = clean + noise
-        pilot = denoise(noisy, method="nlridge", sigma=sigma, workers=1, backend="cpu")
-        inner = slice(MARGIN, -MARGIN)
-        piece = tuple(a[inner, inner].astype(np.float16) for a in (noise / sigma, pilot, clean))
+        inner, parts = slice(MARGIN, -MARGIN), (noise / sigma, pilot_of(noisy, sigma), clean)
+        parts = tuple(components(a)[:, inner, inner].astype(np.float16) for a in parts)
+        for planes in zip(*parts, strict=True):
+            self._hold((*planes, sigma))
+        return len(clean)
+
+    def _hold(self, piece: tuple[Array, Array, Array, float]) -> None:
+        """In the place of the oldest, where there is no more."""
         if len(self.held) < self.recipe.pieces:
-            self.held.append((*piece, sigma))
+            self.held.append(piece)
         else:
-            self.held[self.at % len(self.held)] = (*piece, sigma)
+            self.held[self.at % len(self.held)] = piece
         self.at += 1
 
-    def _clean(self) -> Array:
-        """A grey piece: some mixture of the colours, of some size and contrast."""
+    def _clean(self, colours: bool) -> Array:
+        """A square (1 or 3, n, n): the colours or some mixture of them, of some size and contrast."""
         while True:
             picture = self.pictures[int(self.rng.integers(len(self.pictures)))]
             most = min(_GREATEST_SCALE, min(picture.shape[:2]) / SIDE)
-            grey = self._square(picture, self.rng.uniform(1, most))
+            square = self._square(picture, self.rng.uniform(1, most), colours)
+            grey = square.mean(axis=0)
             detail = sum(float(np.abs(np.diff(grey, axis=a)).mean()) for a in (0, 1)) / 2
             if detail * 255 > _LEAST_DETAIL or self.rng.random() < _KEPT_FLAT:
-                return grey
+                return square
 
-    def _square(self, picture: Array, scale: float) -> Array:
-        """A square of the picture, made smaller, as grey values from 0 to 1."""
+    def _square(self, picture: Array, scale: float, colours: bool) -> Array:
+        """A square of the picture, made smaller, as values from 0 to 1."""
         side = round(SIDE * scale)
         y, x = (self.rng.integers(n - side + 1) for n in picture.shape[:2])
-        mixture = self.rng.dirichlet((2.0, 2.0, 2.0)).astype(np.float32)
-        grey = picture[y : y + side, x : x + side].astype(np.float32) @ mixture / 255
-        return smaller(grey, SIDE) ** np.float32(math.exp(self.rng.uniform(-0.4, 0.4)))
+        values = np.moveaxis(picture[y : y + side, x : x + side].astype(np.float32) / 255, -1, 0)
+        if not colours:
+            mixture = self.rng.dirichlet((2.0, 2.0, 2.0)).astype(np.float32)
+            values = np.tensordot(mixture, values, 1)[None]
+        return smaller(values, SIDE) ** np.float32(math.exp(self.rng.uniform(-0.4, 0.4)))
 
     def batch(self) -> tuple[Any, ...]:
         """Noisy, pilot, clean (B, 1, n, n) and sigma (B, 1, 1, 1)."""
@@ -107,9 +118,29 @@ class Pieces:
         return all_[:, :1], all_[:, 1:2], all_[:, 2:], sigma
 
 
+def pilot_of(noisy: Array, sigma: float) -> Array:
+    """What the method gives the network: colours as luminance and differences, grouped by the luminance."""
+    if len(noisy) == 1:
+        return denoise(noisy[0], method="nlridge", sigma=sigma, workers=1, backend="cpu")[None]
+    return denoise(
+        noisy,
+        method="nlridge",
+        sigma=sigma,
+        channel_axis=0,
+        color="luminance",
+        workers=1,
+        backend="cpu",
+    )
+
+
+def components(channels: Array) -> Array:
+    """Luminance and differences of three channels (3, ...); one channel as it is."""
+    return channels if len(channels) == 1 else formula.opponent(channels, np)
+
+
 def smaller(grey: Array, side: int) -> Array:
-    """A square of `side` samples, each the mean of what it covers; the sums of parts of a pixel are exact."""
-    n = len(grey)
+    """Squares of `side` samples, each the mean of what it covers; the sums of parts of a pixel are exact."""
+    n = grey.shape[-1]
     edges = np.linspace(0, n, side + 1)
     low = np.maximum(np.arange(n)[None, :], edges[:-1, None])
     high = np.minimum(np.arange(1, n + 1)[None, :], edges[1:, None])
@@ -129,10 +160,11 @@ class Trainer:
 
     def advance(self) -> float:
         """One step; its loss."""
-        self.owed += self.recipe.fresh
-        while len(self.pieces.held) < self.recipe.first or self.owed >= 1:
+        while len(self.pieces.held) < self.recipe.first:
             self.pieces.add()
-            self.owed = max(0.0, self.owed - 1)
+        self.owed += self.recipe.fresh
+        while self.owed >= 1:
+            self.owed -= self.pieces.add()
         rate = self.recipe.rate_at(self.step) * min(1.0, (self.since + 1) / self.recipe.warm)
         for group in self.adam.param_groups:
             group["lr"] = rate

@@ -42,6 +42,7 @@ def test_it_goes_on_where_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     )
     assert whole["steps"] == 5
     assert [step for step, *_ in whole["gains"]] == [2, 4]
+    assert {len(line) for line in whole["gains"]} == {1 + 2 * 3}  # grey and colour, three sigmas
     assert checkpoint.stat().st_size < 2e6
     assert network_of(arrays_in(target.read_bytes())).channels == 48
 

@@ -9,6 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from nlmeans import formula  # noqa: E402
 from nlmeans.backends.contract import Run  # noqa: E402
 from nlmeans.learned.network import Denoiser  # noqa: E402
 from nlmeans.learned.training import Pieces, Recipe, Trainer, smaller  # noqa: E402
@@ -59,11 +60,12 @@ def test_making_a_picture_smaller_keeps_means() -> None:
     means = grey.reshape(8, 3, 8, 3).mean(axis=(1, 3))
     np.testing.assert_allclose(smaller(grey, 8), means, atol=1e-6)
     np.testing.assert_allclose(smaller(grey, 24), grey, atol=1e-6)
+    np.testing.assert_array_equal(smaller(np.stack([grey, 1 - grey]), 17)[0], smaller(grey, 17))
     assert smaller(grey, 17).mean() == pytest.approx(grey.mean(), abs=1e-6)
 
 
 def test_pieces_are_noisy_pictures_with_their_pilots() -> None:
-    held = pieces(replace(TINY, batch=6, crop=64))
+    held = pieces(replace(TINY, batch=6, crop=64, colours=0.0))
     held.add(), held.add()
     noisy, pilot, clean, sigma = held.batch()
     assert noisy.shape == pilot.shape == clean.shape == (6, 1, 64, 64)
@@ -72,6 +74,26 @@ def test_pieces_are_noisy_pictures_with_their_pilots() -> None:
     assert ((pilot - clean).std(dim=(1, 2, 3)) < (noisy - clean).std(dim=(1, 2, 3))).all()
     held.add()
     assert len(held.held) == 2  # the oldest gives way
+
+
+def test_of_a_square_in_colours_the_luminance_and_both_differences_are_pieces() -> None:
+    held = pieces(replace(TINY, pieces=9, colours=1.0))
+    assert held.add() == len(held.held) == 3
+    light, ends, middle = (clean.astype(np.float32) for _, _, clean, _ in held.held)
+    channels = formula.from_opponent(np.stack([light, ends, middle]), np)
+    assert channels.min() > -0.01
+    assert channels.max() < 1.01
+    assert light.min() > 0 > ends.min()
+    for noise, pilot, clean, sigma in held.held:
+        assert noise.astype(np.float32).std() == pytest.approx(1, abs=0.1)
+        assert np.std((pilot - clean).astype(np.float32)) < sigma
+
+
+def test_pieces_in_colours_and_grey_take_turns_by_their_part() -> None:
+    held = pieces(replace(TINY, pieces=99))
+    made = [held.add() for _ in range(16)]
+    assert set(made) == {1, 3}
+    assert len(held.held) == sum(made)
 
 
 def test_the_rate_rises_stays_and_falls() -> None:

@@ -141,21 +141,17 @@ def pictures(folder: Path) -> list[NDArray[np.uint8]]:
 
 
 def held_back(folder: Path) -> NDArray[np.float32]:
-    """A grey square of each that is held back, from 0 to 1: of some places the one with most detail."""
+    """A square (3, n, n) of each that is held back, from 0 to 1: of some places the one with most detail."""
     rng = np.random.default_rng(5)
     return np.stack([_most_detail(_reduced(path), rng) for path in _found(folder, HELD_BACK)])
 
 
 def _most_detail(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.float32]:
-    grey: NDArray[np.float32] = np.asarray(Image.fromarray(picture).convert("L"), np.float32) / np.float32(
-        255
-    )
+    grey = np.asarray(Image.fromarray(picture).convert("L"), np.float32)
     corners = zip(*(rng.integers(0, n - HELD_SIDE + 1, _TRIES) for n in grey.shape), strict=True)
-    squares = [grey[y : y + HELD_SIDE, x : x + HELD_SIDE] for y, x in corners]
-    best: NDArray[np.float32] = max(
-        squares, key=lambda s: sum(float(np.abs(np.diff(s, axis=a)).mean()) for a in (0, 1))
-    )
-    return best
+    places = [(slice(y, y + HELD_SIDE), slice(x, x + HELD_SIDE)) for y, x in corners]
+    best = max(places, key=lambda at: sum(float(np.abs(np.diff(grey[at], axis=a)).mean()) for a in (0, 1)))
+    return np.moveaxis(picture[best].astype(np.float32), -1, 0) / np.float32(255)
 
 
 def _found(folder: Path, sources: tuple[Source, ...]) -> Iterator[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -13,9 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nlmeans import denoise
 from nlmeans.learned.network import Denoiser
-from nlmeans.learned.training import Pieces, Recipe, Trainer
+from nlmeans.learned.training import Pieces, Recipe, Trainer, components, pilot_of
 from nlmeans.learned.weights_file import read, write
 
 from ... import RESULTS
@@ -25,6 +25,7 @@ COMMITTED = RESULTS / "train" / "checkpoint.safetensors"
 _SAVED_EVERY = 120.0  # seconds
 _CHECKED_EVERY = 1000  # steps
 _SIGMAS = (15, 25, 50)  # of the pictures held back
+_GREY = np.array((0.299, 0.587, 0.114), np.float32)  # of red, green, blue (BT.601)
 Tell = Callable[[str], None]
 
 
@@ -41,34 +42,40 @@ class Order:
 
 
 class Held:
-    """The pictures held back, with noise and pilot."""
+    """The pictures held back, grey and in colours, with noise and pilot."""
 
     def __init__(self, clean: NDArray[np.float32]) -> None:
-        self.sets = [self._set(clean, sigma) for sigma in _SIGMAS]
-
-    @staticmethod
-    def _set(clean: NDArray[np.float32], sigma: int) -> tuple[Any, Any, NDArray[np.float32], float]:
-        noise = np.random.default_rng(sigma).normal(0, sigma / 255, clean.shape).astype(np.float32)
-        noisy = clean + noise
-        pilot = [denoise(one, method="nlridge", sigma=sigma / 255, workers=1) for one in noisy]
-        tensors = [torch.from_numpy(np.asarray(a))[:, None] for a in (noisy, np.stack(pilot))]
-        return tensors[0], tensors[1], clean, sigma / 255
+        grey = np.tensordot(clean, _GREY, ((1,), (0,)))[:, None]
+        self.sets = [_with_pilots(c, sigma) for c in (grey, clean) for sigma in _SIGMAS]
 
     def gains(self, network: Denoiser) -> list[float]:
-        """By how many dB the network is better than its pilot, at each sigma."""
-        found = []
-        for noisy, pilot, clean, sigma in self.sets:
-            with torch.no_grad():
-                change = network(noisy, pilot, torch.full((len(noisy), 1, 1, 1), sigma))
-            before, after = (_psnr(a[:, 0].numpy(), clean) for a in (pilot, pilot + change))
-            found.append(round(after - before, 3))
-        return found
+        """By how many dB the network is better than its pilot, grey at each sigma, then in colours."""
+        return [round(float(np.mean([_gain(network, *one) for one in each])), 3) for each in self.sets]
 
 
-def _psnr(found: NDArray[np.float32], clean: NDArray[np.float32]) -> float:
-    """The mean over pictures, in dB."""
-    errors = np.mean((np.clip(found, 0, 1) - clean) ** 2, axis=(1, 2))
-    return float(np.mean(-10 * np.log10(errors)))
+def _with_pilots(pictures: NDArray[np.float32], sigma: int) -> list[tuple[Any, Any, Any, float]]:
+    """Noisy, pilot and clean components, and sigma, of each picture (1 or 3, n, n)."""
+    rng, level = np.random.default_rng(sigma), sigma / 255
+    found = []
+    for clean in pictures:
+        noisy = clean + rng.normal(0, level, clean.shape).astype(np.float32)
+        found.append((*(components(a) for a in (noisy, pilot_of(noisy, level), clean)), level))
+    return found
+
+
+def _gain(
+    network: Denoiser,
+    noisy: NDArray[np.float32],
+    pilot: NDArray[np.float32],
+    clean: NDArray[np.float32],
+    sigma: float,
+) -> float:
+    """In dB; the transform is orthonormal, so that errors of components are those of channels."""
+    planes = [torch.from_numpy(np.asarray(a, np.float32))[:, None] for a in (noisy, pilot)]
+    with torch.no_grad():
+        change = network(*planes, torch.full((len(noisy), 1, 1, 1), sigma))[:, 0].numpy()
+    before, after = (float(np.mean((a - clean) ** 2)) for a in (pilot, pilot + change))
+    return 10 * math.log10(before / after)
 
 
 def train(order: Order, tell: Tell) -> dict[str, Any]:
@@ -89,7 +96,7 @@ def train(order: Order, tell: Tell) -> dict[str, Any]:
         loss = trainer.advance()
         if trainer.step % _CHECKED_EVERY == 0:
             log.add(trainer.step, held.gains(trainer.averaged()))
-            tell(f"{trainer.step}: loss {loss:.4f}, gains {log.gains[-1][1:]} dB at sigma {_SIGMAS}")
+            tell(f"{trainer.step}: loss {loss:.4f}, gains {log.gains[-1][1:]} dB at {_SIGMAS}, grey, colour")
         if time.monotonic() - saved > _SAVED_EVERY:
             save(trainer, log, order.checkpoint)
             saved = time.monotonic()
@@ -105,7 +112,7 @@ class Log:
 
     steps: int
     seed: int
-    gains: list[list[float]]  # step, and dB over the pilot at each sigma
+    gains: list[list[float]]  # step, dB over the pilot at each sigma: grey, and later in colours
 
     @classmethod
     def of(cls, order: Order) -> Log:

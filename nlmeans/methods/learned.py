@@ -25,8 +25,8 @@ _GREATEST = 0.5  # of the data range: no noise is stronger, and the network saw 
 class Learned(Parts):
     """The change of NL-Ridge, the pilot, plus what the network adds to it.
 
-    The network was trained on grey pictures, and corrects channels one by one.  Of three colours these are
-    the luminance and the differences: of the gain in all, a sixth is that of the differences (kodim01 to 11).
+    The network corrects channels one by one.  Of three colours these are the luminance and the differences;
+    it was trained on pieces of both.
     """
 
     network: Network

@@ -18,7 +18,7 @@ from nlmeans.errors import BackendUnavailableError, InvalidValueError
 from nlmeans.network.arithmetic import Network
 
 SHIPPED = Path(__file__).parent / "denoiser.safetensors"
-SHA256 = "c6c86ee2b4d2f83ab84aa057fe0ad35f689080e87762864a6fc4f1af151529d4"
+SHA256 = "d8f973f6b5b22f7798db56b45f7b8483a8d59958d697b663fe37ddd1580a92cf"
 _TYPES = {"F16": np.float16, "F32": np.float32}
 
 

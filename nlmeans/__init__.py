@@ -54,10 +54,13 @@ _HOME = {
     "nonlocal_block": "learned.numpy_block",
     "nonlocal_mean": "operation.nonlocal_mean",
 }
+_PACKAGES = ("compat", "learned")  # that people reach by ``nlmeans.compat`` without a second import
 __all__ = [*sorted(_HOME), "__version__"]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return import_module(f"nlmeans.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'nlmeans' has no attribute {name!r}")
     return getattr(import_module(f"nlmeans.{_HOME[name]}"), name)

@@ -28,7 +28,8 @@ def sources():
     """The modules, stubs and kernels of the tree by their place in the wheel."""
     for folder, inside in FOLDERS.items():
         for path in (ROOT / folder).rglob("*"):
-            if path.suffix in (".py", ".pyi", ".cu", ".cuh", ".html") or path.name == "py.typed":
+            shipped = path.name in ("py.typed", "denoiser.safetensors")
+            if shipped or path.suffix in (".py", ".pyi", ".cu", ".cuh", ".html", ".css", ".js", ".yaml"):
                 yield f"{inside}/{path.relative_to(ROOT / folder).as_posix()}"
 
 
@@ -51,6 +52,12 @@ def test_the_wheel_built_from_the_sdist_holds_every_module(wheel):
     missing = sorted(set(sources()) - names)
     assert missing == []
     assert len(names) > 30
+
+
+def test_packages_are_there_without_an_import_of_their_own():
+    code = "import nlmeans; print(nlmeans.compat.denoise_nl_means.__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd="/", check=True)
+    assert done.stdout == "denoise_nl_means\n"
 
 
 def test_the_wheel_holds_the_counts_that_bench_reads(wheel):

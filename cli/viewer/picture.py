@@ -245,7 +245,8 @@ class Opened:
         found, seen = page_data.removal(piece.noisy, piece.clean, piece.layout, piece.chosen, info)
         if piece.wish.sigma is None and job.options.sigma is None:
             told = found["removed"]
-            told["known"] = [line.replace("(as given)", "(of the whole picture)") for line in told["known"]]
+            whole = " (of the whole picture)"
+            told["known"] = [line + whole * line.startswith("noise: gaussian") for line in told["known"]]
         return {**found, "images": {name: png(page, 1) for name, page in seen.items()}}
 
     def weights(self, piece: Piece, x: int, y: int) -> dict[str, Any]:

@@ -83,8 +83,9 @@ class Browser:
         if found.get("method") == "Runtime.exceptionThrown":
             details = parameters["exceptionDetails"]
             self.problems.append(details.get("exception", {}).get("description", details["text"]))
-        if found.get("method") == "Log.entryAdded" and parameters["entry"]["level"] == "error":
-            self.problems.append(parameters["entry"]["text"])
+        entry = parameters["entry"] if found.get("method") == "Log.entryAdded" else {}
+        if entry.get("level") == "error" and entry["source"] != "network":  # the page itself tells of refusals
+            self.problems.append(entry["text"])
         return found
 
     # --- what a person does ---

@@ -109,6 +109,8 @@ def viewing(one_browser: Browser, folder: Path, request: pytest.FixtureRequest) 
         yield viewing
         assert one_browser.problems == []
     finally:
+        one_browser.go("about:blank")  # a page whose program is gone would complain into the next test
+        one_browser.until("location.href === 'about:blank'")
         viewing.process.kill()
         viewing.process.wait()
         assert viewing.process.stdout is not None

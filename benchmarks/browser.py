@@ -84,7 +84,7 @@ class Browser:
             details = parameters["exceptionDetails"]
             self.problems.append(details.get("exception", {}).get("description", details["text"]))
         entry = parameters["entry"] if found.get("method") == "Log.entryAdded" else {}
-        if entry.get("level") == "error" and entry["source"] != "network":  # the page itself tells of refusals
+        if entry.get("level") == "error" and entry["source"] != "network":  # told by the page
             self.problems.append(entry["text"])
         return found
 

@@ -161,6 +161,13 @@ class Browser:
             time.sleep(0.02)
         raise AssertionError(f"never true: {script}; {self.run('document.body.innerText')[:2000]}")
 
+    def comes(self, script: str, patience: float) -> bool:
+        """Whether an expression becomes true in time."""
+        end = time.monotonic() + patience
+        while not (found := bool(self.run(script))) and time.monotonic() < end:
+            time.sleep(0.02)
+        return found
+
     def box(self, selector: str) -> list[float]:
         """Left, top, width and height."""
         found: list[float] = self.run(

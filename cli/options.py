@@ -109,6 +109,14 @@ class Radius(_ParamType):
         return radii[0] if len(radii) == 1 else radii
 
 
+def _numbers(text: str) -> tuple[float, ...]:
+    """Numbers with commas between them; one NaN where they are none."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        return (math.nan,)
+
+
 class Spacing(_ParamType):
     """ "3,1,1": the distance of samples along each axis."""
 
@@ -117,10 +125,7 @@ class Spacing(_ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if not isinstance(value, str):
             return value
-        try:
-            each = tuple(float(part) for part in value.split(","))
-        except ValueError:
-            each = (math.nan,)
+        each = _numbers(value)
         if not all(0 < number < math.inf for number in each):
             self.fail(f"{value!r} is no spacing: give a number > 0 per axis, as in 3,1,1", param, ctx)
         return each
@@ -152,10 +157,7 @@ class Factors(_ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if not isinstance(value, str):
             return value
-        try:
-            each = tuple(float(part) for part in value.split(","))
-        except ValueError:
-            each = (math.nan,)
+        each = _numbers(value)
         if not 1 <= len(each) <= 2 or not all(0 <= number < math.inf for number in each):
             self.fail(
                 f"{value!r} is no factor: give a number >= 0, or two, of brightness and of colour "
@@ -390,6 +392,24 @@ mask_option = option(
     "--mask",
     metavar="FILE",
     help="A picture that is 0, or black, where pixels are neither used nor changed; 1 bit or bool too.",
+)
+
+companion_options = _stacked(  # pictures that go with the one that is denoised
+    option(
+        FILTER,
+        "--sigma-map",
+        metavar="FILE",
+        help="The noise level of each pixel, a picture of the same size.",
+    ),
+    option(FILTER, "--guide", metavar="FILE", help="A picture whose patches are compared instead."),
+    option(
+        FILTER,
+        "--guide-sigma",
+        type=Level(),
+        metavar="LEVEL",
+        help="Noise level of the guide; 0 if it is clean.",
+    ),
+    mask_option,
 )
 
 picture_options = _stacked(

@@ -15,14 +15,13 @@ from ..options import (
     WORK,
     Axis,
     FilterOptions,
-    Level,
     MessageOptions,
     OutputOptions,
     SectionedCommand,
+    companion_options,
     film_options,
     limit_options,
     limits_of,
-    mask_option,
     message_options,
     option,
     parameter_options,
@@ -121,14 +120,7 @@ FORMAT_NAMES = [name.lower() for name, known in FORMATS.items() if known.writer]
     is_flag=True,
     help="Find the strength of each picture by the error that is expected of it, in 3 times the time.",
 )
-@option(
-    FILTER, "--sigma-map", metavar="FILE", help="The noise level of each pixel, a picture of the same size."
-)
-@option(FILTER, "--guide", metavar="FILE", help="A picture whose patches are compared instead.")
-@option(
-    FILTER, "--guide-sigma", type=Level(), metavar="LEVEL", help="Noise level of the guide; 0 if it is clean."
-)
-@mask_option
+@companion_options
 @picture_options
 @option(
     FILTER,

@@ -13,17 +13,15 @@ import click
 from ..environment import Environment, printable
 from ..files import naming
 from ..options import (
-    FILTER,
     MESSAGES,
     OUTPUT,
     FilterOptions,
-    Level,
     OutputOptions,
     SectionedCommand,
+    companion_options,
     few_message_options,
     limit_options,
     limits_of,
-    mask_option,
     option,
     parameter_options,
     picture_options,
@@ -59,14 +57,7 @@ Examples:
 @click.option("--port", default=0, type=click.IntRange(0, 65535), metavar="N", help="Default: a free one.")
 @click.option("--no-browser", is_flag=True, help="Print the page's address, and open no browser.")
 @parameter_options
-@option(
-    FILTER, "--sigma-map", metavar="FILE", help="The noise level of each pixel, a picture of the same size."
-)
-@option(FILTER, "--guide", metavar="FILE", help="A picture whose patches are compared instead.")
-@option(
-    FILTER, "--guide-sigma", type=Level(), metavar="LEVEL", help="Noise level of the guide; 0 if it is clean."
-)
-@mask_option
+@companion_options
 @picture_options
 @running_options
 @limit_options

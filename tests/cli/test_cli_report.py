@@ -22,22 +22,13 @@ from nlmeans.cli.views.words import verdict_words
 import nlmeans
 
 from ..faults import files
+from ..faults.page import NAME, page_in
 from ..faults.streams import Ran
-
-SHAPE = (60, 90)
-NAME = "a <b>&\"'.png"
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of a small colour picture with an edge."""
-    folder = tmp_path_factory.mktemp("report")
-    noise = np.random.default_rng(0).normal(0, 12, (*SHAPE, 3))
-    pixels = np.where(np.arange(SHAPE[1])[None, :, None] < 45, 90, 160) + noise
-    (folder / NAME).write_bytes(files.png(np.clip(np.rint(pixels), 0, 255).astype("u1")))
-    ran = Ran("report", folder / NAME, "-o", folder / "page.html", "--sigma", "12")
-    assert ran.code == 0, ran.err
-    return folder / "page.html"
+    return page_in(tmp_path_factory.mktemp("report"))
 
 
 def data_of(page: Path) -> dict[str, Any]:

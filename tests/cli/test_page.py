@@ -12,26 +12,16 @@ import pytest
 from nlmeans.cli.views import page_data
 from nlmeans.cli.views.page import bmp
 
-from ..faults import files
 from ..faults.chromium import Browser, browsing, needs_browser
-from ..faults.streams import Ran
+from ..faults.page import NAME, SHAPE, page_in
 from .test_cli_report import data_of, picture
 
-SHAPE = (60, 90)
-NAME = "a <b>&\"'.png"
 pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of a small colour picture with an edge."""
-    folder = tmp_path_factory.mktemp("report")
-    noise = np.random.default_rng(0).normal(0, 12, (*SHAPE, 3))
-    pixels = np.where(np.arange(SHAPE[1])[None, :, None] < 45, 90, 160) + noise
-    (folder / NAME).write_bytes(files.png(np.clip(np.rint(pixels), 0, 255).astype("u1")))
-    ran = Ran("report", folder / NAME, "-o", folder / "page.html", "--sigma", "12")
-    assert ran.code == 0, ran.err
-    return folder / "page.html"
+    return page_in(tmp_path_factory.mktemp("report"))
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.nn.functional import leaky_relu, pixel_shuffle, pixel_unshuffle
+from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from nlmeans.learned import NonLocal2d
+from nlmeans.learned.network import Unit
 
 Tensor: TypeAlias = torch.Tensor
 Pictures: TypeAlias = list[NDArray[np.float32]]  # grey, in [0, 1]
@@ -76,20 +77,6 @@ class Schedule:
         return asdict(self)
 
 
-class _Unit(nn.Module):  # type: ignore[misc]
-    """A residual unit that starts as an identity."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(channels, channels, 3, padding=1)
-        self.second = nn.Conv2d(channels, channels, 3, padding=1)
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.second(leaky_relu(self.first(x), 0.1))
-
-
 class Network(nn.Module):  # type: ignore[misc]
     """Residual units at half the resolution, a block after the second and the fourth."""
 
@@ -97,7 +84,7 @@ class Network(nn.Module):  # type: ignore[misc]
         super().__init__()
         wide = schedule.channels
         self.head = nn.Conv2d(4, wide, 3, padding=1)
-        self.units = nn.ModuleList(_Unit(wide) for _ in range(schedule.units))
+        self.units = nn.ModuleList(Unit(wide) for _ in range(schedule.units))
         self.tail = nn.Conv2d(wide, 4, 3, padding=1)
         after = (1, 3) if variant.blocks else ()
         self.blocks = nn.ModuleDict(

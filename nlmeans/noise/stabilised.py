@@ -55,7 +55,7 @@ class Stabilised:
         """
         if not self._transforms:
             return result
-        changed, before, image = (_plain(a) for a in (result, self.image, self._original))
+        changed, before, image = (as_numpy_or_cupy(a) for a in (result, self.image, self._original))
         clean = _each(self._back, self._transforms, self._channel_axis, image.dtype, changed, before, image)
         return in_library_of(clean, self._original) if library(self._original) else clean
 
@@ -89,11 +89,11 @@ def stabilised(image: Any, settings: Settings) -> Stabilised | None:
         return Stabilised(image, {**known, "sigma": model.sigma, "blend": blend}, model, image, axis, (), 0.0)
     transforms = _transforms(model, seen)
     _warn_of_rounding(model, seen)
-    array = _plain(image)
-    known["mask"] = _plain(settings.get("mask"))
+    array = as_numpy_or_cupy(image)
+    known["mask"] = as_numpy_or_cupy(settings.get("mask"))
     known["sigma"] = _sigma(array, axis, known["mask"], transforms)
     if (guide := settings.get("guide")) is not None:
-        known |= _guide(_plain(guide), array, axis, transforms, settings.get("guide_sigma"))
+        known |= _guide(as_numpy_or_cupy(guide), array, axis, transforms, settings.get("guide_sigma"))
     return Stabilised(
         _each(_forward, transforms, axis, _floating(array), array),
         known,
@@ -231,11 +231,6 @@ def _forward(transform: Transform, values: Array) -> Array:
 def _floating(array: Array) -> np.dtype[Any]:
     """The type that the transformed image has."""
     return np.dtype(np.float64 if dtype_name(array) == "float64" else np.float32)
-
-
-def _plain(array: Any) -> Any:
-    """A tensor as NumPy's or CuPy's array; a Dask array, and None, as they are."""
-    return array if library(array) is None else as_numpy_or_cupy(array)
 
 
 def _each(

@@ -43,13 +43,16 @@ def histogram(difference: Array, sigma: float, *, whole: bool, clipped: float = 
     if whole:  # bars of as many whole units each, or they would stand like a comb
         step = max(1, round(step * sigma)) / sigma
     count = 2 * math.floor(4 / step) + 1
-    counts, _ = np.histogram(finite, bins=count, range=(-count * step / 2, count * step / 2))
+    start = -count * step / 2
+    if whole and round(step * sigma) % 2 == 0:
+        start -= 0.5 / sigma  # between two whole units: on one of them rounding would decide where it counts
+    counts, _ = np.histogram(finite, bins=count, range=(start, start + count * step))
     density = counts / max(1, finite.size) / step
     at = np.linspace(-4, 4, 81)
     bell = np.exp(-(at**2) / 2) / math.sqrt(2 * math.pi)
     mean, deviation = (float(v) for v in (finite.mean(), finite.std())) if finite.size else (0.0, 0.0)
     return {
-        "bars": {"start": -count * step / 2, "step": step, "heights": [round(float(v), 4) for v in density]},
+        "bars": {"start": start, "step": step, "heights": [round(float(v), 4) for v in density]},
         "bell": [[round(float(a), 2), round(float(b), 4)] for a, b in zip(at, bell, strict=True)],
         "caption": f"In units of the noise level {sigma:.3g}: mean {mean:+.2g}, deviation {deviation:.2f}; "
         "dashed: noise of that level"

@@ -121,6 +121,14 @@ def test_bars_of_whole_numbers_do_not_stand_like_a_comb() -> None:
     assert np.abs(np.diff(middle)).max() < 0.2 * middle.max()
 
 
+def test_bars_of_two_whole_numbers_each_begin_between_two() -> None:
+    noise = np.rint(np.random.default_rng(0).normal(0, 19.828, (500, 600)))
+    bars = method_noise.histogram(noise, 19.828, whole=True)["bars"]
+    at = bars["start"] + bars["step"] * (np.arange(len(bars["heights"])) + 0.5)
+    bell = np.exp(-(at**2) / 2) / np.sqrt(2 * np.pi)
+    np.testing.assert_allclose(bars["heights"], bell, atol=0.02)
+
+
 @pytest.mark.parametrize(
     "make",
     [

@@ -136,7 +136,7 @@ def store(side: int, repeats: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         image = picture(max(side, 4096))[:2048, :4096]
         zarr.create_array(f"{folder}/big.zarr", data=image, chunks=(256, 256), shards=(1024, 1024))
-        settings = ["--sigma=12", "--k=0.5", "--patch-radius=2", "--search-radius=30"]  # 2 s for a block
+        settings = ["--sigma=12", "--k=0.5", "--patch-radius=2", "--search-radius=43"]  # 4 s for a block
         count = iter(range(1000))
 
         def one() -> None:

@@ -10,9 +10,17 @@ from typing import Unpack
 
 import numpy as np
 
-from nlmeans.arrays import Array, check_image, dtype_name, library, on_device_of
+from nlmeans.arrays import (
+    Array,
+    check_image,
+    dtype_name,
+    library,
+    namespace,
+    on_device_of,
+    to_numpy,
+)
 from nlmeans.choosing import Chosen, choose
-from nlmeans.errors import InvalidTypeError, InvalidValueError, Parameter
+from nlmeans.errors import InvalidValueError, Parameter
 from nlmeans.formula import reflected
 from nlmeans.inputs import Inputs, check
 from nlmeans.levels import Levels
@@ -48,8 +56,8 @@ def denoise_frames(
     Parameters
     ----------
     frames : iterable of array
-        Frames (H, W), or with a channel axis, NumPy, all of one shape and type; read one after the other,
-        never more than ``2 temporal_radius + 1`` at a time.
+        Frames (H, W), or with a channel axis, NumPy, CuPy or torch, all of one library, shape and type; read
+        one after the other, never more than ``2 temporal_radius + 1`` at a time.
     temporal_radius : int
         Frames before and after that are searched, 0 to 16.
     backend, workers
@@ -62,7 +70,7 @@ def denoise_frames(
     Yields
     ------
     array
-        The frames in their order, each of the shape and type it came in.
+        The frames in their order, each of the library, shape and type it came in.
 
     Raises
     ------
@@ -134,15 +142,17 @@ class _Film:
 
     def __init__(self, radius: int, backend: str, settings: Settings) -> None:
         self.radius, self.backend, self.settings = radius, backend, settings
-        self.kind: tuple[tuple[int, ...], str] | None = None  # shape and type of the first frame
+        self.kind: tuple[tuple[int, ...], str, str | None] | None = None  # of the first frame
         self.levels: tuple[Levels, Levels] | None = None  # of the first frame
         self.last: Frame | None = None
 
     def frame(self, image: Array) -> Frame:
         """The next frame, with the settings of its scene."""
-        if library(image) != "numpy":
-            check_image(image, "a frame")
-            raise InvalidTypeError(f"frames must be NumPy arrays, got {library(image)}; convert them first")
+        check_image(image, "a frame")
+        with on_device_of(image):
+            return self._frame(image)
+
+    def _frame(self, image: Array) -> Frame:
         inputs = check(image, {"channel_axis": self.settings.get("channel_axis"), "nan": "raise"})
         if len(inputs.grid) != 2:
             raise InvalidValueError(f"a frame must have two axes besides the channel axis, got {inputs.grid}")
@@ -157,13 +167,11 @@ class _Film:
         return frame
 
     def _check_same(self, image: Array) -> None:
-        kind = (tuple(image.shape), dtype_name(image))
+        kind = (tuple(image.shape), dtype_name(image), library(image))
         self.kind = self.kind or kind
         if kind != self.kind:
-            (shape, dtype), (first_shape, first_dtype) = kind, self.kind
-            raise InvalidValueError(
-                f"frames must be of one shape and type, got {shape} {dtype} after {first_shape} {first_dtype}"
-            )
+            now, first = (" ".join(map(str, k)) for k in (kind, self.kind))
+            raise InvalidValueError(f"frames must be of one shape and type, got {now} after {first}")
 
     def _scene(self, inputs: Inputs) -> Scene:
         """Radii of a picture, and the strength that suits a window of frames."""
@@ -186,7 +194,8 @@ class _Film:
         method = scene.method
         everywhere = tuple(slice(0, n) for n in inputs.value.shape[1:])
         tile = inputs.tile(everywhere, method.levels, method.dtype, method.library)
-        return Frame(inputs, tile, Look(tile.value.mean(axis=0)[0].astype(np.float32)), scene)
+        look = to_numpy(tile.value.mean(axis=0)[0])  # motion is sought by the processor
+        return Frame(inputs, tile, Look(look.astype(np.float32, copy=False)), scene)
 
 
 def _over_time(p: Parameters, radius: int, grid: tuple[int, ...], factor: float) -> Parameters:
@@ -244,39 +253,38 @@ def _finished(window: deque[Frame], at: int, running: Running) -> Array:
         return inputs.restored(inputs.value.copy())
     tiles: list[Tile] = []
     center = 0
-    for i, there in enumerate(window):
-        if i == at:
-            center = len(tiles)
-            tiles.append(here.tile)
-        elif (match := _match(here, there)) is not None:
-            tiles.append(_moved(there.tile, match))
-    stack = _stack(tiles)
     with on_device_of(inputs.image):
+        for i, there in enumerate(window):
+            if i == at:
+                center = len(tiles)
+                tiles.append(here.tile)
+            elif (match := _match(here, there)) is not None:
+                tiles.append(_moved(there.tile, match))
+        stack = _stack(tiles)
         planes = range(center, center + 1)
         change = method.run(stack, (0, 0, 0), stack.vote.shape, planes, running.part(1.0))
-        return inputs.restored(method.levels[0].changed(here.tile.pixels, change))
+        clean = method.levels[0].changed(here.tile.pixels, change)
+        return inputs.restored(to_numpy(clean) if library(inputs.image) == "numpy" else clean)
 
 
 def _stack(tiles: list[Tile]) -> Tile:
     """Frames as the planes of one tile."""
-    value = np.concatenate([t.value for t in tiles], axis=1)
-    feature = (
-        value if all(t.feature is t.value for t in tiles) else np.concatenate([t.feature for t in tiles], 1)
-    )
-    return Tile(tiles[0].pixels, value, feature, np.concatenate([t.vote for t in tiles]), None)
+    xp = namespace(tiles[0].value)
+    value = xp.concatenate([t.value for t in tiles], axis=1)
+    return Tile(tiles[0].pixels, value, value, xp.concatenate([t.vote for t in tiles]), None)
 
 
 def _moved(tile: Tile, match: Match) -> Tile:
     """What lies at x + shift, at x, in the same light: outside the frame its mirror image, without a vote."""
-    value, shift = tile.value, match.shift
+    value, shift, xp = tile.value, match.shift, namespace(tile.value)
     if match.light:  # or a slow fade would pull the frames of a window towards each other
-        value = value + np.asarray(match.light, value.dtype)
+        value = value + value.dtype.type(match.light)
         tile = replace(tile, value=value, feature=value)
     if shift == (0, 0):
         return tile
-    rows, columns = (reflected(np.arange(n) + s, n) for n, s in zip(tile.vote.shape[1:], shift, strict=True))
-    value = value[:, :, rows][..., columns]
-    vote = np.zeros_like(tile.vote)
+    rows, columns = (reflected(xp.arange(n) + s, n) for n, s in zip(tile.vote.shape[1:], shift, strict=True))
+    value = xp.take(xp.take(value, rows, axis=2), columns, axis=3)
+    vote = xp.zeros_like(tile.vote)
     here, there = overlap(vote.shape[1:], shift)
     vote[:, *here] = tile.vote[:, *there]
     return replace(tile, value=value, feature=value, vote=vote)

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nlmeans.arrays import Array, dtype_name, namespace, to_numpy
 
 Ends = tuple[list[float], list[float]]  #: smallest and largest valid value of each channel
 SPREADS = 8  # more than so many spreads away a value is an outlier: no part of the data range
 _SAMPLE = 2**14  # values from which the spread, from 0.1 to 99.9 % of them, is read
+# Bytes: 12 megapixels of float32 take 1.8 ms in pieces of 2^18 to 2^20, 5.9 ms as a whole (2-core AMD EPYC
+# with 1 MB of cache for each, 2026-11-30)
+_PIECE = 2**19
 FAR = 1e4  # data ranges: the kernels' least weight, 2^-64, over the least sum, 2^-20, times this is 6e-10
 
 
@@ -100,10 +105,27 @@ def ends(channels: Array, mask: Array | None) -> Ends | None:
         if not bool(mask.any()):
             return None
         channels = channels[:, mask][:, None, None]
-    # rows first, which is fast on interleaved channels too
-    low, high = channels.min(axis=(1, 2)).min(axis=1), channels.max(axis=(1, 2)).max(axis=1)
-    low, high = to_numpy(namespace(channels).stack([low, high]))  # one transfer, not two
+    xp = namespace(channels)
+    pieces = [channels] if xp is not np else _pieces(channels)
+    low, high = (xp.stack(each) for each in zip(*map(_ends_of_piece, pieces), strict=True))
+    low, high = to_numpy(xp.stack([low.min(axis=0), high.max(axis=0)]))  # one transfer, not two
     return [float(v) for v in low], [float(v) for v in high]
+
+
+def _pieces(channels: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Rows of (C, Z, Y, X) that stay in the cache while they are read twice."""
+    row = channels.itemsize * channels.shape[0] * channels.shape[3]
+    rows = max(1, _PIECE // max(row, 1))
+    for z in range(channels.shape[1]):
+        for top in range(0, channels.shape[2], rows):
+            yield channels[:, z : z + 1, top : top + rows]
+
+
+def _ends_of_piece(channels: Array) -> tuple[Array, Array]:
+    """The same of a piece; rows first where channels are interleaved, which is faster there."""
+    if channels.strides[-1] == channels.itemsize:
+        return channels.min(axis=(1, 2, 3)), channels.max(axis=(1, 2, 3))
+    return channels.min(axis=(1, 2)).min(axis=1), channels.max(axis=(1, 2)).max(axis=1)
 
 
 def ends_without_outliers(channels: Array, mask: Array | None, found: Ends) -> Ends:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,17 +51,17 @@ def curve_of(means: Floats, finest: Floats, whole: Floats, scatter: float) -> Cu
     """
     if len(means) < 4 or scatter > _SCATTERED or not finest.min() > 0 or not means[0] < means[-1]:
         return None
-    level = _left(finest, np.full(len(means), np.median(finest)))
-    lines = []
-    for i, j in combinations(range(len(means)), 2):
-        if means[i] < means[j]:
-            slope = (finest[j] - finest[i]) / (means[j] - means[i])
-            line = slope * (means - means[i]) + finest[i]
-            if line.min() > 0:
-                lines.append((_left(finest, line), slope, finest[i] - slope * means[i]))
-    if not lines:
+    i, j = np.array(
+        [pair for pair in combinations(range(len(means)), 2) if means[pair[0]] < means[pair[1]]]
+    ).T
+    slopes = (finest[j] - finest[i]) / (means[j] - means[i])
+    lines = slopes[:, None] * (means - means[i, None]) + finest[i, None]
+    possible = lines.min(axis=1) > 0
+    if not possible.any():
         return None
-    left, slope, floor = min(lines)
+    lines, slopes, floors = (each[possible] for each in (lines, slopes, finest[i] - slopes * means[i]))
+    left, slope, floor = min(zip(_left(finest, lines), slopes, floors, strict=True))
+    level = _left(finest, np.median(finest))
     ends = [slope * m + floor for m in (means[0], means[-1])]
     grows = ends[1] > _GROWS**2 * ends[0]
     white = float(np.median(whole / finest)) <= _WHITE**2
@@ -69,9 +70,9 @@ def curve_of(means: Floats, finest: Floats, whole: Floats, scatter: float) -> Cu
     return Curve(float(slope), float(floor), (float(means[0]), float(means[-1])))
 
 
-def _left(variances: Floats, line: Floats) -> float:
-    """Median distance of logarithms."""
-    return float(np.median(np.abs(np.log(variances / line))))
+def _left(variances: Floats, lines: Any) -> Any:
+    """Median distance of logarithms along the last axis."""
+    return np.median(np.abs(np.log(variances / lines)), axis=-1)
 
 
 def box_means(channel: NDArray[np.generic], valid: Bools | None) -> Floats:

@@ -18,6 +18,7 @@ from nlmeans.arrays import Array, is_chunked, library, to_numpy
 from nlmeans.carriers import carried
 from nlmeans.errors import InvalidTypeError, Parameter, warn
 from nlmeans.inputs import check
+from nlmeans.levels import ends
 from nlmeans.noise.curve import Curve, curve_of, root_mean
 from nlmeans.noise.patches import Bools, Patches, clipping_levels, white_variance
 from nlmeans.noise.shared import COARSE, FINE, shared_noise
@@ -342,8 +343,8 @@ def _unit(channel: NDArray[Any], valid: Bools | None) -> float:
     """A power of two that keeps squares of float64 values finite; other types need none."""
     if channel.dtype.itemsize < 8:
         return 1.0
-    where: Any = True if valid is None else valid
-    largest = max(channel.max(initial=0, where=where), -channel.min(initial=0, where=where))
+    both = ends(channel[None], None if valid is None else valid)
+    largest = 0.0 if both is None else max(both[1][0], -both[0][0], 0.0)
     return math.ldexp(1.0, min(max(math.frexp(largest)[1], -1000), 1000))
 
 

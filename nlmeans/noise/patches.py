@@ -55,7 +55,9 @@ class Patches:
                     break
         cells: Any = sum(places // (2 * side + 2) for places, side in zip(at, shape, strict=True))
         values = sliding_window_view(channel, shape)[at][valid].astype(np.float64)
-        return cls(values.reshape(-1, math.prod(shape)) * (1 / unit), (cells % 2 == 0)[valid].ravel(), shape)
+        if unit != 1:
+            values *= 1 / unit
+        return cls(values.reshape(-1, math.prod(shape)), (cells % 2 == 0)[valid].ravel(), shape)
 
     @property
     def least(self) -> int:
@@ -92,14 +94,16 @@ class Patches:
     @functools.cached_property
     def equal(self) -> Floats:
         """The part of the neighbours of each patch that are equal."""
-        patches = self.values.reshape(-1, *self.shape)
-        unequal, pairs = np.zeros(len(patches)), 0
-        for axis in range(1, patches.ndim):
-            along = np.moveaxis(patches, axis, 1)
-            steps = along[:, 1:] != along[:, :-1]
-            unequal += np.count_nonzero(steps, axis=(1, 2, 3))
-            pairs += math.prod(steps.shape[1:])
-        return 1 - unequal / max(pairs, 1)
+        place = np.indices(self.shape).reshape(len(self.shape), -1)
+        unequal, pairs = np.zeros(len(self.values), np.float32), 0.0
+        for axis, n in enumerate(self.shape):
+            far = math.prod(self.shape[axis + 1 :])  # to the neighbour, in a row of samples
+            inside = (place[axis, : place.shape[1] - far] < n - 1).astype(np.float32)
+            if inside.any():
+                steps = self.values[:, far:] != self.values[:, :-far]
+                unequal += np.einsum("ij,j->i", steps.astype(np.float32), inside)
+                pairs += float(inside.sum())
+        return 1 - unequal.astype(np.float64) / max(pairs, 1.0)
 
 
 def _places(counts: Sequence[int], limit: int) -> tuple[NDArray[np.intp], ...]:
@@ -173,14 +177,15 @@ class _FlatPatches:
 
     def variance(self, *, clear: bool) -> tuple[float, Bools]:
         """In the flattest of those that have room to the levels, or of all; and which they are."""
-        energy, freedom = (self.values**2).mean(axis=1), self.values.shape[1]
+        freedom = self.values.shape[1]
+        energy = (self.values**2).mean(axis=1)
         flat = 1 + _FLAT * math.sqrt(2 / freedom)
         kept = _fraction_below(flat, freedom)
         least = max(self.least, len(energy) // 20 if clear else len(energy))
         variance, chosen = math.nan, np.ones(len(energy), np.bool_)
         for _ in range(20):
             previous = variance
-            seen = _quiet_variance(self.values[chosen], self.even[chosen]) / kept
+            seen = _quiet_variance(self.values, self.even, chosen) / kept
             outside = self._expected(chosen, previous) if clear else self.at[:, chosen].mean(axis=1).tolist()
             variance = seen / _clipped_fraction(*outside)
             if abs(variance - previous) <= 2e-3 * variance:
@@ -207,18 +212,20 @@ def _lowest(values: Floats, limit: float, least: int) -> Bools:
     return values <= limit
 
 
-def _quiet_variance(values: Floats, even: Bools) -> float:
-    """Mean variance of patches along their quietest directions.
+def _quiet_variance(values: Floats, even: Bools, chosen: Bools) -> float:
+    """Mean variance of the chosen patches along their quietest directions.
 
     The least of many estimated variances is too small by chance: so the directions are sought in one
     half of the patches and their variances taken from the other, both ways round.
     """
-    if min(np.count_nonzero(even), np.count_nonzero(~even)) < 2:
-        even = np.arange(len(even)) % 2 == 0
-    halves = [_squares(values[half]) / np.count_nonzero(half) for half in (even, ~even)]
+    halves = chosen & even, chosen & ~even
+    if min(map(np.count_nonzero, halves)) < 2:
+        even = np.cumsum(chosen) % 2 == 1
+        halves = chosen & even, chosen & ~even
+    products = [_squares(values[half]) / np.count_nonzero(half) for half in halves]
     quiet = max(1, round(_QUIET * values.shape[1]))
     found = 0.0
-    for sought, taken in (halves, halves[::-1]):
+    for sought, taken in (products, products[::-1]):
         directions = np.linalg.eigh(sought)[1][:, :quiet]
         found += float(np.einsum("ij,ik,kj->j", directions, taken, directions).mean()) / 2
     return max(0.0, found)
@@ -236,8 +243,12 @@ def _runs(values: Floats, columns: int) -> tuple[Floats, Floats]:
 
 def _product(values: Floats, matrix: Floats) -> Floats:
     """``values @ matrix``."""
+    product = np.empty((len(values), matrix.shape[1]))
     runs, rest = _runs(values, matrix.shape[1])
-    return np.concatenate([(runs @ matrix).reshape(-1, matrix.shape[1]), rest @ matrix])
+    whole = len(values) - len(rest)
+    np.matmul(runs, matrix, out=product[:whole].reshape(*runs.shape[:2], matrix.shape[1]))
+    np.matmul(rest, matrix, out=product[whole:])
+    return product
 
 
 def _squares(values: Floats) -> Floats:

@@ -12,20 +12,21 @@ import torch
 from array_api_compat import torch as xp
 from torch import nn
 
-from nlmeans.errors import InvalidTypeError, InvalidValueError
+from nlmeans.errors import InvalidValueError
+from nlmeans.learned.arithmetic.features import Embedding, embedded, joined_heads, pooled_mask, unchanged
+from nlmeans.learned.arithmetic.given import check_features, check_guide, checked_mask
 from nlmeans.learned.arithmetic.maps import all_rows, check_rows, named_rows
 from nlmeans.learned.arithmetic.projection import Output, Projection, saturated
 from nlmeans.learned.arithmetic.routes import MEMORY_LIMIT, attend
 from nlmeans.learned.arithmetic.tools import Tensor
+from nlmeans.learned.arithmetic.windows import seen
 from nlmeans.learned.nlmeans_block import classical
 from nlmeans.learned.settings import (
     LEAST_LOG_BANDWIDTH,
     BlockSettings,
     SettingNames,
-    max_pool,
     norm_hint,
     plain_name,
-    unit,
 )
 from nlmeans.operation.nonlocal_mean import Task
 from nlmeans.operation.similarity import Euclidean
@@ -46,6 +47,7 @@ class NonLocalBlock(nn.Module):  # type: ignore[misc]
         *,
         bandwidth: float | None = None,
         learn_bandwidth: bool = False,
+        guide_channels: int | None = None,
         norm: str | Norm | None = None,
         zero_init: bool = True,
         max_memory: int = MEMORY_LIMIT,
@@ -58,7 +60,12 @@ class NonLocalBlock(nn.Module):  # type: ignore[misc]
         self.in_channels = integer("in_channels", in_channels, 1)
         half = max(1, self.in_channels // 2)
         self.inter_channels = half if inter_channels is None else integer("inter_channels", inter_channels, 1)
+        self.guide_channels = self.in_channels
+        if guide_channels is not None:
+            self.guide_channels = integer("guide_channels", guide_channels, 1)
         self.settings = BlockSettings(**settings)
+        of_x = self.settings.mode == "gaussian"
+        self.settings.check_heads(self.inter_channels, self.guide_channels if of_x else self.inter_channels)
         self.settings.radii(self.axes), self.settings.pooling(self.axes)  # as many as there are axes
         self.max_memory = integer("max_memory", max_memory, 1, 2**62)
         self.check_finite = check_finite
@@ -72,14 +79,14 @@ class NonLocalBlock(nn.Module):  # type: ignore[misc]
 
     def _build(self, norm: str | Norm | None) -> None:
         """The four projections, by the names and shapes of mmcv's block."""
-        mode, inner = self.settings.mode, self.inter_channels
+        mode, inner, heads = self.settings.mode, self.inter_channels, self.settings.heads
         self.g = Projection(self.in_channels, inner, self.axes)
-        self.theta = None if mode == "gaussian" else Projection(self.in_channels, inner, self.axes)
+        self.theta = None if mode == "gaussian" else Projection(self.guide_channels, inner, self.axes)
         untied = self.theta is not None and not self.settings.tied
-        self.phi = Projection(self.in_channels, inner, self.axes) if untied else None
+        self.phi = Projection(self.guide_channels, inner, self.axes) if untied else None
         self.concat_project = None
         if mode == "concatenation":
-            self.concat_project = Projection(2 * inner, 1, 2, bias=False)
+            self.concat_project = Projection(2 * inner // heads, heads, 2, bias=False)
         self.conv_out = Output(inner, self.in_channels, self.axes, norm)
 
     def _bandwidth(self, bandwidth: float | None, learn: bool) -> nn.Parameter | None:
@@ -89,38 +96,69 @@ class NonLocalBlock(nn.Module):  # type: ignore[misc]
                 raise InvalidValueError('bandwidth and learn_bandwidth belong to mode="euclidean"')
             return None
         h = (
-            self.settings.bandwidth(self.inter_channels)
+            self.settings.bandwidth(self.inter_channels // self.settings.heads)
             if bandwidth is None
             else number("bandwidth", bandwidth)
         )
         if h == 0:
             raise InvalidValueError("bandwidth must be > 0, got 0")
-        return nn.Parameter(torch.tensor(math.log(h)), requires_grad=bool(learn))
+        heads = self.settings.heads
+        log_h = torch.tensor(math.log(h)) if heads == 1 else torch.full((heads,), math.log(h))
+        return nn.Parameter(log_h, requires_grad=bool(learn))
 
     # --- evaluation --------------------------------------------------------------------------
 
-    def forward(self, x: Tensor, *, return_attention: bool = False) -> Any:
+    def forward(
+        self,
+        x: Tensor,
+        guide: Tensor | None = None,
+        mask: Tensor | None = None,
+        *,
+        return_attention: bool = False,
+    ) -> Any:
         """The block of (B, C, *grid): the same shape and type; or that and the attention maps.
 
-        The maps, (B, N, *keys) for N = prod(grid) queries, take memory in N squared: a MemoryLimitError
-        beyond `max_memory`.  :meth:`attention` gives those of named queries instead.
+        Parameters
+        ----------
+        x : Tensor, shape (B, C, *grid)
+            Features; their g(x) are averaged.
+        guide : Tensor, shape (B, G, *grid), optional
+            What is compared in the place of x, with G = `guide_channels`.
+        mask : Tensor of bool, shape (*grid) or (B, *grid), optional
+            True where a position takes part as a key.  A query none of whose keys does gets no
+            contribution: x itself, or 0 without `residual`.  Positions outside of the mask are queries
+            all the same; with `sub_sample` a cell is the largest of its positions in the mask.
+        return_attention : bool
+            Also return the maps: (B, N, *keys) for N = prod(grid) queries, with heads (B, heads, N, *keys).
+            They take memory in N squared: a MemoryLimitError beyond `max_memory`.  :meth:`attention` gives
+            those of named queries instead.
         """
-        self._check(x)
+        x_, guide, mask = self._given(x, guide, mask)
         with _without_autocast(x):
-            work = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x  # products exceed a half
-            query, key, value = self.embedded(work)
+            query, key, value, valid = self._compared(x_, guide, mask)
+            task = self._task(query)
             if return_attention:
-                check_rows(query, key, math.prod(x.shape[2:]), self._task(query))
-            mean = attend(query, key, value, self._task(query))
+                check_rows(query, key, math.prod(x.shape[2:]), task)
+            mean = joined_heads(attend(query, key, value, task, valid), self.settings.heads, xp)
             result = self.conv_out(mean, x.dtype)
+            if mask is not None:
+                keys = pooled_mask(mask, self.settings.pooling(self.axes), xp)
+                some = seen(keys, self.settings.radii(self.axes))
+                result = torch.where(some[:, None], result, 0)
             if self.settings.residual:
-                result = work + result
+                result = x_ + result
             result = saturated(result, x.dtype)
             if not return_attention:
                 return result
-            return result, all_rows(query, key, self._task(query))
+            return result, self._by_head(all_rows(query, key, valid, task))
 
-    def attention(self, x: Tensor, queries: Sequence[Sequence[int]]) -> Tensor:
+    def attention(
+        self,
+        x: Tensor,
+        queries: Sequence[Sequence[int]],
+        guide: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
         """The attention maps of some queries, without those of the others.
 
         Parameters
@@ -129,10 +167,12 @@ class NonLocalBlock(nn.Module):  # type: ignore[misc]
             Features, as for the block.
         queries : sequence of sequence of int
             n positions, each one index per grid axis.
+        guide, mask : Tensor, optional
+            As for the block.
 
         Returns
         -------
-        Tensor, shape (B, n, *keys)
+        Tensor, shape (B, n, *keys), or (B, heads, n, *keys) with heads
             The weight of every key's value: the sum over a row is 1 where `normalisation` is
             "softmax".  `keys` is the grid, or the pooled grid with `sub_sample`.
 
@@ -143,29 +183,36 @@ class NonLocalBlock(nn.Module):  # type: ignore[misc]
         MemoryLimitError
             For more maps than `max_memory` holds.
         """
-        self._check(x)
+        work, guide, mask = self._given(x, guide, mask)
         with _without_autocast(x):
-            work = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-            query, key, _ = self.embedded(work)
-            return named_rows(query, key, queries, self._task(query))
+            query, key, _, valid = self._compared(work, guide, mask)
+            return self._by_head(named_rows(query, key, valid, queries, self._task(query)))
 
     def embedded(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries (B, *grid, D), keys (B, *keys, D) and values (B, *keys, V) of (B, C, *grid)."""
+        """Queries (B, *grid, D), keys (B, *keys, D) and values (B, *keys, V) of (B, C, *grid).
+
+        With heads: (B heads, *grid, D / heads) and so on, a head's bandwidth or weights within.
+        """
+        return self._compared(x, None, None)[:3]
+
+    def _compared(
+        self, x: Tensor, guide: Tensor | None, mask: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """Queries, keys and values with heads in the batch, and which keys take part."""
+        weight, h = self._weight_and_h(x.dtype)
+        theta = unchanged if self.theta is None else self.theta
+        phi = theta if self.phi is None else self.phi
+        by = Embedding(theta, phi, self.g, *self.settings.head_factors(weight, h))
         x = x.movedim(1, -1)
-        factors = self.settings.pooling(self.axes)
-        before = self.settings.pool_position == "before"
-        compared = self._compared(x)
-        source = max_pool(x, factors, xp) if factors and before else x
-        key = compared if source is x else self._compared(source)
-        key = key if self.phi is None else self.phi(source)
-        value = self.g(source)
-        if factors and not before:
-            key, value = max_pool(key, factors, xp), max_pool(value, factors, xp)
-        if self.settings.unit_length:
-            same = key is compared
-            compared = unit(compared, xp)
-            key = compared if same else unit(key, xp)
-        return compared, key, value
+        compared = x if guide is None else guide.movedim(1, -1)
+        result: tuple[Tensor, Tensor, Tensor, Tensor | None] = embedded(
+            x, compared, mask, by, self.settings, xp
+        )
+        return result
+
+    def _by_head(self, rows: Tensor) -> Tensor:
+        heads = self.settings.heads
+        return rows if heads == 1 else rows.unflatten(0, (-1, heads))
 
     @classmethod
     def from_parameters(cls, parameters: Parameters, channels: int = 1) -> NonLocalBlock:
@@ -192,15 +239,18 @@ class NonLocalBlock(nn.Module):  # type: ignore[misc]
         block: NonLocalBlock = classical(cls, parameters, channels)
         return block
 
-    def _compared(self, x: Tensor) -> Tensor:
-        return x if self.theta is None else self.theta(x)
+    def _weight_and_h(self, dtype: torch.dtype) -> tuple[Tensor | None, Any]:
+        """The weights of "concatenation" (heads, 2 D) and the bandwidth, of each head or of one."""
+        weight = None if self.concat_project is None else self.concat_project.conv.weight.flatten(1).to(dtype)
+        h = 1.0 if self.log_h is None else self.log_h.to(dtype).clamp(min=LEAST_LOG_BANDWIDTH).exp()
+        return weight, h
 
     def _task(self, query: Tensor) -> Task:
         """How the core takes this block's mean."""
-        weight = None
-        if self.concat_project is not None:
-            weight = self.concat_project.conv.weight.flatten().to(query.dtype)
-        h = 1.0 if self.log_h is None else self.log_h.to(query.dtype).clamp(min=LEAST_LOG_BANDWIDTH).exp()
+        weight, h = self._weight_and_h(query.dtype)
+        if weight is not None:
+            weight = weight[0] if self.settings.heads == 1 else query.new_ones(weight.shape[1])
+        h = h if self.settings.heads == 1 else 1.0
         similarity = self.settings.similarity(query.shape[-1], weight=weight, h=h)
         if isinstance(similarity, Euclidean):
             similarity = replace(similarity, sigma=self.sigma)
@@ -212,28 +262,20 @@ class NonLocalBlock(nn.Module):  # type: ignore[misc]
             self.max_memory,
         )
 
-    def _check(self, x: Tensor) -> None:
-        if not isinstance(x, torch.Tensor):
-            raise InvalidTypeError(f"x must be a torch tensor, got {type(x).__name__}; use torch.as_tensor")
-        if not x.is_floating_point():
-            raise InvalidTypeError(f"x must be of a floating type, got {x.dtype}; use x.float()")
-        if x.ndim != self.axes + 2:
+    def _given(self, x: Tensor, guide: Tensor | None, mask: Tensor | None) -> tuple[Any, ...]:
+        """The three, checked, halves widened."""
+        kind, finite = type(self).__name__, self.check_finite
+        check_features(x, self.axes, self.in_channels, name="x", kind=kind, finite=finite)
+        if guide is not None:
+            channels = self.guide_channels
+            check_features(guide, self.axes, channels, name="guide", kind=kind, finite=finite)
+            check_guide(guide, x)
+        elif self.guide_channels != self.in_channels:
             raise InvalidValueError(
-                f"{type(self).__name__} takes (batch, channels, {self.axes} grid axes), "
-                f"got shape {tuple(x.shape)}"
+                f"this block compares a guide of {self.guide_channels} channels: call it as block(x, guide)"
             )
-        if x.shape[1] != self.in_channels:
-            raise InvalidValueError(f"x must have {self.in_channels} channels, got {x.shape[1]}")
-        if 0 in x.shape[1:]:
-            raise InvalidValueError(f"x must have at least one position, got shape {tuple(x.shape)}")
-        looked_at = self.check_finite and not x.is_meta and not torch.compiler.is_compiling()
-        if looked_at and not bool(torch.isfinite(x).all()):
-            count = int((~torch.isfinite(x)).sum())
-            first = (~torch.isfinite(x)).nonzero()[0].tolist()
-            raise InvalidValueError(
-                f"x holds {count} values that are not finite, the first at {first}; "
-                "find where they arise, or build the block with check_finite=False"
-            )
+        work = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x  # products exceed a half
+        return work, None if guide is None else guide.to(work.dtype), checked_mask(mask, x)
 
     # --- state -------------------------------------------------------------------------------
 
@@ -275,10 +317,12 @@ class NonLocal2d(NonLocalBlock):
     inter_channels : int, optional
         Width of the embeddings and of g.  Default: half of `in_channels`, at least 1.
     bandwidth : float, optional
-        h of ``exp(-|q - k|^2 / h^2)`` in mode "euclidean", > 0.  Default: sqrt(0.1) with
-        `unit_length`, which starts sharp, else ``sqrt(2) D ** 0.25``.
+        h of ``exp(-|q - k|^2 / h^2)`` in mode "euclidean", > 0; every head starts with it.  Default:
+        sqrt(0.1) with `unit_length`, which starts sharp, else ``sqrt(2) D ** 0.25``.
     learn_bandwidth : bool
         Whether log h is trained.
+    guide_channels : int, optional
+        Channels of the guide that is compared, where it has others than x; then every call needs one.
     norm : "batch" or callable, optional
         A norm after W_z: batch normalisation, or what ``norm(channels)`` returns.
     zero_init : bool
@@ -293,7 +337,7 @@ class NonLocal2d(NonLocalBlock):
         Of the weights, as for torch's own layers.
     **settings
         `mode`, `normalisation`, `scale`, `window`, `sub_sample`, `pool_position`, `tied`,
-        `unit_length` and `residual`: see :class:`nlmeans.learned.settings.BlockSettings`.
+        `unit_length`, `residual` and `heads`: see :class:`nlmeans.learned.settings.BlockSettings`.
 
     Raises
     ------
@@ -322,6 +366,13 @@ class NonLocal2d(NonLocalBlock):
     True
     >>> block.attention(x, [(5, 5), (0, 0)]).shape
     torch.Size([1, 2, 12, 10])
+
+    Four heads, with a guide and without the left half as keys:
+
+    >>> block = NonLocal2d(8, 8, heads=4, guide_channels=3)
+    >>> mask = torch.arange(10).expand(12, 10) >= 5
+    >>> block(x, torch.randn(1, 3, 12, 10), mask).shape
+    torch.Size([1, 8, 12, 10])
     """
 
     axes = 2

@@ -41,7 +41,7 @@ def attention_rows(block: NonLocalBlock, x: Tensor, queries: Sequence[Sequence[i
 
     Returns
     -------
-    array of float64, shape (B, n, *keys)
+    array of float64, shape (B, n, *keys), or (B, heads, n, *keys) with heads
         A row's sum is 1 where `normalisation` is "softmax".
 
     Raises
@@ -66,7 +66,8 @@ def attention_rows(block: NonLocalBlock, x: Tensor, queries: Sequence[Sequence[i
         parts = [
             block.attention(x, queries[n : n + step]).double().cpu() for n in range(0, len(queries), step)
         ]
-        rows = parts[0] if len(parts) == 1 else torch.cat(parts or [block.attention(x, []).double()], 1)
+        parts = parts or [block.attention(x, []).double()]
+        rows = parts[0] if len(parts) == 1 else torch.cat(parts, -1 - block.axes)
     return np.asarray(rows.numpy())
 
 
@@ -107,7 +108,7 @@ def measure_block(
     Notes
     -----
     Distances are over all pairs of the queries, in closed form; Jensen-Shannon is sampled.  Dot products
-    and concatenation have rows that are no distributions: cosine only.
+    and concatenation have rows that are no distributions: cosine only.  With heads a row is their mean.
 
     References
     ----------
@@ -146,6 +147,7 @@ def _one(
 
     def rows_of(queries: Queries) -> Floats:
         rows = attention_rows(block, x, queries.tolist())[0]
+        rows = rows if block.settings.heads == 1 else rows.mean(0)
         rows = rows if radius is None else relative(rows, queries, radius)
         return rows.reshape(len(rows), -1)
 
@@ -190,6 +192,7 @@ def random_block(block: NonLocalBlock, *, seed: int = 0) -> NonLocalBlock:
         other: NonLocalBlock = type(block)(
             block.in_channels,
             block.inter_channels,
+            guide_channels=block.guide_channels,
             zero_init=False,
             max_memory=block.max_memory,
             check_finite=block.check_finite,
@@ -233,6 +236,7 @@ def read_block(path: Path, *, prefix: str = "") -> NonLocalBlock:
     block: NonLocalBlock = _BLOCKS[weight.ndim - 2](
         int(weight.shape[1]),
         int(weight.shape[0]),
+        guide_channels=None if "theta.conv.weight" not in names else int(names["theta.conv.weight"].shape[1]),
         norm="batch" if "conv_out.bn.running_var" in names else None,
         **asdict(settings),
     )

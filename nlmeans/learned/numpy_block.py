@@ -8,16 +8,11 @@ from typing import Any, Unpack
 
 from nlmeans.arrays import Array, dtype_name, library, namespace
 from nlmeans.errors import InvalidTypeError, InvalidValueError
-from nlmeans.learned.settings import (
-    LEAST_LOG_BANDWIDTH,
-    BlockSettings,
-    SettingNames,
-    max_pool,
-    plain_names,
-    unit,
-)
+from nlmeans.learned.arithmetic.features import Embedding, embedded, filled, joined_heads
+from nlmeans.learned.settings import LEAST_LOG_BANDWIDTH, BlockSettings, SettingNames, plain_names
 from nlmeans.learned.weights_file import Path, opened
 from nlmeans.operation.nonlocal_mean import nonlocal_mean
+from nlmeans.operation.similarity import Similarity
 
 _BATCH_NORM_EPSILON = 1e-5
 
@@ -26,6 +21,8 @@ def nonlocal_block(
     x: Array,
     weights: Path | dict[str, Array],
     *,
+    guide: Array | None = None,
+    mask: Array | None = None,
     prefix: str = "",
     memory_limit: int = 2**25,
     **settings: Unpack[SettingNames],
@@ -39,14 +36,19 @@ def nonlocal_block(
     weights : path or mapping of str to array
         A safetensors file, or arrays by name, in the layout of the torch block or mmcv's:
         "g.conv.weight", "theta.conv.weight", "phi.conv.weight", "conv_out.conv.weight", ...
+    guide : array, shape (B, G, *grid), optional
+        What is compared in the place of x.
+    mask : array of bool, shape (*grid) or (B, *grid), optional
+        True where a position takes part as a key; a query none of whose keys does gets no contribution.
     prefix : str
         What stands before these names, for a block inside of a model: "layer3.nonlocal.".
     memory_limit : int
         Bytes for intermediate arrays.
     **settings
         `mode`, `normalisation`, `scale`, `window`, `sub_sample`, `pool_position`, `tied`,
-        `unit_length`, `residual` as for :class:`nlmeans.learned.settings.BlockSettings`.  Default: what
-        the file says, if :func:`nlmeans.learned.save_weights` wrote it, else the defaults there.
+        `unit_length`, `residual`, `heads` as for :class:`nlmeans.learned.settings.BlockSettings`.
+        Default: what the file says, if :func:`nlmeans.learned.save_weights` wrote it, else the defaults
+        there.
 
     Returns
     -------
@@ -77,28 +79,38 @@ def nonlocal_block(
     >>> nonlocal_block(np.array([[[1.0, 1.0, 9.0]]]), weights, window=0)
     array([[[ 2.,  2., 18.]]])
     """
-    _check_features(x)
+    _check_features(x, "x")
     arrays, stored = opened(weights)
     chosen = replace(BlockSettings() if stored is None else BlockSettings.from_json(stored), **settings)
-    xp, axes = namespace(x), x.ndim - 2
+    xp = namespace(x)
     dtype = xp.float64 if dtype_name(x) == "float64" else xp.float32
-    block = _Weights.of(arrays, prefix, chosen, int(x.shape[1]), xp, dtype)
     features = xp.moveaxis(x.astype(dtype), 1, -1)
-    query, key, value = _embedded(features, block, chosen, axes, xp)
-    radii = chosen.radii(axes)
+    compared = features if guide is None else _checked_guide(guide, x, xp, dtype)
+    valid = None if mask is None else _checked_mask(mask, x, xp)
+    block = _Weights.of(arrays, prefix, chosen, int(x.shape[1]), int(compared.shape[-1]), xp, dtype)
+    by = Embedding(block.theta, block.phi, block.g, *chosen.head_factors(block.concatenation, block.h))
+    query, key, value, valid = embedded(features, compared, valid, by, chosen, xp)
+    radii = chosen.radii(x.ndim - 2)
     if radii is None:
         query, key, value = (_in_one_axis(a, xp) for a in (query, key, value))
-    h = 1.0 if block.log_h is None else xp.exp(xp.maximum(block.log_h, LEAST_LOG_BANDWIDTH))
+        valid = None if valid is None else xp.reshape(valid, (valid.shape[0], -1))
+    if valid is not None:
+        key = filled(key, valid, xp)
     mean = nonlocal_mean(
         query,
         key,
         value,
-        similarity=chosen.similarity(query.shape[-1], weight=block.concatenation, h=h),
+        similarity=block.similarity(chosen, query.shape[-1], xp),
         normalisation=chosen.divisor,
         window=radii,
+        mask=valid,
         memory_limit=memory_limit,
     )
+    mean = joined_heads(mean, chosen.heads, xp)
     result = block.out(xp.reshape(mean, (*features.shape[:-1], mean.shape[-1])))
+    if valid is not None:
+        some = _has_key(query, valid, radii, chosen.heads, memory_limit, xp)
+        result = xp.where(xp.reshape(some, (*features.shape[:-1], 1)), result, xp.zeros_like(result))
     if chosen.residual:
         result = features + result
     if dtype_name(x) == "float16":
@@ -106,19 +118,16 @@ def nonlocal_block(
     return xp.moveaxis(result, -1, 1).astype(x.dtype)
 
 
-def _embedded(
-    x: Array, block: _Weights, chosen: BlockSettings, axes: int, xp: Any
-) -> tuple[Array, Array, Array]:
-    """Queries, keys and values of (B, *grid, C): the steps of the torch block."""
-    factors = chosen.pooling(axes)
-    before = chosen.pool_position == "before"
-    source = max_pool(x, factors, xp) if factors and before else x
-    query, key, value = block.theta(x), block.phi(source), block.g(source)
-    if factors and not before:
-        key, value = max_pool(key, factors, xp), max_pool(value, factors, xp)
-    if chosen.unit_length:
-        query, key = unit(query, xp), unit(key, xp)
-    return query, key, value
+def _has_key(
+    query: Array, valid: Array, radii: tuple[int, ...] | None, heads: int, limit: int, xp: Any
+) -> Array:
+    """Whether a query has a valid key, (B, *grid): the mean of ones, which is 0 where it has none."""
+    ones = xp.ones((*valid.shape, 1), dtype=query.dtype)[::heads]
+    like = xp.zeros_like(query[::heads, ..., :1])
+    return (
+        nonlocal_mean(like, xp.zeros_like(ones), ones, window=radii, mask=valid[::heads], memory_limit=limit)
+        > 0
+    )
 
 
 def _in_one_axis(features: Array, xp: Any) -> Array:
@@ -127,22 +136,48 @@ def _in_one_axis(features: Array, xp: Any) -> Array:
     return xp.reshape(features, (batch, math.prod(grid), width))
 
 
-def _check_features(x: Array) -> None:
+def _check_features(x: Array, name: str) -> None:
     if library(x) not in ("numpy", "cupy"):
         raise InvalidTypeError(
-            f"x must be a NumPy or CuPy array, got {type(x).__name__}; "
+            f"{name} must be a NumPy or CuPy array, got {type(x).__name__}; "
             "for torch tensors there is nlmeans.learned"
         )
     if dtype_name(x) not in ("float16", "float32", "float64"):
-        raise InvalidTypeError(f"x must be float16, float32 or float64, got {dtype_name(x)}; use x.astype")
+        raise InvalidTypeError(
+            f"{name} must be float16, float32 or float64, got {dtype_name(x)}; use {name}.astype"
+        )
     if not 3 <= x.ndim <= 5 or 0 in x.shape[1:]:
         raise InvalidValueError(
-            f"x must be (batch, channels, one to three grid axes), none empty, got shape {tuple(x.shape)}"
+            f"{name} must be (batch, channels, one to three grid axes), none empty, "
+            f"got shape {tuple(x.shape)}"
         )
     xp = namespace(x)
     if not bool(xp.isfinite(x).all()):
         count = int((~xp.isfinite(x)).sum())
-        raise InvalidValueError(f"x holds {count} values that are not finite; find where they arise")
+        raise InvalidValueError(f"{name} holds {count} values that are not finite; find where they arise")
+
+
+def _checked_guide(guide: Array, x: Array, xp: Any, dtype: Any) -> Array:
+    """The guide (B, *grid, G)."""
+    _check_features(guide, "guide")
+    if (guide.shape[0], *guide.shape[2:]) != (x.shape[0], *x.shape[2:]):
+        raise InvalidValueError(
+            f"guide must have the batch and the grid of x, got {tuple(guide.shape)} for {tuple(x.shape)}"
+        )
+    return xp.moveaxis(guide.astype(dtype), 1, -1)
+
+
+def _checked_mask(mask: Array, x: Array, xp: Any) -> Array:
+    """The mask (B, *grid)."""
+    if library(mask) != library(x) or dtype_name(mask) != "bool":
+        raise InvalidTypeError("mask must be an array of bool of the library of x")
+    grid = tuple(x.shape[2:])
+    if tuple(mask.shape) not in (grid, (1, *grid), (x.shape[0], *grid)):
+        raise InvalidValueError(
+            f"mask must have the grid {grid} of x, or that for each of {x.shape[0]}, "
+            f"got shape {tuple(mask.shape)}"
+        )
+    return xp.broadcast_to(mask, (x.shape[0], *grid))
 
 
 # --- the weights -----------------------------------------------------------------------------
@@ -171,32 +206,53 @@ class _Weights:
     g: _Linear
     conv_out: _Linear
     norm: tuple[Array, Array] | None  # factor and summand
-    concatenation: Array | None
-    log_h: Array | None
+    concatenation: Array | None  # (heads, 2 D)
+    h: Array | None  # (heads,)
 
     @classmethod
     def of(
-        cls, arrays: dict[str, Array], prefix: str, chosen: BlockSettings, channels: int, xp: Any, dtype: Any
+        cls,
+        arrays: dict[str, Array],
+        prefix: str,
+        chosen: BlockSettings,
+        channels: int,
+        guide_channels: int,
+        xp: Any,
+        dtype: Any,
     ) -> _Weights:
         """Take the weights from a state dict; every name must be known, every shape fit."""
         state = _State(arrays, prefix, xp, dtype)
         inner = state.inner_channels()
-        mode = chosen.mode
+        mode, heads = chosen.mode, chosen.heads
+        chosen.check_heads(inner, guide_channels if mode == "gaussian" else inner)
         g = state.linear("g", inner, channels)
-        theta = _Linear(None, None) if mode == "gaussian" else state.linear("theta", inner, channels)
+        theta = _Linear(None, None) if mode == "gaussian" else state.linear("theta", inner, guide_channels)
         tied = chosen.tied or mode == "gaussian"
-        mixing = mode == "concatenation"
+        weight = log_h = None
+        if mode == "concatenation":
+            weight = state.array("concat_project.conv.weight", (heads, 2 * inner // heads))
+        if mode == "euclidean":
+            log_h = xp.maximum(state.array("log_h", (heads,)), LEAST_LOG_BANDWIDTH)
         weights = cls(
             theta=theta,
-            phi=theta if tied else state.linear("phi", inner, channels),
+            phi=theta if tied else state.linear("phi", inner, guide_channels),
             g=g,
             conv_out=state.linear("conv_out", channels, inner),
             norm=state.batch_norm(channels),
-            concatenation=state.vector("concat_project.conv.weight", 2 * inner) if mixing else None,
-            log_h=state.vector("log_h", 1)[0] if mode == "euclidean" else None,
+            concatenation=weight,
+            h=None if log_h is None else xp.exp(log_h),
         )
         state.refuse_others(mode)
         return weights
+
+    def similarity(self, chosen: BlockSettings, features: int, xp: Any) -> Similarity:
+        """How a head's features are compared; with heads, what a head has of its own is in the features."""
+        weight, h = self.concatenation, 1.0
+        if weight is not None:
+            weight = weight[0] if chosen.heads == 1 else xp.ones_like(weight[0])
+        if self.h is not None and chosen.heads == 1:
+            h = self.h[0]
+        return chosen.similarity(features, weight=weight, h=h)
 
     def out(self, features: Array) -> Array:
         """W_z and its norm."""
@@ -225,8 +281,8 @@ class _State:
         has_bias = f"{name}.conv.bias" in self.left
         return _Linear(weight, self._taken(f"{name}.conv.bias", (to,)) if has_bias else None)
 
-    def vector(self, name: str, length: int) -> Array:
-        return self._taken(name, (length,))
+    def array(self, name: str, shape: tuple[int, ...]) -> Array:
+        return self._taken(name, shape)
 
     def batch_norm(self, channels: int) -> tuple[Array, Array] | None:
         """Batch normalisation in evaluation, as a factor and a summand."""

@@ -1,8 +1,4 @@
-"""What a non-local block computes, apart from its weights: the words that torch and NumPy share.
-
-The functions here take arrays of any library, positions first and features last, so that the learned
-block and :func:`nlmeans.nonlocal_block` embed, pool and normalise by the same lines.
-"""
+"""What a non-local block computes, apart from its weights: the words that torch and NumPy share."""
 
 from __future__ import annotations
 
@@ -24,7 +20,6 @@ SCALED = ("gaussian", "embedded_gaussian", "dot_product")  # modes with a factor
 EXPONENTIAL = ("gaussian", "embedded_gaussian", "euclidean")
 UNIT_BANDWIDTH = math.sqrt(0.1)  # exp(-|q - k|^2 / h^2) = exp(20 (cos - 1)) on the sphere: starts sharp
 LEAST_LOG_BANDWIDTH = math.log(1e-15)  # below, distances over h^2 leave the range of float32
-_LEAST_SQUARE = 1e-12  # under the root of a length: a feature of zeros has a gradient too
 
 
 class SettingNames(TypedDict, total=False):
@@ -39,6 +34,7 @@ class SettingNames(TypedDict, total=False):
     tied: bool
     unit_length: bool
     residual: bool
+    heads: int
 
 
 @dataclass(frozen=True)
@@ -67,6 +63,10 @@ class BlockSettings:
         Divide the compared features by their length.
     residual : bool
         Add the input to the result.
+    heads : int
+        Parts of the features that are compared and averaged apart, D / heads features each, and joined
+        before W_z.  "sqrt" and `unit_length` go by a head's features; "concatenation" has a weight and
+        "euclidean" a bandwidth for each head.
 
     Raises
     ------
@@ -88,6 +88,7 @@ class BlockSettings:
     tied: bool = False
     unit_length: bool = False
     residual: bool = True
+    heads: int = 1
 
     def __post_init__(self) -> None:
         one_of("mode", self.mode, MODES)
@@ -101,6 +102,7 @@ class BlockSettings:
         set_(self, "window", _each("window", self.window, 0))
         if not isinstance(self.sub_sample, bool):
             set_(self, "sub_sample", _each("sub_sample", self.sub_sample, 1))
+        integer("heads", self.heads, 1)
         if self.tied and self.mode == "gaussian":
             raise InvalidValueError('mode="gaussian" has no embedding to tie; leave tied out')
         if self.window is not None and self.sub_sample is not False:
@@ -147,13 +149,35 @@ class BlockSettings:
         return per_grid_axis("sub_sample", self.sub_sample, axes)
 
     def similarity(self, features: int, *, weight: Array = None, h: Array = 1.0) -> Similarity:
-        """The core's similarity for this mode: `weight` of "concatenation", `h` of "euclidean"."""
+        """The core's similarity for this mode: `weight` of "concatenation", `h` of "euclidean".
+
+        Both of all heads alike: see :meth:`head_factors`.
+        """
         if self.mode == "euclidean":
             return Euclidean(h=h)
         if self.mode == "concatenation":
             return Concatenation(weight)
         kind = DotProduct if self.mode == "dot_product" else Gaussian
         return kind(self.factor(features))
+
+    def check_heads(self, inner: int, compared: int) -> None:
+        """Refuse widths, of the embeddings and of what is compared, that the heads do not divide."""
+        for name, width in (("inter_channels", inner), ("the channels compared", compared)):
+            if width % self.heads:
+                raise InvalidValueError(f"{name} must be a multiple of heads={self.heads}, got {width}")
+
+    def head_factors(self, weight: Array, h: Array) -> tuple[Array, Array]:
+        """Factors of each head's queries and keys: of its own bandwidth, or its weights of "concatenation".
+
+        With them the similarity is that of weights of 1, or of h = 1, for all heads.
+        """
+        if self.heads == 1 or self.mode not in ("euclidean", "concatenation"):
+            return None, None
+        if self.mode == "euclidean":
+            factor = 1 / h[:, None]
+            return factor, factor
+        width = weight.shape[-1] // 2
+        return weight[:, :width], weight[:, width:]
 
     def bandwidth(self, features: int) -> float:
         """h of "euclidean" to start from: sharp on the sphere, else the slope of scale="sqrt"."""
@@ -175,27 +199,6 @@ class BlockSettings:
             raise InvalidValueError(f"block settings must be a JSON object with some of {sorted(names)}")
         values: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in read.items()}
         return cls(**values)
-
-
-def unit(features: Array, xp: Any) -> Array:
-    """Features divided by their length."""
-    return features / xp.sqrt(xp.sum(features**2, axis=-1, keepdims=True) + _LEAST_SQUARE)
-
-
-def max_pool(features: Array, factors: tuple[int, ...], xp: Any) -> Array:
-    """(B, *grid, D) to the largest of each cell; a rest that fills no cell is left out."""
-    grid = tuple(features.shape[1:-1])
-    if any(n < f for n, f in zip(grid, factors, strict=True)):
-        raise InvalidValueError(
-            f"sub_sample {factors} needs a grid of at least as many positions, got {grid}; "
-            "leave it out, or give 1 for that axis"
-        )
-    for axis, factor in enumerate(factors, start=1):
-        cells = features.shape[axis] // factor
-        kept = features[(slice(None),) * axis + (slice(0, cells * factor),)]
-        shape = (*kept.shape[:axis], cells, factor, *kept.shape[axis + 1 :])
-        features = xp.max(xp.reshape(kept, shape), axis=axis + 1)
-    return features
 
 
 def plain_name(name: str) -> str:

@@ -9,6 +9,7 @@ import torch
 from array_api_compat import torch as xp
 
 from nlmeans.errors import InvalidTypeError, InvalidValueError, shown
+from nlmeans.learned.arithmetic.features import filled
 from nlmeans.learned.arithmetic.routes import refuse_beyond
 from nlmeans.learned.arithmetic.tools import Tensor, centered, weights
 from nlmeans.operation.nonlocal_mean import Task, divided
@@ -16,19 +17,21 @@ from nlmeans.operation.similarity import Euclidean
 from nlmeans.parameters import integer
 
 
-def named_rows(query: Tensor, key: Tensor, queries: Sequence[Sequence[int]], task: Task) -> Tensor:
+def named_rows(
+    query: Tensor, key: Tensor, valid: Tensor | None, queries: Sequence[Sequence[int]], task: Task
+) -> Tensor:
     """The maps of n positions: (B, n, *keys)."""
     grid = tuple(query.shape[1:-1])
     if not isinstance(queries, Sequence) or isinstance(queries, str):
         raise InvalidTypeError(f"queries must be a sequence of positions, got {shown(queries)}")
     at = [_position(q, grid) for q in queries]
     index = torch.tensor(at, dtype=torch.long, device=query.device).reshape(len(at), len(grid))
-    return _rows(query, key, index, task)
+    return _rows(query, key, valid, index, task)
 
 
-def all_rows(query: Tensor, key: Tensor, task: Task) -> Tensor:
+def all_rows(query: Tensor, key: Tensor, valid: Tensor | None, task: Task) -> Tensor:
     """The maps of every position: (B, N, *keys)."""
-    return _rows(query, key, _positions(tuple(query.shape[1:-1]), query.device), task)
+    return _rows(query, key, valid, _positions(tuple(query.shape[1:-1]), query.device), task)
 
 
 def check_rows(query: Tensor, key: Tensor, rows: int, task: Task) -> None:
@@ -48,10 +51,11 @@ def _positions(grid: tuple[int, ...], device: torch.device) -> Tensor:
     return torch.cartesian_prod(*(torch.arange(n, device=device) for n in grid)).reshape(-1, len(grid))
 
 
-def _rows(query: Tensor, key: Tensor, at: Tensor, task: Task) -> Tensor:
+def _rows(query: Tensor, key: Tensor, valid: Tensor | None, at: Tensor, task: Task) -> Tensor:
     """The maps of the positions `at` (n, axes), by the core's formula."""
     keys = tuple(key.shape[1:-1])
     check_rows(query, key, at.shape[0], task)
+    key = key if valid is None else filled(key, valid, xp)
     chosen, flat = query[:, *at.unbind(1)], key.flatten(1, -2)
     if isinstance(task.similarity, Euclidean):
         chosen, flat = centered(chosen, flat)
@@ -61,5 +65,8 @@ def _rows(query: Tensor, key: Tensor, at: Tensor, task: Task) -> Tensor:
         itself = (apart == 0).all(-1) if task.center is not None else None
         if task.window is not None:
             mask = (apart <= torch.tensor(task.window, device=key.device)).all(-1)
+    if valid is not None:
+        counts = valid.flatten(1)[:, None]
+        mask = counts if mask is None else mask & counts
     f, total = weights(chosen, flat, mask, itself, task)
     return divided(f, total[..., None], xp).unflatten(-1, keys)

@@ -12,14 +12,19 @@ concatenation          sort, prefix sums, binary search          O(N log N), O(N
 any other              chunks of queries, recomputed backward    O(N^2 d), O(N d)
 =====================  ========================================  =====================
 
-Windows are in :mod:`nlmeans.learned.arithmetic.windows`.
+Windows are in :mod:`nlmeans.learned.arithmetic.windows`.  A mask of keys changes neither; heads stand in
+the batch.
 """
 
 from __future__ import annotations
 
 import math
 
+import torch
+from array_api_compat import torch as xp
+
 from nlmeans.errors import MemoryLimitError
+from nlmeans.learned.arithmetic.features import filled
 from nlmeans.learned.arithmetic.tools import CHUNK, Tensor
 from nlmeans.learned.arithmetic.whole import route
 from nlmeans.learned.arithmetic.windows import windowed
@@ -29,18 +34,24 @@ from nlmeans.operation.similarity import Concatenation
 MEMORY_LIMIT = 2**32  # bytes of everything that is alive at once
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, task: Task) -> Tensor:
-    """The non-local mean of (B, *grid, D), (B, *keys, D) and (B, *keys, V): (B, *grid, V)."""
+def attend(query: Tensor, key: Tensor, value: Tensor, task: Task, valid: Tensor | None = None) -> Tensor:
+    """The non-local mean of (B, *grid, D), (B, *keys, D) and (B, *keys, V): (B, *grid, V).
+
+    Only keys that are `valid`, (B, *keys) of bool, take part; a query without any gives 0.
+    """
+    if valid is not None:
+        key, value = filled(key, valid, xp), torch.where(valid[..., None], value, 0)
     if not query.shape[0]:  # an empty batch, which the gradient passes through all the same
         nothing: Tensor = 0 * (query.sum() + key.sum() + value.sum())
         return nothing.expand(*query.shape[:-1], value.shape[-1])
     grid, keys = tuple(query.shape[1:-1]), tuple(key.shape[1:-1])
     if task.window is not None and any(r < n - 1 for r, n in zip(task.window, keys, strict=True)):
         check_memory(query, key, value, task)
-        return windowed(query, key, value, task)
+        return windowed(query, key, value, valid, task)
     check_memory(query, key, value, task)
     flat = [t.flatten(1, -2) for t in (query, key, value)]
-    return route(task)(flat[0], flat[1], flat[2], task).unflatten(1, grid)
+    valid = None if valid is None else valid.flatten(1)
+    return route(task)(flat[0], flat[1], flat[2], valid, task).unflatten(1, grid)
 
 
 def check_memory(query: Tensor, key: Tensor, value: Tensor, task: Task) -> None:

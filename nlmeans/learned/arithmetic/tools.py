@@ -16,6 +16,7 @@ from nlmeans.operation.similarity import Euclidean, Gaussian
 
 Tensor: TypeAlias = torch.Tensor
 CHUNK = 2**26  # bytes of intermediate tensors of one chunk
+FAR = -1e30  # log weight of a key that takes no part: 0 after the softmax, and finite times 0 is 0
 
 
 def fused(task: Task) -> bool:
@@ -27,12 +28,22 @@ def fused(task: Task) -> bool:
     return isinstance(similarity, Gaussian) or (unclamped and similarity.sigma == 0)  # type: ignore[attr-defined]
 
 
-def as_product(query: Tensor, key: Tensor, similarity: Any) -> tuple[Tensor, Tensor, Tensor | None]:
+def as_product(
+    query: Tensor, key: Tensor, valid: Tensor | None, similarity: Any
+) -> tuple[Tensor, Tensor, Tensor | None]:
     """q', k' and a bias (..., 1) per key with ``q' . k' + bias`` the log of f, up to a constant per query.
 
     The constant, ``-|q|^2 / h^2`` of the euclidean form, cancels in the softmax.  Features are
-    centred first, which changes no distance and keeps the digits.
+    centred first, which changes no distance and keeps the digits.  Keys that are not `valid` (...) are far.
     """
+    query, key, bias = _as_product(query, key, similarity)
+    if valid is not None:
+        near = torch.zeros_like(key[..., :1]) if bias is None else bias
+        bias = torch.where(valid[..., None], near, FAR)
+    return query, key, bias
+
+
+def _as_product(query: Tensor, key: Tensor, similarity: Any) -> tuple[Tensor, Tensor, Tensor | None]:
     if not isinstance(similarity, Euclidean):
         return query * similarity.scale, key, None
     query, key = centered(query, key)

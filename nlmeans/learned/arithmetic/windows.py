@@ -17,6 +17,7 @@ from torch.nn.functional import pad
 
 from nlmeans.learned.arithmetic.tools import (
     CHUNK,
+    FAR,
     Tensor,
     as_product,
     attention,
@@ -29,19 +30,21 @@ from nlmeans.operation.nonlocal_mean import Task
 from nlmeans.operation.similarity import Euclidean
 from nlmeans.tiling import by_halves
 
-_FAR = -1e30  # log weight of a place outside of the grid: 0 after the softmax, and finite times 0 is 0
 Region = tuple[slice, ...]
 
 
-def windowed(query: Tensor, key: Tensor, value: Tensor, task: Task) -> Tensor:
-    """The mean of (B, *grid, D), (B, *grid, D), (B, *grid, V) in the task's window: (B, *grid, V)."""
+def windowed(query: Tensor, key: Tensor, value: Tensor, valid: Tensor | None, task: Task) -> Tensor:
+    """The mean of (B, *grid, D), (B, *grid, D), (B, *grid, V) in the task's window: (B, *grid, V).
+
+    With a mask `valid` (B, *grid) only those keys take part; the values of the others are 0 already.
+    """
     cells = _Cells(tuple(query.shape[1:-1]), task.window or ())
-    valid = torch.ones_like(key[..., :1])
+    ones = torch.ones_like(key[..., :1])
     if fused(task):
-        query, key, bias = as_product(query, key, task.similarity)
-        bias = 0 * valid if bias is None else bias
-        query, key = torch.cat([query, torch.ones_like(valid)], -1), torch.cat([key, bias], -1)
-        key, value = cells.margin(key, _FAR), cells.margin(value)
+        query, key, bias = as_product(query, key, valid, task.similarity)
+        bias = 0 * ones if bias is None else bias
+        query, key = torch.cat([query, ones], -1), torch.cat([key, bias], -1)
+        key, value = cells.margin(key, FAR), cells.margin(value)
         reach = cells.reach(key.device)
 
         def region(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -52,7 +55,8 @@ def windowed(query: Tensor, key: Tensor, value: Tensor, task: Task) -> Tensor:
     else:
         if isinstance(task.similarity, Euclidean):
             query, key = centered(query, key)
-        key, value = cells.margin(torch.cat([key, valid], -1)), cells.margin(value)
+        inside = ones if valid is None else valid[..., None].to(key.dtype)
+        key, value = cells.margin(torch.cat([key, inside], -1)), cells.margin(value)
         reach = cells.reach(key.device)
         itself = cells.itself(key.device) if task.center is not None else None
 
@@ -64,6 +68,19 @@ def windowed(query: Tensor, key: Tensor, value: Tensor, task: Task) -> Tensor:
         pairs = 8.0 * cells.seen
     positions = max(cells.queries, int(CHUNK / (pairs * query.element_size())))
     return _by_regions(region, cells, query, key, value, positions)
+
+
+def seen(valid: Tensor, radius: tuple[int, ...] | None) -> Tensor:
+    """Whether a query has a valid key: (B, *grid) in a window, (B, 1, ..., 1) on the whole grid."""
+    if radius is None:
+        return valid.flatten(1).any(1).reshape(-1, *(1,) * (valid.ndim - 1))
+    for axis, r in enumerate(radius, start=1):
+        n = valid.shape[axis]
+        count = torch.cat([torch.zeros_like(valid.narrow(axis, 0, 1), dtype=torch.long), valid.long()], axis)
+        count, at = count.cumsum(axis), torch.arange(n, device=valid.device)
+        ends = (at + r + 1).clamp(max=n), (at - r).clamp(min=0)
+        valid = count.index_select(axis, ends[0]) > count.index_select(axis, ends[1])
+    return valid
 
 
 class _Cells:

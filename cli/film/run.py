@@ -21,7 +21,7 @@ from ..progress import Progress
 from ..status import UnreadableError, UsageError
 from .container import Film, Output, messages, package
 from .encoding import Encoding
-from .planes import Form, Frame
+from .planes import COLOURS, Form, Frame
 
 _OF_PICTURES = (
     "guide",
@@ -168,6 +168,11 @@ class _Sink:
             self.seek, self.tell = file.seek, file.tell
 
 
+def _of_white_noise(settings: dict[str, Any]) -> dict[str, Any]:
+    """For U and V: a model says how noise grows with brightness, which these do not hold."""
+    return {n: value for n, value in settings.items() if n != "noise"}
+
+
 def denoised(frames: Iterator[Frame], form: Form, job: Job) -> Iterator[tuple[Frame, list[Any]]]:
     """Each frame with its planes denoised: Y by itself, U and V together at their own size."""
     import nlmeans
@@ -184,12 +189,13 @@ def denoised(frames: Iterator[Frame], form: Form, job: Job) -> Iterator[tuple[Fr
     results = []
     for places, each in zip(form.groups, others, strict=True):
         axis = -1 if len(places) > 1 else None
+        own_settings = settings if places != COLOURS else _of_white_noise(settings)
         results.append(
             nlmeans.denoise_frames(
                 map(methodcaller("group", places), each),
                 temporal_radius=options.temporal_radius,
                 channel_axis=axis,
-                **settings,
+                **own_settings,
             )
         )
     for frame in own:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import replace
 from typing import Unpack
 
@@ -16,7 +16,7 @@ from nlmeans.parameters import Settings, check_names, integer
 from nlmeans.running import Running
 from nlmeans.tiling import Tile
 from nlmeans.video.motion import overlap
-from nlmeans.video.scenes import Film, Frame, Match, match
+from nlmeans.video.scenes import Film, Frame, Match, Scene, match
 
 _NOT_FOR_FRAMES = ("guide", "guide_sigma", "mask", "nan", "impulses", "spacing")
 
@@ -75,6 +75,39 @@ def denoise_frames(
     >>> [frame.shape for frame in denoise_frames(film, sigma=1.0)]
     [(16, 16), (16, 16), (16, 16)]
     """
+    done = denoise_some(
+        frames, None, temporal_radius=temporal_radius, backend=backend, workers=workers, **settings
+    )
+    return (frame for frame in done if frame is not None)
+
+
+def denoise_some(
+    frames: Iterable[Array],
+    wanted: Container[int] | None,
+    *,
+    temporal_radius: int,
+    backend: str = "auto",
+    workers: int | None = None,
+    **settings: Unpack[Settings],
+) -> Iterator[Array | None]:
+    """The frames whose numbers are wanted, from 0, as `denoise_frames` makes them; None for the others.
+
+    None is wanted: all of them.  The others are looked at, which is what settings and cuts are found by.
+    """
+    film = _film(temporal_radius, backend, settings)
+    return _slide(iter(frames), film, wanted, Running.checked(workers, None, None))
+
+
+def scenes(
+    frames: Iterable[Array], *, temporal_radius: int, backend: str = "auto", **settings: Unpack[Settings]
+) -> Iterator[Scene]:
+    """The scene of each frame: one object for all frames of a scene."""
+    film = _film(temporal_radius, backend, settings)
+    return (film.frame(image).scene for image in frames)
+
+
+def _film(temporal_radius: int, backend: str, settings: Settings) -> Film:
+    """With settings that frames have."""
     check_names(settings)
     radius = integer("temporal_radius", temporal_radius, 0, 16)
     for name in _NOT_FOR_FRAMES:
@@ -82,28 +115,29 @@ def denoise_frames(
             raise InvalidValueError(Parameter(name), " is not for frames: use denoise, or leave it out")
     if settings.get("method", "nlmeans") != "nlmeans":
         raise InvalidValueError("frames are denoised by ", Parameter('method="nlmeans"'), ": leave it out")
-    running = Running.checked(workers, None, None)
-    passes = (
-        settings.get("passes") or 1
-    )  # a first pass of every frame in every window costs five times as much
-    return _slide(iter(frames), radius, backend, running, {**settings, "passes": passes})
+    # a first pass of every frame in every window costs five times as much
+    return Film(radius, backend, {**settings, "passes": settings.get("passes") or 1})
 
 
 def _slide(
-    images: Iterator[Array], radius: int, backend: str, running: Running, settings: Settings
-) -> Iterator[Array]:
-    film = Film(radius, backend, settings)
+    images: Iterator[Array], film: Film, wanted: Container[int] | None, running: Running
+) -> Iterator[Array | None]:
+    radius = film.radius
     window: deque[Frame] = deque(maxlen=2 * radius + 1)
     at = 0  # of the next frame to finish, in the window
+
+    def finished() -> Array | None:
+        return _finished(window, at, running) if wanted is None or window[at].number in wanted else None
+
     for image in images:
         if len(window) == 2 * radius + 1:
             at -= 1
         window.append(film.frame(image))
         if len(window) - at > radius:
-            yield _finished(window, at, running)
+            yield finished()
             at += 1
     while at < len(window):
-        yield _finished(window, at, running)
+        yield finished()
         at += 1
         if at > radius:
             window.popleft()

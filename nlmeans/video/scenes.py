@@ -12,7 +12,6 @@ from nlmeans.arrays import Array, check_image, dtype_name, library
 from nlmeans.choosing import Chosen, choose
 from nlmeans.errors import InvalidTypeError, InvalidValueError
 from nlmeans.inputs import Inputs, check
-from nlmeans.levels import Levels
 from nlmeans.methods import Method
 from nlmeans.methods.composition import method_for
 from nlmeans.noise.stabilised import Stabilised, Stabiliser, stabiliser
@@ -57,7 +56,7 @@ class Scene:
     method: Method  # for a window of frames
     gate: Gate
     stabiliser: Stabiliser | None  # where the noise has a model
-    levels: tuple[Levels, Levels]
+    chosen: Chosen
 
 
 class Film:
@@ -127,13 +126,13 @@ class Film:
         parameters = _over_time(still.parameters, self.radius, inputs.grid, factor)
         noise = replace(still.noise, k=still.noise.k * factor)
         same = before is not None and before.stabiliser == found
-        levels = before.levels if before is not None and same else still.levels  # of the first frame
+        levels = before.chosen.levels if before is not None and same else still.levels  # of the first frame
         chosen = Chosen(parameters, noise, levels)
         method = method_for(chosen, replace(inputs, grid=(n, *inputs.grid)), self.backend)
         unit = chosen.levels[0].unit
         channels = inputs.value.shape[0]
         gate = Gate(noise.rms_sigma / unit / math.sqrt(channels), still.levels[0].data_range / unit)
-        return Scene(method, gate, found, levels)
+        return Scene(method, gate, found, chosen)
 
     def _prepared(self, inputs: Inputs, scene: Scene) -> Frame:
         method = scene.method

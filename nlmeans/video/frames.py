@@ -7,9 +7,7 @@ from collections.abc import Container, Iterable, Iterator
 from dataclasses import replace
 from typing import Unpack
 
-import numpy as np
-
-from nlmeans.arrays import Array, on_device_of
+from nlmeans.arrays import Array, library, namespace, on_device_of, to_numpy
 from nlmeans.errors import InvalidValueError, Parameter
 from nlmeans.formula import reflected
 from nlmeans.parameters import Settings, check_names, integer
@@ -152,24 +150,18 @@ def _finished(window: deque[Frame], at: int, running: Running) -> Array:
         return _restored(here, inputs.value.copy())
     tiles: list[Tile] = []
     center = 0
-    for i, there in enumerate(window):
-        if i == at:
-            center = len(tiles)
-            tiles.append(here.tile)
-        elif (found := match(here, there)) is not None:
-            tiles.append(_moved(there.tile, found))
-    stack = _stack(tiles)
     with on_device_of(inputs.image):
         for i, there in enumerate(window):
             if i == at:
                 center = len(tiles)
                 tiles.append(here.tile)
-            elif (match := _match(here, there)) is not None:
-                tiles.append(_moved(there.tile, match))
+            elif (found := match(here, there)) is not None:
+                tiles.append(_moved(there.tile, found))
         stack = _stack(tiles)
         planes = range(center, center + 1)
         change = method.run(stack, (0, 0, 0), stack.vote.shape, planes, running.part(1.0))
-        return _restored(here, method.levels[0].changed(here.tile.pixels, change))
+        clean = method.levels[0].changed(here.tile.pixels, change)
+        return _restored(here, to_numpy(clean) if library(inputs.image) == "numpy" else clean)
 
 
 def _restored(frame: Frame, values: Array) -> Array:
@@ -180,13 +172,11 @@ def _restored(frame: Frame, values: Array) -> Array:
 
 def _stack(tiles: list[Tile]) -> Tile:
     """Frames as the planes of one tile."""
-    value = np.concatenate([t.value for t in tiles], axis=1)
-    feature = (
-        value if all(t.feature is t.value for t in tiles) else np.concatenate([t.feature for t in tiles], 1)
-    )
+    xp = namespace(tiles[0].value)
+    value = xp.concatenate([t.value for t in tiles], axis=1)
     every = [t.sigma for t in tiles if t.sigma is not None]
-    sigma = np.concatenate(every) if every else None
-    return Tile(tiles[0].pixels, value, feature, np.concatenate([t.vote for t in tiles]), sigma)
+    sigma = xp.concatenate(every) if every else None
+    return Tile(tiles[0].pixels, value, value, xp.concatenate([t.vote for t in tiles]), sigma)
 
 
 def _moved(tile: Tile, match: Match) -> Tile:

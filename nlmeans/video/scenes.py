@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from nlmeans.arrays import Array, check_image, dtype_name, library
+from nlmeans.arrays import Array, as_numpy_or_cupy, check_image, dtype_name, library, on_device_of, to_numpy
 from nlmeans.choosing import Chosen, choose
-from nlmeans.errors import InvalidTypeError, InvalidValueError
+from nlmeans.errors import InvalidValueError
 from nlmeans.inputs import Inputs, check
 from nlmeans.methods import Method
 from nlmeans.methods.composition import method_for
@@ -64,14 +64,16 @@ class Film:
 
     def __init__(self, radius: int, backend: str, settings: Settings) -> None:
         self.radius, self.backend, self.settings = radius, backend, settings
-        self.kind: tuple[tuple[int, ...], str] | None = None  # shape and type of the first frame
+        self.kind: tuple[tuple[int, ...], str, str | None] | None = None  # of the first frame
         self.last: Frame | None = None
 
     def frame(self, image: Array) -> Frame:
         """The next frame, with the settings of its scene."""
-        if library(image) != "numpy":
-            check_image(image, "a frame")
-            raise InvalidTypeError(f"frames must be NumPy arrays, got {library(image)}; convert them first")
+        check_image(image, "a frame")
+        with on_device_of(image):
+            return self._frame(image)
+
+    def _frame(self, image: Array) -> Frame:
         inputs = self._inputs(image)
         if len(inputs.grid) != 2:
             raise InvalidValueError(f"a frame must have two axes besides the channel axis, got {inputs.grid}")
@@ -89,13 +91,11 @@ class Film:
         return check(image, {"channel_axis": self.settings.get("channel_axis"), "nan": "raise"})
 
     def _check_same(self, image: Array) -> None:
-        kind = (tuple(image.shape), dtype_name(image))
+        kind = (tuple(image.shape), dtype_name(image), library(image))
         self.kind = self.kind or kind
         if kind != self.kind:
-            (shape, dtype), (first_shape, first_dtype) = kind, self.kind
-            raise InvalidValueError(
-                f"frames must be of one shape and type, got {shape} {dtype} after {first_shape} {first_dtype}"
-            )
+            now, first = (" ".join(map(str, k)) for k in (kind, self.kind))
+            raise InvalidValueError(f"frames must be of one shape and type, got {now} after {first}")
 
     def _of_next_scene(self, frame: Frame, inputs: Inputs) -> Frame:
         """The first frame after a cut; where the noise has another model, in units of that."""
@@ -139,10 +139,14 @@ class Film:
         white, inputs, settings = self._white(inputs, scene.stabiliser)
         everywhere = tuple(slice(0, n) for n in inputs.value.shape[1:])
         sigma = settings.get("sigma") if method.sigma_map is not None else None
-        sigma = None if sigma is None else np.asarray(sigma).reshape(inputs.value.shape[1:])
+        sigma = (
+            None
+            if sigma is None
+            else method.library.asarray(as_numpy_or_cupy(sigma).reshape(inputs.value.shape[1:]))
+        )
         tile = inputs.tile(everywhere, method.levels, method.dtype, method.library, sigma)
-        look = Look(tile.value.mean(axis=0)[0].astype(np.float32))
-        return Frame(inputs, white, tile, look, scene)
+        look = to_numpy(tile.value.mean(axis=0)[0])  # motion is sought by the processor
+        return Frame(inputs, white, tile, Look(look.astype(np.float32, copy=False)), scene)
 
 
 def _over_time(p: Parameters, radius: int, grid: tuple[int, ...], factor: float) -> Parameters:

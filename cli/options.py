@@ -428,15 +428,16 @@ picture_options = _stacked(
     ),
 )
 
+temporal_option = option(
+    FILMS,
+    "--temporal-radius",
+    type=click.IntRange(0, 16),
+    default=2,
+    metavar="N",
+    help="Frames before and after that are searched too. Default: 2.",
+)
 film_options = _stacked(
-    option(
-        FILMS,
-        "--temporal-radius",
-        type=click.IntRange(0, 16),
-        default=2,
-        metavar="N",
-        help="Frames before and after that are searched too. Default: 2.",
-    ),
+    temporal_option,
     option(
         FILMS,
         "--codec",

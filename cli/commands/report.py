@@ -21,22 +21,25 @@ from ..options import (
     parameter_options,
     picture_options,
     running_options,
+    temporal_option,
 )
 from ..status import UsageError
 
 EPILOG = """\b
-Example:
+Examples:
   nlmeans report photo.png -o report.html
+  nlmeans report clip.mp4                          writes clip.report.html
 """
 
 
 @click.command("report", cls=SectionedCommand, epilog=EPILOG, no_args_is_help=True)
-@click.argument("name", metavar="IMAGE")
-@option(OUTPUT, "-o", "--output", metavar="FILE", help="Default: NAME.report.html beside the picture.")
+@click.argument("name", metavar="IMAGE|FILM")
+@option(OUTPUT, "-o", "--output", metavar="FILE", help="Default: NAME.report.html beside the input.")
 @click.option("--page", default=1, type=click.IntRange(1), metavar="N", help="Page of a TIFF file, from 1.")
 @option(OUTPUT, "--overwrite", is_flag=True, help="Replace the page if it exists.")
 @parameter_options
 @picture_options
+@temporal_option
 @running_options
 @limit_options
 @option(MESSAGES, "-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors.")
@@ -46,8 +49,10 @@ def command(environment: Environment, /, **options: Any) -> None:
     """Make a page to look at: before and after, what was removed, and why.
 
     One HTML file with a slider between before and after, the removed noise with its histogram and
-    spectrum, the weights of the pixels that you click on, and other strengths.
+    spectrum, the weights of the pixels that you click on, and other strengths.  Of a film the first, middle
+    and last frame of its first scenes, at most four.
     """
+    from ..film.container import is_film
     from ..formats.reading import opened
     from ..job import Job
     from ..outcome import Report
@@ -65,8 +70,13 @@ def command(environment: Environment, /, **options: Any) -> None:
     with Progress(environment, shown=not options["quiet"]) as progress:
         progress.start(printable(options["name"]))
         tell_if_slow(environment, job, progress)
-        with opened(options["name"], limits, environment.binary_in) as picture:
-            html, warnings = page(job, picture, options["name"], options["page"], progress)
+        if is_film(options["name"], environment.binary_in):
+            from ..film.page import film_page
+
+            html, warnings = film_page(job, options["name"], environment, progress)
+        else:
+            with opened(options["name"], limits, environment.binary_in) as picture:
+                html, warnings = page(job, picture, options["name"], options["page"], progress)
     naming.make_folder(target.parent)
     with writing.replacing(target, overwrite=options["overwrite"]) as file:
         file.write(html.encode())

@@ -115,8 +115,8 @@ def _checked(inputs: tuple[str, ...], environment: Environment) -> list[str]:
             )
         if is_film(name, environment.binary_in):
             raise UsageError(
-                f"{printable(name)} is a film, which view does not show; nlmeans denoise {printable(name)} "
-                "denoises it"
+                f"{printable(name)} is a film, which view does not show: nlmeans report {printable(name)} "
+                "makes a page of some of its frames"
             )
     return list(inputs)
 

@@ -13,6 +13,7 @@ _SEMIPLANAR = {"nv12": "yuv420p", "nv21": "yuv420p", "nv16": "yuv422p", "nv24": 
 _PACKED = {"yuyv422": "yuv422p", "uyvy422": "yuv422p", "rgb24": "gbrp", "bgr24": "gbrp", "pal8": "gbrap"}
 _PACKED |= {name: "gbrap" for name in ("rgba", "bgra", "argb", "abgr")}
 _PACKED |= {name: "gbrp" for name in ("0rgb", "rgb0", "bgr0", "0bgr")}
+COLOURS = (1, 2)  #: the planes U and V
 PLANAR = _SEMIPLANAR | _PACKED  #: formats whose samples are only laid out otherwise -> the one with planes
 
 
@@ -33,7 +34,7 @@ class Form:
             name = "yuv420p16le"
         depth = 8 if name != form.name and form.name in PLANAR else form.components[0].bits
         if name.startswith("yuv"):
-            groups: tuple[tuple[int, ...], ...] = ((0,), (1, 2))
+            groups: tuple[tuple[int, ...], ...] = ((0,), COLOURS)
         elif name.startswith("gbr"):
             groups = ((0, 1, 2),)
         elif name.startswith("gray"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import chain, tee
@@ -15,13 +15,13 @@ from ..environment import Environment, printable
 from ..files.naming import Task, parts
 from ..formats.reading import FILMS, source
 from ..job import Job
-from ..options import OutputOptions, in_units
+from ..options import FilterOptions, OutputOptions, in_units
 from ..outcome import Outcome
 from ..progress import Progress
 from ..status import UnreadableError, UsageError
 from .container import Film, Output, messages, package
 from .encoding import Encoding
-from .planes import Form, Frame
+from .planes import COLOURS, Form, Frame
 
 _OF_PICTURES = (
     "guide",
@@ -55,7 +55,7 @@ class FilmTask:
         self._check()
         package()
         kind = _container_of(self.task.output)
-        with messages() as told, self._source() as (file, reading), _opened(file, reading) as container:
+        with messages() as told, self._source() as (file, reading), opened_film(file, **reading) as container:
             film = Film.of(container)
             film.warnings += _cut_within_a_frame(file, film)
             encoding = Encoding.of(film.codec, kind, self.options.codec, self.options.crf)
@@ -80,13 +80,7 @@ class FilmTask:
 
     def _check(self) -> None:
         """Refuse options of pictures."""
-        given = self.job.options
-        for name in _OF_PICTURES:
-            if getattr(given, name) is not None and getattr(given, name) is not False:
-                alone = "; --temporal-radius 0 denoises each frame by itself" if name == "axis" else ""
-                raise UsageError(f"--{name.replace('_', '-')} is for pictures, this is a film{alone}")
-        if given.dtype != "same":
-            raise UsageError("--dtype is for pictures: a film keeps its bits")
+        refuse_options_of_pictures(self.job.options)
         if self.options.method_noise or self.options.side_by_side:
             raise UsageError("--method-noise and --side-by-side are for pictures, this is a film")
 
@@ -125,6 +119,16 @@ class FilmTask:
         return count, output.left_out
 
 
+def refuse_options_of_pictures(given: FilterOptions) -> None:
+    """What a film cannot be denoised with."""
+    for name in _OF_PICTURES:
+        if getattr(given, name) is not None and getattr(given, name) is not False:
+            alone = "; --temporal-radius 0 denoises each frame by itself" if name == "axis" else ""
+            raise UsageError(f"--{name.replace('_', '-')} is for pictures, this is a film{alone}")
+    if given.dtype != "same":
+        raise UsageError("--dtype is for pictures: a film keeps its bits")
+
+
 def _container_of(output: str) -> str:
     """What FFmpeg calls the container of an output; films by the name of a picture are animations."""
     suffix = parts(output)[1].lower()
@@ -132,7 +136,7 @@ def _container_of(output: str) -> str:
 
 
 @contextmanager
-def _opened(file: Any, reading: dict[str, str]) -> Iterator[Any]:
+def opened_film(file: Any, **reading: str) -> Iterator[Any]:
     """A film as PyAV has it."""
     av = package()
     try:
@@ -168,31 +172,44 @@ class _Sink:
             self.seek, self.tell = file.seek, file.tell
 
 
-def denoised(frames: Iterator[Frame], form: Form, job: Job) -> Iterator[tuple[Frame, list[Any]]]:
-    """Each frame with its planes denoised: Y by itself, U and V together at their own size."""
-    import nlmeans
+def _of_white_noise(settings: dict[str, Any]) -> dict[str, Any]:
+    """For U and V: a model says how noise grows with brightness, which these do not hold."""
+    return {n: value for n, value in settings.items() if n != "noise"}
 
+
+def settings_of(form: Form, job: Job) -> list[dict[str, Any]]:
+    """The library's keywords for the planes of each group: Y by itself, U and V at their own size."""
     options = job.options
     settings: dict[str, Any] = {n: value for n, value in options.settings.items() if n != "nan"}
     settings |= {n: value for n, value in options.running.items() if n != "memory_limit"}
+    settings["temporal_radius"] = options.temporal_radius
     level = in_units(options.sigma, "|u1" if form.bits == 8 else "<u2", 2.0**form.bits - 1)
     if level is not None and isinstance(level, tuple):
         raise UsageError("--sigma of a film is one number")
     if level is not None:
         settings["sigma"] = level
+    return [
+        {
+            **(_of_white_noise(settings) if places == COLOURS else settings),
+            "channel_axis": -1 if len(places) > 1 else None,
+        }
+        for places in form.groups
+    ]
+
+
+def denoised(
+    frames: Iterator[Frame], form: Form, job: Job, wanted: Container[int] | None = None
+) -> Iterator[tuple[Frame, list[Any]]]:
+    """Each frame, or those whose numbers are wanted, with its planes denoised."""
+    from nlmeans.video.frames import denoise_some
+
     own, *others = tee(frames, 1 + len(form.groups))
-    results = []
-    for places, each in zip(form.groups, others, strict=True):
-        axis = -1 if len(places) > 1 else None
-        results.append(
-            nlmeans.denoise_frames(
-                map(methodcaller("group", places), each),
-                temporal_radius=options.temporal_radius,
-                channel_axis=axis,
-                **settings,
-            )
-        )
+    results = [
+        denoise_some(map(methodcaller("group", places), each), wanted, **settings)
+        for places, each, settings in zip(form.groups, others, settings_of(form, job), strict=True)
+    ]
     for frame in own:
         with job.collecting_warnings():
             groups = [next(result) for result in results]
-        yield frame, groups
+        if groups[0] is not None:
+            yield frame, groups

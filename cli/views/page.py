@@ -11,7 +11,7 @@ from typing import Any
 
 from ..formats.picture import Array
 
-_SCRIPTS = ("viewer.js", "sections.js", "still.js", "live.js", "start.js")
+_SCRIPTS = ("viewer.js", "sections.js", "still.js", "film.js", "live.js", "start.js")
 
 
 def page_of(data: dict[str, Any]) -> tuple[str, str]:

@@ -222,10 +222,14 @@ def _stronger(settings: dict[str, Any], factor: float) -> dict[str, Any]:
 
 def table(chosen: Any, layout: Layout, format_name: str) -> list[list[str]]:
     """What was done, as rows of name and value."""
+    return [["picture", f"{format_name}, {layout.words}"], *table_of(chosen)]
+
+
+def table_of(chosen: Any) -> list[list[str]]:
+    """Parameters as rows of name and value."""
     import nlmeans
 
-    rows = [["picture", f"{format_name}, {layout.words}"]]
-    rows += [[name.replace("_", " "), _words(value)] for name, value in chosen.to_dict().items()]
+    rows = [[name.replace("_", " "), _words(value)] for name, value in chosen.to_dict().items()]
     return [*rows, ["as JSON", chosen.to_json()], ["version", f"nlmeans {nlmeans.__version__}"]]
 
 

@@ -1,5 +1,5 @@
 // The report: everything is in the page.
-function showReport(data) {
+function showHead(data) {
   document.title = `${data.title} - nlmeans report`;
   $("title").textContent = data.title;
   $("summary").textContent = data.summary;
@@ -7,16 +7,40 @@ function showReport(data) {
   showWarnings(data.warnings);
   showTable(data.table);
   showCommand(data.command);
-  showRemoved(data);
+}
 
-  const viewer = new Viewer(data.width, data.height);
-  const all = [0, 0, data.width, data.height], place = data.piece;
-  const noisy = viewer.place("before", "whole", data.images.noisy, ...all);
-  const clean = viewer.place("after", "whole", data.images.clean, ...all);
+// The two pictures that stand left and right of the line.
+function placeBoth(viewer, images) {
+  const all = [0, 0, viewer.width, viewer.height];
+  const noisy = viewer.place("before", "whole", images.noisy, ...all);
+  const clean = viewer.place("after", "whole", images.clean, ...all);
   noisy.alt = "The noisy picture";
   clean.alt = "The denoised picture";
   noisy.id = "noisy";
   clean.id = "clean";
+  return { noisy, clean };
+}
+
+// A button with a picture and a line below it.
+function pictureButton(image, caption, chosen) {
+  const button = document.createElement("button"), crop = new Image(), text = document.createElement("span");
+  button.type = "button";
+  crop.className = "crop";
+  crop.src = image;
+  crop.alt = "";
+  text.textContent = caption;
+  button.append(crop, text);
+  button.addEventListener("click", chosen);
+  $("strip").append(button);
+  return button;
+}
+
+function showReport(data) {
+  showHead(data);
+  showRemoved(data);
+
+  const viewer = new Viewer(data.width, data.height);
+  const { clean } = placeBoth(viewer, data.images), place = data.piece;
 
   Object.assign(weights, { marked: data.weights, chosen: data.marked });
   const pictures = [data.images.clean, data.images.noisy].map((source) => {
@@ -37,18 +61,7 @@ function showReport(data) {
     buttons.forEach((button, m) => button.setAttribute("aria-pressed", !whole && m === n));
     $("show-removed").setAttribute("aria-pressed", whole);
   };
-  data.strip.forEach(({ image, caption }, n) => {
-    const button = document.createElement("button"), crop = new Image(), text = document.createElement("span");
-    button.type = "button";
-    crop.className = "crop";
-    crop.src = image;
-    crop.alt = "";
-    text.textContent = caption;
-    button.append(crop, text);
-    button.addEventListener("click", () => choose(n, false));
-    buttons.push(button);
-    $("strip").append(button);
-  });
+  data.strip.forEach(({ image, caption }, n) => buttons.push(pictureButton(image, caption, () => choose(n, false))));
   $("strengths").hidden = false;
   if (place.width < data.width || place.height < data.height)
     $("piece-note").textContent = `Other strengths are shown for the middle ${place.width} x ${place.height} pixels.`;

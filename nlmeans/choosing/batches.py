@@ -9,10 +9,13 @@ from typing import Any
 from nlmeans.arrays import Array, as_numpy_or_cupy, check_image, library
 from nlmeans.choosing import Chosen, choose
 from nlmeans.choosing.given import strengths
+from nlmeans.choosing.modelled import with_model
 from nlmeans.errors import InvalidTypeError, InvalidValueError, Parameter, shown
 from nlmeans.inputs import check
 from nlmeans.noise.impulses import without_impulses
+from nlmeans.noise.stabilised import is_modelled, model_of_all, stabilised
 from nlmeans.noise.strength import root_mean_square
+from nlmeans.noise_models.model import NoiseModel
 from nlmeans.parameters import Parameters, Settings, one_of
 
 _PER_PICTURE = ("mask", "guide", "sigma")  # arrays that may be one for each picture
@@ -47,17 +50,16 @@ class Batch:
         return cls(image, axis, channels, settings)
 
     def chosen_once(self) -> Parameters:
-        """Sigma as the root mean square over pictures, all else as for the first with it."""
-        known = dict(self.settings[0])
-        if known.get("noise") not in (None, "gaussian"):
-            raise InvalidValueError(
-                Parameter('share="settings"'),
-                " is for gaussian noise, got another ",
-                Parameter("noise"),
-                ": leave one of them out",
-            )
+        """Sigma as the root mean square over pictures, or one model; all else as for the first with it."""
+        each = self.settings
+        if is_modelled(each[0]):  # type: ignore[arg-type]
+            model = model_of_all(self.pictures, each)  # type: ignore[arg-type]
+            if model.kind != "gaussian":
+                return self._with(model)
+            each = [{**own, "noise": "gaussian", "sigma": model.sigma} for own in each]
+        known = dict(each[0])
         if known.get("sigma") is None and known.get("h") is None:
-            plain = [{**own, "strength": 1.0} for own in self.settings]
+            plain = [{**own, "strength": 1.0} for own in each]
             alone = [_chosen(p, s) for p, s in zip(self.pictures, plain, strict=True)]
             known |= {"sigma": _shared_sigma(alone), "color": alone[0].parameters.color}
             more = _stretch(self.pictures, plain, alone)
@@ -66,11 +68,18 @@ class Batch:
         chosen = _chosen(self.pictures[0], known).parameters
         return replace(chosen, sigma=None) if self.sigma_of_each else chosen
 
+    def _with(self, model: NoiseModel) -> Parameters:
+        """With one model of the noise of all, the rest as for the first picture with it."""
+        own: Any = {**self.settings[0], "noise": model}
+        first = stabilised(self.pictures[0], own)
+        assert first is not None
+        return with_model(_chosen(first.image, first.settings).parameters, model, own)
+
     def with_shared(self, share: str) -> list[dict[str, Any]]:
         """The settings of each picture once these are chosen for all."""
         one_of("share", share, _SHARED)
         chosen = self.chosen_once()
-        known = chosen.to_dict()
+        known = {"noise": "gaussian", **chosen.to_dict()}
         if self.settings[0].get("sigma") is not None:
             known.pop("sigma", None)
         if chosen.method == "nlmeans" or "sigma" in known:  # which hold the strength

@@ -9,14 +9,14 @@ from nlmeans.arrays import Array, is_chunked, library, on_device_of
 from nlmeans.carriers import carried
 from nlmeans.choosing import choose
 from nlmeans.choosing.batches import suggested
-from nlmeans.choosing.given import strengths
+from nlmeans.choosing.modelled import with_model
 from nlmeans.errors import InvalidValueError, Parameter
 from nlmeans.inputs import check, tell_of_batch
 from nlmeans.judging.tuning import Tuning
 from nlmeans.noise.copies import reduced
 from nlmeans.noise.impulses import without_impulses
 from nlmeans.noise.stabilised import stabilised
-from nlmeans.parameters import BY_GROUPS, Parameters, Settings, check_names, number, one_of
+from nlmeans.parameters import Parameters, Settings, check_names, number, one_of
 from nlmeans.sampling import sample
 
 _WAYS = ("table", "sure")
@@ -91,12 +91,7 @@ def suggest(
         return replace(suggest(small.image, by=by, budget=budget, **small.settings), repeats=small.repeats)
     if (white := stabilised(image, settings)) is not None:
         chosen = suggest(white.image, by=by, budget=budget, **white.settings)
-        if white.model.kind == "gaussian":
-            return chosen
-        blend = number("blend", settings.get("blend", 0.0))
-        first, others = strengths(settings.get("strength", 1.0)) if chosen.method in BY_GROUPS else (1.0, 1.0)
-        sigma = first if first == others else (first, others, others)  # in units of the noise
-        return replace(chosen, noise=white.model, sigma=sigma, blend=blend)
+        return with_model(chosen, white.model, settings)
     if is_chunked(image):
         image, settings = sample(image, settings)
     else:

@@ -7,7 +7,7 @@ alike, so that distances are in units of the noise.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -34,6 +34,7 @@ from nlmeans.parameters import Settings, number
 from nlmeans.sampling import sample
 
 _FEW = 2.0  # of sigma in integers
+_PICTURES = 16  # in which the noise of a batch is measured: 7,000 windows of all are looked at
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,37 +73,83 @@ class Stabilised:
             return xp.where(changed == before, image, clean.astype(dtype))
 
 
+@dataclass(frozen=True)
+class Stabiliser:
+    """A model that lacks nothing, and its transforms, for any image of the same kind: the next frame."""
+
+    model: NoiseModel
+    transforms: tuple[Transform, ...]  # one, or one per channel; none where the noise is white
+
+    def of(self, image: Any, settings: Settings) -> Stabilised:
+        """An image in units of its noise."""
+        model, axis, transforms = self.model, settings.get("channel_axis"), self.transforms
+        blend = _blend(settings)
+        known: dict[str, Any] = {n: v for n, v in settings.items() if n not in ("noise", "blend")}
+        if not transforms:
+            known |= {"sigma": model.sigma, "blend": blend}
+            return Stabilised(image, known, model, image, axis, (), 0.0)
+        array = as_numpy_or_cupy(image)
+        known["mask"] = as_numpy_or_cupy(settings.get("mask"))
+        known["sigma"] = _sigma(array, axis, known["mask"], transforms)
+        if (guide := settings.get("guide")) is not None:
+            known |= _guide(as_numpy_or_cupy(guide), array, axis, transforms, settings.get("guide_sigma"))
+        white = _each(_forward, transforms, axis, _floating(array), array)
+        return Stabilised(white, known, model, image, axis, transforms, blend)
+
+
 def stabilised(image: Any, settings: Settings) -> Stabilised | None:
     """The image in units of its noise; None where that is white already."""
-    noise = settings.get("noise")
-    if noise is None or (isinstance(noise, str) and noise == "gaussian"):
+    found = stabiliser(image, settings)
+    return None if found is None else found.of(image, settings)
+
+
+def stabiliser(image: Any, settings: Settings) -> Stabiliser | None:
+    """What makes the noise of an image, and of others like it, white; None where it is white already."""
+    if not is_modelled(settings):
         return None
-    model = NoiseModel.of(noise)
+    model = NoiseModel.of(settings["noise"])
     _refuse_levels(model, settings)
-    known: dict[str, Any] = {n: v for n, v in settings.items() if n not in ("noise", "blend")}
-    axis, blend = settings.get("channel_axis"), number("blend", settings.get("blend", 0.0))
-    if blend > 1:
-        raise InvalidValueError(Parameter("blend"), f" must be in [0, 1], got {blend}")
+    _blend(settings)
     seen = _seen(image, settings)
     model = _known(model, seen)
     if model.kind == "gaussian":
-        return Stabilised(image, {**known, "sigma": model.sigma, "blend": blend}, model, image, axis, (), 0.0)
-    transforms = _transforms(model, seen)
+        return Stabiliser(model, ())
+    found = Stabiliser(model, _transforms(model, seen))
     _warn_of_rounding(model, seen)
-    array = as_numpy_or_cupy(image)
-    known["mask"] = as_numpy_or_cupy(settings.get("mask"))
-    known["sigma"] = _sigma(array, axis, known["mask"], transforms)
-    if (guide := settings.get("guide")) is not None:
-        known |= _guide(as_numpy_or_cupy(guide), array, axis, transforms, settings.get("guide_sigma"))
-    return Stabilised(
-        _each(_forward, transforms, axis, _floating(array), array),
-        known,
-        model,
-        image,
-        axis,
-        transforms,
-        blend,
-    )
+    return found
+
+
+def _blend(settings: Settings) -> float:
+    """How much of the image is mixed back, checked."""
+    blend = number("blend", settings.get("blend", 0.0))
+    if blend > 1:
+        raise InvalidValueError(Parameter("blend"), f" must be in [0, 1], got {blend}")
+    return blend
+
+
+def is_modelled(settings: Settings) -> bool:
+    """Whether the noise is said to be another than white."""
+    noise = settings.get("noise")
+    return noise is not None and not (isinstance(noise, str) and noise == "gaussian")
+
+
+def model_of_all(pictures: Sequence[Any], settings: Sequence[Settings]) -> NoiseModel:
+    """One model for pictures of the same kind: what it lacks is estimated from some of them together."""
+    model = NoiseModel.of(settings[0]["noise"])
+    _refuse_levels(model, settings[0])
+    some = range(0, len(pictures), -(-len(pictures) // _PICTURES))
+    return _known(model, _together([_seen(pictures[i], settings[i]) for i in some]))
+
+
+def _together(each: list[Inputs]) -> Inputs:
+    """Pictures side by side along an axis that they have, to be measured as one."""
+    axis = 1 if each[0].value.shape[2] > 1 else 2  # of the grid
+    xp = namespace(each[0].value)
+    mask = None
+    if any(one.mask is not None for one in each):
+        full = [xp.ones(one.value.shape[1:], bool) if one.mask is None else one.mask for one in each]
+        mask = xp.concatenate(full, axis=axis)
+    return replace(each[0], value=xp.concatenate([one.value for one in each], axis=axis + 1), mask=mask)
 
 
 def _refuse_levels(model: NoiseModel | None, settings: Settings) -> None:

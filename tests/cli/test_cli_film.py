@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,6 +56,23 @@ def test_without_loss_every_sample_is_the_library_s(form: str, tmp_path: Path) -
     assert facts["times"] == UNEVEN
     for got, want in zip(frames, expected(form), strict=True):
         for a, b in zip(got, want, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_a_model_of_the_noise_holds_for_brightness(tmp_path: Path) -> None:
+    """U and V do not hold the brightness that noise grows with: theirs is taken for white."""
+    path = films.write(tmp_path / "in.mkv")
+    ran = Ran("denoise", path, "--noise", "poisson:gain=0.5", "--patch-radius", "1", "--search-radius", "2")
+    assert (ran.code, ran.warnings) == (0, [])
+    before = [films.planes("yuv420p", n) for n in range(7)]
+    y, uv = [f[0] for f in before], [np.stack(f[1:], -1) for f in before]
+    radii: dict[str, Any] = {"patch_radius": 1, "search_radius": 2}
+    model = nlmeans.NoiseModel("poisson", gain=0.5)
+    lights = nlmeans.denoise_frames(y, noise=model, **radii)
+    colours = nlmeans.denoise_frames(uv, channel_axis=-1, **radii)
+    got = films.read(tmp_path / "in.denoised.mkv")[0]
+    for frame, light, colour in zip(got, lights, colours, strict=True):
+        for a, b in zip(frame, (light, colour[..., 0], colour[..., 1]), strict=True):
             np.testing.assert_array_equal(a, b)
 
 

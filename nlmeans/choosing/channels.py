@@ -13,8 +13,8 @@ from nlmeans.choosing.given import Given
 from nlmeans.errors import InvalidValueError, Parameter
 from nlmeans.inputs import Inputs
 from nlmeans.levels import Levels
-from nlmeans.noise.curve import Curve
-from nlmeans.noise.estimate import Estimates, Found, chosen_of, estimates, of_channel, stored_of
+from nlmeans.noise.curve import Curve, map_of
+from nlmeans.noise.estimate import Estimates, Found, chosen_of, estimates, of_channel, of_photons, stored_of
 from nlmeans.noise.strength import root_mean_square
 from nlmeans.parameters import number
 
@@ -46,8 +46,8 @@ def color_and_noise(
         found = chosen_of(both) if both else estimates(inputs.feature, inputs.voters)
     assert found is not None
     if isinstance(found, Estimates):
-        if found.curve is not None and maps and given.h is None:
-            return color, _map(inputs, found.curve), found.stretch
+        if found.curves and maps and given.h is None and (color != "separate" or len(found.curves) == 1):
+            return color, _map(inputs, found.curves), found.stretch
         return color, _checked(given, color, sigma, found.sigma), found.stretch
     return color, _checked(given, color, sigma, found), (1.0,)
 
@@ -65,10 +65,10 @@ def _checked(given: Given, color: str, sigma: Sigma | None, found: Sigma) -> Sig
     return found if any(found) else (0.0,)
 
 
-def _map(inputs: Inputs, curve: Curve) -> Array:
-    """Sigma of each pixel of the one channel, from its brightness."""
+def _map(inputs: Inputs, curves: tuple[Curve, ...]) -> Array:
+    """Sigma of each pixel, from the brightness of its channels."""
     valid = None if inputs.voters is None else to_numpy(inputs.voters)
-    sigma = curve.map_of(to_numpy(inputs.feature)[0], valid)
+    sigma = map_of(curves, to_numpy(inputs.feature), valid)
     return namespace(inputs.feature).asarray(sigma.astype(np.float32))
 
 
@@ -140,9 +140,12 @@ def _both_of_components(inputs: Inputs, levels: Levels) -> list[Found]:
     stored = stored_of(to_numpy(inputs.value), valid)
     if stored is not None:  # in the luminance of JPEG, which is about (R + G + B) / 3
         stored = stored.scaled(math.sqrt(3) / levels.unit)
+    first = of_channel(light, valid, stored)
+    if stored is None and (photons := of_photons(to_numpy(inputs.value), valid, [first])):
+        return photons  # of components too, about
     # bands and copies are looked for in the luminance: colour stored at half the resolution shows both
     each = [replace(of_channel(other, valid, None), signs=()) for other in others]
-    together = _together(of_channel(light, valid, stored), *each)
+    together = _together(first, *each)
     return [f.scaled(levels.unit) for f in together]
 
 

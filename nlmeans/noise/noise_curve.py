@@ -134,7 +134,7 @@ def bins_of_channels(inputs: Inputs) -> list[Bins]:
 
 
 def _curve(bins: Bins, found: dict[str, Fit]) -> NoiseCurve:
-    kind, model, confidence = _told([bins], [found])
+    kind, model, confidence = told([bins], [found])
     own = found.get(model.kind)
     means, variances, counts = (tuple(a.tolist()) for a in (bins.means, bins.variances, bins.counts))
     errors = MappingProxyType({} if own is None else own.errors)
@@ -147,7 +147,7 @@ def automatic(inputs: Inputs) -> tuple[NoiseModel, bool]:
     In what is equally bright everywhere no kind is told, and none is needed.
     """
     bins = bins_of_channels(inputs)
-    kind, model, _ = _told(bins, [fits(b) for b in bins])
+    kind, model, _ = told(bins, [fits(b) for b in bins])
     if kind not in ("gaussian", "cannot tell"):
         return model, False
     level = all(b.usable and b.variances.max() < _LEVEL * b.variances.min() for b in bins)
@@ -160,7 +160,7 @@ def of_kind(model: NoiseModel, inputs: Inputs) -> NoiseModel | None:
     return _of_channels(each)
 
 
-def _told(bins: Sequence[Bins], found: Sequence[dict[str, Fit]]) -> tuple[Kind, NoiseModel, float]:
+def told(bins: Sequence[Bins], found: Sequence[dict[str, Fit]]) -> tuple[Kind, NoiseModel, float]:
     """The kind, the likeliest model, and its probability."""
     if all(_is_weak(b) for b in bins if b.usable) and any(b.usable for b in bins):
         likely, confidence = "gaussian", 1.0

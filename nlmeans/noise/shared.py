@@ -53,11 +53,8 @@ class Shared:
     sigma: float  # over all scales, typical of the brightnesses
     evidence: float  # natural logarithm of the odds that it is noise
     freedom: float  # independent values per pixel: 1 of white noise, less the more neighbours share
-    means: Floats  # of bins of brightness
-    variances: Floats  # in each, over all scales
-    finest: Floats  # in each, of the finest scale
+    finest: Floats  # variance of the finest scale at each brightness, from dark to bright
     properties: dict[str, float]  # that the evidence is made of
-    scatter: float  # of that from window to window of one brightness, over that of noise
 
 
 def shared_noise(fine: Patches, coarse: Patches, white: float, stored: Stored | None) -> Shared | None:
@@ -94,11 +91,8 @@ def shared_noise(fine: Patches, coarse: Patches, white: float, stored: Stored | 
         sigma=sigma,
         evidence=odds if small.peaked >= _NORMAL and large.line <= _LINE else -math.inf,
         freedom=freedom,
-        means=np.array([small.values[b].mean() for b in bins]),
-        variances=variances,
         finest=np.array([small.finest(b) for b in bins]),
         properties=found,
-        scatter=float(np.median([small.scatter(b) for b in bins])),
     )
 
 
@@ -155,11 +149,6 @@ class _Flattest:
     def finest(self, some: NDArray[np.intp]) -> float:
         """Variance of white noise as the highest frequencies have it, where texture is weakest."""
         return float(np.quantile(self._high[some], 0.25) / chi_square(0.25, int(self._highest.sum())))
-
-    def scatter(self, some: NDArray[np.intp]) -> float:
-        """The interquartile range of the logarithm of that energy, over that of noise."""
-        low, high = np.quantile(self._high[some], (0.25, 0.75))
-        return math.log(high / low) / (1.349 * math.sqrt(2 / self._highest.sum())) if low > 0 else 100.0
 
     @property
     def _highest(self) -> Bools:

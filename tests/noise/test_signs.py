@@ -10,7 +10,7 @@ import skimage.data
 
 from nlmeans import denoise, denoise_frames, estimate_sigma, suggest
 from nlmeans.noise import signs
-from nlmeans.noise.curve import Curve, curve_of
+from nlmeans.noise.curve import Curve, curves_of_photons, map_of
 
 Picture = np.ndarray
 
@@ -46,15 +46,36 @@ def test_photons_are_denoised_by_a_map_of_sigma(peak: int) -> None:
     np.testing.assert_array_equal(quiet(denoise, counted), quiet(denoise, counted, **chosen.to_dict()))
 
 
-def test_the_line_of_photons_is_found_and_level_noise_has_none() -> None:
-    means = np.array([10.0, 30.0, 60.0, 100.0, 150.0, 220.0])
-    photons = 2.5 * means + 40
-    curve = curve_of(means, photons, photons, 1.0)
-    assert curve is not None
-    assert (curve.slope, curve.floor) == pytest.approx((2.5, 40))
-    assert curve_of(means, np.full(6, 50.0), np.full(6, 50.0), 1.0) is None
-    assert curve_of(means, photons, 4 * photons, 1.0) is None  # texture on top, or shared by neighbours
-    assert curve_of(means, photons, photons, 1.6) is None  # not the same everywhere at one brightness
+@pytest.mark.parametrize("name", ["astronaut", "coffee"])
+@pytest.mark.parametrize("peak", [30, 100])
+def test_photons_of_colours_are_denoised_as_those_of_grey_pictures(name: str, peak: int) -> None:
+    clean = getattr(skimage.data, name)()[100:356, 100:356]
+    counted = rng().poisson(clean / 255 * peak) * (255 / peak)
+    counted = np.clip(np.rint(counted), 0, 255).astype(np.uint8)
+    with pytest.warns(UserWarning, match="grows with brightness"):
+        result = denoise(counted, channel_axis=-1)
+    known = quiet(denoise, counted, channel_axis=-1, noise={"kind": "poisson", "gain": 255 / peak})
+    assert psnr(clean, result) > psnr(clean, known) - 0.3
+    assert psnr(clean, result) > psnr(clean, counted) + 7  # one sigma, that of the dark parts: 0.1 to 3
+
+
+def test_the_curves_of_channels_are_found_and_must_be_alike() -> None:
+    ramp = np.tile(np.linspace(20, 220, 300), (200, 1))
+
+    def counted(*gains: float) -> Picture:
+        return np.stack([g * rng(n).poisson(ramp / g) for n, g in enumerate(gains)])[:, None]
+
+    curves = curves_of_photons(counted(2.5, 2.5, 2.5), None)
+    assert [c.slope for c in curves] == pytest.approx([2.5] * 3, rel=0.1)
+    assert curves_of_photons(counted(2.5, 2.5, 5.0), None) == ()
+    level = ramp + rng().normal(0, 10, (3, 1, *ramp.shape))
+    assert curves_of_photons(level, None) == ()
+
+
+@pytest.mark.parametrize("name", ["astronaut", "chelsea", "coffee", "rocket"])
+def test_a_clean_photograph_in_colour_is_kept(name: str) -> None:
+    clean = getattr(skimage.data, name)()
+    assert psnr(clean, quiet(denoise, clean, channel_axis=-1)) > 45
 
 
 def test_the_map_follows_the_local_mean_of_the_valid_pixels() -> None:
@@ -62,7 +83,7 @@ def test_the_map_follows_the_local_mean_of_the_valid_pixels() -> None:
     image = rng().uniform(0, 100, (1, 20, 30))
     valid = rng(1).random(image.shape) < 0.7
     image[~valid] = np.nan
-    found = curve.map_of(image, valid)
+    found = map_of([curve, curve], np.stack([image, image]), valid)
     for y, x in ((0, 0), (10, 12), (19, 29), (3, 28)):
         box = image[0, max(0, y - 4) : y + 5, max(0, x - 4) : x + 5]
         assert found[0, y, x] == pytest.approx(np.sqrt(2 * np.nanmean(box) + 5))

@@ -52,7 +52,7 @@ def completed(model: NoiseModel, bins: Bins) -> NoiseModel | None:
         return None
     if model.kind == "rician":
         return _rician(bins)
-    offset = _number(model.offset)
+    offset = one_number(model.offset)
     shifted = replace(bins, means=bins.means - offset, darkest=bins.darkest - offset)
     if model.kind == "poisson-gaussian" and len(model.missing) == 1:
         return _half(model, shifted)
@@ -64,7 +64,7 @@ def completed(model: NoiseModel, bins: Bins) -> NoiseModel | None:
         return None if fit is None else fit.model
     known: dict[str, Any] = {"gain": fit.model.gain}
     if model.kind == "poisson-gaussian":
-        known["sigma"] = _number(fit.model.sigma)
+        known["sigma"] = one_number(fit.model.sigma)
     if model.offset is not None or fit.model.offset is not None:
         known["offset"] = offset if model.offset is not None else fit.model.offset
     return replace(model, **known)
@@ -73,13 +73,13 @@ def completed(model: NoiseModel, bins: Bins) -> NoiseModel | None:
 def _half(model: NoiseModel, bins: Bins) -> NoiseModel | None:
     """Counts and normal noise, of which one is known."""
     if model.missing == ("sigma",):
-        rest = float(np.median(bins.variances - _number(model.gain) * bins.means))
+        rest = float(np.median(bins.variances - one_number(model.gain) * bins.means))
         return replace(model, sigma=math.sqrt(max(rest, 0.0)))
-    gain = float(np.median((bins.variances - _number(model.sigma) ** 2) / bins.means))
+    gain = float(np.median((bins.variances - one_number(model.sigma) ** 2) / bins.means))
     return replace(model, gain=gain) if gain > 0 else None
 
 
-def _number(value: Numbers | None) -> float:
+def one_number(value: Numbers | None) -> float:
     """A parameter of one channel; 0 where there is none."""
     assert not isinstance(value, tuple)
     return 0.0 if value is None else value
@@ -142,7 +142,7 @@ def _named(powers: tuple[int, ...], found: Any, spread: Any) -> tuple[NoiseModel
 
 def _of_counts(fit: Fit) -> Fit:
     """Whole numbers whose gain is about 1 are counts."""
-    gain, sigma, offset = (_number(v) for v in (fit.model.gain, fit.model.sigma, fit.model.offset))
+    gain, sigma, offset = (one_number(v) for v in (fit.model.gain, fit.model.sigma, fit.model.offset))
     if gain == 0 or sigma > _ROUNDED or offset:
         return fit
     near = abs(gain - 1) < max(_WHOLE, 2 * fit.errors["gain"])

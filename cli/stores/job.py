@@ -113,14 +113,14 @@ class StoreJob:
 
 
 def chosen_for(images: Images, settings: Settings, running: dict[str, Any]) -> list[Any]:
-    """What is chosen for each index that has its own, as JSON: parameters, and the ends that were seen."""
+    """What is chosen for each index that has its own, as JSON: parameters, and what else was read off it."""
     from nlmeans.chunked.work import Work
 
     found = []
     for key in images.keys:
         first, *more = ((images.view(i), images.settings(settings, i, key)) for i in images.some(key))
         work = Work.of(*first, *more, backend=running.get("backend", "auto"))
-        found.append({"parameters": work.chosen.parameters.to_dict(), "ends": work.ends})
+        found.append({"parameters": work.parameters.to_dict(), "known": work.known.to_json()})
     return found
 
 
@@ -129,16 +129,15 @@ def works_of(
 ) -> dict[int, Any]:
     """The work for each index that has its own, from what was chosen: nothing is read."""
     from nlmeans import Parameters
-    from nlmeans.chunked.work import Work
+    from nlmeans.chunked.work import Known, Work
 
     works = {}
     for key, each_chosen in zip(images.keys, chosen, strict=True):
         index = images.some(key)[0]
         parameters = Parameters.from_dict(each_chosen["parameters"]).to_dict()
-        own: dict[str, Any] = {**images.settings(settings, index, key), **parameters}
+        own: dict[str, Any] = {**images.settings(settings, index, key), "noise": None, **parameters}
         if parameters["method"] == "nlmeans" or parameters.get("sigma") is not None:
             own.pop("strength", None)  # what was chosen is as strong already; else it multiplies the map
-        works[key] = Work.of(
-            images.view(index), cast(Settings, own), seen=tuple(each_chosen["ends"]), **running
-        )
+        known = Known.from_json(each_chosen["known"])
+        works[key] = Work.of(images.view(index), cast(Settings, own), known=known, **running)
     return works

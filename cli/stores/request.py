@@ -114,9 +114,8 @@ class Request:
             if _is_given(self.given, name):
                 option = "--" + name.removesuffix("_name").replace("_", "-")
                 raise UsageError(f"{option} is not possible with a store")
-        for name, plain in (("noise", "gaussian"), ("impulses", "keep")):
-            if self.given.get(name) not in (None, plain):
-                raise UsageError(f"--{name} is not possible with a store")
+        if self.given.get("repeats") not in (None, 1, (1,)):
+            raise UsageError("--repeats is not possible with a store")
         if self.part and self.given.get("scheduler"):
             raise UsageError("--part and --scheduler are two ways to share the work: give one of them")
         if self.part and self.output.overwrite:

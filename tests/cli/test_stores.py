@@ -450,8 +450,6 @@ def test_options_that_do_not_fit(tmp_path: Path) -> None:
         (("--sigma-map", tmp_path / "small.npy"), "takes the place of --sigma"),
         (("--convert",), "--convert is not possible with a store"),
         (("--axis", "0"), "--axis is not possible with a store"),
-        (("--noise", "poisson"), "--noise is not possible with a store"),
-        (("--impulses", "replace"), "--impulses is not possible with a store"),
         (("--explain",), "--explain is not possible with a store"),
         (("--scheduler", "here"), "tcp://host:8786"),
         (("--channel-axis", "2"), "none of the 2 axes"),

@@ -147,7 +147,7 @@ def denoise(
         Keep single pixels that have nothing to do with what is around them (hot and dead ones, salt and
         pepper), or replace them by the average of others, none of which is an impulse: by what `method` makes
         of their place once it is filled with the median around it.  In several channels a pixel is an impulse
-        where one of them is.  Not for Dask arrays.
+        where one of them is.
     repeats : int or tuple of int, optional
         How many times each pixel stands in an image that was enlarged by repeating pixels, one number or one
         per grid axis.  It is filtered at its own resolution, which radii and noise then refer to, and
@@ -213,7 +213,8 @@ def denoise(
     for: one task for each chunk, which takes the chunks that its halo touches.  `mask`, `guide` and a map
     `sigma` may be Dask arrays too.  Nothing is computed at the call where `sigma`, both radii and `k` or `h`
     are given, with ``color="luminance"`` also `differences`, with ``passes=2`` also `second`: all that
-    `suggest` gives.  Otherwise regions of the image are, about 16 of 256 x 256 pixels, and what is left out
+    `suggest` gives; a complete `noise` model, but for speckle, serves as sigma.  Otherwise, and with
+    ``impulses="replace"``, regions of the image are, about 16 of 256 x 256 pixels, and what is left out
     is chosen from these, once for all chunks; sigma is then within 3 % of that of the whole where the noise
     is equally strong everywhere.  ``search_radius="image"`` is not possible.
 
@@ -271,10 +272,6 @@ def _alone(
         return (
             (small.restored(own[0]), own[1].repeated(small.repeats)) if return_info else small.restored(own)
         )
-    if settings.get("noise") != "gaussian" and (white := stabilised(image, settings)) is not None:
-        known: Any = white.settings
-        found = _alone(white.image, known, *running, return_info)
-        return (white.restored(found[0]), found[1].of(white.model)) if return_info else white.restored(found)
     if is_chunked(image):
         from nlmeans.chunked.graph import denoise_chunked
 
@@ -284,6 +281,10 @@ def _alone(
                 " is not possible with a Dask array, which is computed later: ask for it of a part of it",
             )
         return denoise_chunked(image, settings, *running)
+    if settings.get("noise") != "gaussian" and (white := stabilised(image, settings)) is not None:
+        known: Any = white.settings
+        found = _alone(white.image, known, *running, return_info)
+        return (white.restored(found[0]), found[1].of(white.model)) if return_info else white.restored(found)
     inputs = check(image, settings)
     if settings.get("impulses", "keep") != "keep":
         inputs = without_impulses(inputs, settings)

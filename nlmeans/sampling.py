@@ -52,10 +52,6 @@ def check_sliced(image: Any, settings: Settings) -> tuple[int, ...]:
             Parameter('search_radius="image"'),
             " needs the whole image at once: give a number, or a NumPy array",
         )
-    if settings.get("impulses", "keep") != "keep":
-        raise InvalidValueError(
-            Parameter("impulses"), " are told from noise in the whole image at once: pass a NumPy array"
-        )
     if any(n != n for n in image.shape):
         raise InvalidValueError(
             f"the sizes of the chunks must be known, got shape {tuple(image.shape)}; "

@@ -80,6 +80,24 @@ CASES = {
     "holes, two passes": Case((80, 90), settings={"nan": "keep", "passes": 2}, holes=True),
     "mask": Case((80, 90), beside=_mask),
     "sigma map": Case((80, 90), beside=_sigma_map),
+    "photons": Case((70, 90), "uint8", settings={"noise": {"kind": "poisson", "gain": 1.5}}),
+    "few photons": Case((70, 90), settings={"noise": {"kind": "poisson", "gain": 60.0}}),
+    "few photons, holes": Case(
+        (80, 90), settings={"noise": {"kind": "poisson", "gain": 60.0}, "nan": "keep"}, holes=True
+    ),
+    "photons in a volume": Case((12, 26, 24), settings={"noise": {"kind": "poisson", "gain": 60.0}}),
+    "rician": Case((70, 90), settings={"noise": {"kind": "rician", "sigma": 12.0}, "passes": 2}),
+    "speckle": Case((70, 90), "uint16", settings={"noise": {"kind": "speckle", "looks": 9.0}}),
+    "photons, nlridge": Case(
+        (80, 90), settings={"noise": {"kind": "poisson", "gain": 60.0}, "method": "nlridge"}
+    ),
+    "photons in colours": Case(
+        (60, 50, 3),
+        settings={"noise": {"kind": "poisson", "gain": (1.0, 2.0, 3.0)}, "color": "separate", **_COLOUR},
+    ),
+    "photons by a guide": Case(
+        (70, 90), settings={"noise": {"kind": "poisson", "gain": 2.0}, "guide_sigma": 0}, beside=_guide
+    ),
     "guide": Case((70, 90), settings={"sigma": 12.0, "guide_sigma": 8.0}, beside=_guide),
     "colour guide": Case((70, 90), settings={"sigma": 12.0}, beside=_colour_guide),
     "grey guide": Case((60, 50, 3), settings={"sigma": 12.0, **_COLOUR}, beside=_grey_guide),

@@ -133,8 +133,8 @@ FORMAT_NAMES = [name.lower() for name, known in FORMATS.items() if known.writer]
     "--axis",
     type=Axis(),
     metavar="AXIS",
-    help="Denoise each place along it by itself: t, z or c of a TIFF, whose other pages are then planes of "
-    "volumes; or the number of an axis of an NPY array.",
+    help="Denoise each place along it by itself: t, z or c of a TIFF or OME-Zarr image, whose other pages "
+    "are then planes of volumes; or the number of an axis of a bare array.",
 )
 @option(
     FILTER,

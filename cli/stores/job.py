@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any, cast
 
 from nlmeans.parameters import Settings
@@ -15,6 +16,7 @@ from .source import Source
 from .target import Target
 from .view import Companion, Valid, View
 
+Key = tuple[int, ...]  #: of images with settings of their own: an index along each axis of these
 _MOST_IMAGES = 4  # of many that are looked at where something is to be chosen for all
 
 
@@ -40,25 +42,34 @@ class Images:
         return found
 
     @property
-    def keys(self) -> list[int]:
-        """The indices of the axis whose images have settings of their own; -1 where there is none."""
-        return [-1] if self.axes.apart is None else list(range(self.source.shape[self.axes.apart]))
+    def keys(self) -> list[Key]:
+        """The places, along the axes whose images have settings of their own, that have some."""
+        return list(product(*(range(self.source.shape[a]) for a in self.axes.apart)))
 
-    def settings(self, settings: Settings, index: Mapping[int, int], key: int) -> Settings:
+    def key(self, index: Mapping[int, int]) -> Key:
+        """The one of an image."""
+        return tuple(index[a] for a in self.axes.apart)
+
+    def settings(self, settings: Settings, index: Mapping[int, int]) -> Settings:
         """Those of one image: what goes with it, its channel axis, of a sigma for each channel its own."""
         own: dict[str, Any] = {**settings, **self.beside(index)}
-        view, sigma = self.view(index), own.get("sigma")
-        if isinstance(sigma, tuple) and 0 <= key < len(sigma):
-            own["sigma"] = sigma[key]
+        view, sigma, channels = self.view(index), own.get("sigma"), self.axes.channels
+        if isinstance(sigma, tuple) and channels in self.axes.apart and index[channels] < len(sigma):
+            own["sigma"] = sigma[index[channels]]
         if view.channel_axis is not None:
             own["channel_axis"] = view.channel_axis
         if view.color is not None and "guide" not in own:
             own.setdefault("color", view.color)
         return cast(Settings, own)
 
-    def some(self, key: int) -> list[Mapping[int, int]]:
-        """A few images, evenly spread over the axes that are not theirs."""
-        every = [slice(key, key + 1) if a == self.axes.apart else slice(0, n) for a, n in self._sizes]
+    def with_settings(self, settings: Settings, key: Key) -> list[tuple[View, Settings]]:
+        """A few images of a key, and the settings of each."""
+        return [(self.view(index), self.settings(settings, index)) for index in self.some(key)]
+
+    def some(self, key: Key) -> list[Mapping[int, int]]:
+        """A few images of a key, evenly spread over the other axes."""
+        own = dict(zip(self.axes.apart, key, strict=True))
+        every = [slice(own[a], own[a] + 1) if a in own else slice(0, n) for a, n in self._sizes]
         count = 1
         for a in self.axes.loops:
             count *= every[a].stop - every[a].start
@@ -77,7 +88,7 @@ class StoreJob:
     images: Images
     target: Target
     plan: Plan
-    works: Mapping[int, Any]  # a Work for every index of the axis that has its own; -1 where there is none
+    works: Mapping[Key, Any]  # a Work for every key
 
     def __call__(self, number: int) -> list[str]:
         """One block; returns what the library warned of.  What is there already stays."""
@@ -100,7 +111,7 @@ class StoreJob:
         from nlmeans.sampling import at
 
         axes, view = self.images.axes, self.images.view(index)
-        work = self.works[-1 if axes.apart is None else index[axes.apart]]
+        work = self.works[self.images.key(index)]
         seen, inner = work.seen([region[a] for a in axes.grid])
         samples = view.samples(seen)
         split = view.split(samples)
@@ -112,33 +123,63 @@ class StoreJob:
         return view.stored(samples[tuple(inner)], clean[tuple(inner)])
 
 
-def chosen_for(images: Images, settings: Settings, running: dict[str, Any]) -> list[Any]:
-    """What is chosen for each index that has its own, as JSON: parameters, and the ends that were seen."""
-    from nlmeans.chunked.work import Work
+def chosen_for(images: Images, settings: Settings, running: dict[str, Any], *, tune: bool) -> list[Any]:
+    """What is chosen for each key, as JSON: parameters, and what else was read off it."""
+    import nlmeans
+    from nlmeans.chunked.work import Work, sampled
 
     found = []
     for key in images.keys:
-        first, *more = ((images.view(i), images.settings(settings, i, key)) for i in images.some(key))
-        work = Work.of(*first, *more, backend=running.get("backend", "auto"))
-        found.append({"parameters": work.chosen.parameters.to_dict(), "ends": work.ends})
+        every = images.with_settings(settings, key)
+        work = Work.of(*every[0], *every[1:], backend=running.get("backend", "auto"))
+        parameters = work.parameters
+        if tune:
+            some, their = sampled(*every[0], *every[1:])
+            as_it_is: Any = {**their, "repeats": 1}
+            tuned = nlmeans.suggest(some, by="sure", **as_it_is)
+            parameters = replace(tuned, repeats=None)
+        found.append({"parameters": parameters.to_dict(), "known": work.known.to_json()})
+    return found
+
+
+def explained(
+    images: Images, settings: Settings, running: dict[str, Any], chosen: list[Any], *, tune: bool
+) -> list[Any]:
+    """What is known of the results, nlmeans.Info, for each key: of the regions that are looked at."""
+    import nlmeans
+    from nlmeans.chunked.work import sampled
+
+    found = []
+    for key, each_chosen in zip(images.keys, chosen, strict=True):
+        every = images.with_settings(settings, key)
+        some, their = sampled(*every[0], *every[1:])
+        own = _settled(their, each_chosen) if tune else their  # else sigma is estimated, and how surely
+        more: dict[str, Any] = {**running, "repeats": 1, "return_info": True}
+        found.append(nlmeans.denoise(some, **{**own, **more})[1])
     return found
 
 
 def works_of(
     images: Images, settings: Settings, running: dict[str, Any], chosen: list[Any]
-) -> dict[int, Any]:
-    """The work for each index that has its own, from what was chosen: nothing is read."""
-    from nlmeans import Parameters
-    from nlmeans.chunked.work import Work
+) -> dict[Key, Any]:
+    """The work for each key, from what was chosen: nothing is read."""
+    from nlmeans.chunked.work import Known, Work
 
     works = {}
     for key, each_chosen in zip(images.keys, chosen, strict=True):
         index = images.some(key)[0]
-        parameters = Parameters.from_dict(each_chosen["parameters"]).to_dict()
-        own: dict[str, Any] = {**images.settings(settings, index, key), **parameters}
-        if parameters["method"] == "nlmeans" or parameters.get("sigma") is not None:
-            own.pop("strength", None)  # what was chosen is as strong already; else it multiplies the map
-        works[key] = Work.of(
-            images.view(index), cast(Settings, own), seen=tuple(each_chosen["ends"]), **running
-        )
+        own = _settled(images.settings(settings, index), each_chosen)
+        known = Known.from_json(each_chosen["known"])
+        works[key] = Work.of(images.view(index), own, known=known, **running)
     return works
+
+
+def _settled(settings: Settings, chosen: dict[str, Any]) -> Settings:
+    """The settings once parameters are chosen."""
+    from nlmeans import Parameters
+
+    parameters = Parameters.from_dict(chosen["parameters"]).to_dict()
+    own: dict[str, Any] = {**settings, "noise": None, **parameters}
+    if parameters["method"] == "nlmeans" or parameters.get("sigma") is not None:
+        own.pop("strength", None)  # what was chosen is as strong already; else it multiplies the map
+    return cast(Settings, own)

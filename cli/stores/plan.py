@@ -23,26 +23,60 @@ class Axes:
     grid: tuple[int, ...]
     channel: int | None
     loops: tuple[int, ...]  # an image by itself for every index along these
-    apart: int | None  # the one of them whose images have settings of their own: channels of a microscope
+    apart: tuple[int, ...] = ()  # those of them whose images have settings of their own
+    channels: int | None = None  # the one of them that is channels of a microscope
 
     @classmethod
-    def of(cls, names: Sequence[str], ndim: int, channel_axis: int | None, volume: bool) -> Axes:
-        """By the names of the axes, where there are any; else all are grid but the channel axis."""
+    def of(
+        cls,
+        names: Sequence[str],
+        ndim: int,
+        channel_axis: int | None,
+        volume: bool,
+        axis: int | str | None = None,
+        share: str | None = None,
+    ) -> Axes:
+        """By the names of the axes, where there are any; else all are grid but the channel axis, and `axis`.
+
+        Along `axis` each image is alone, and the others, but for channels, are a volume.
+        """
         if channel_axis is not None and not -ndim <= channel_axis < ndim:
             raise UsageError(f"--channel-axis {channel_axis} is none of the {ndim} axes")
         channel = None if channel_axis is None else channel_axis % ndim
         known = set(names) >= set(_GRID)
         if channel is None and known:
             channel = next((a for a, name in enumerate(names) if name in _SAMPLES), None)
+        alone = None if axis is None else _alone(axis, names if known else (), ndim, channel)
         inside = (*_GRID, "z") if volume else _GRID
-        grid = tuple(a for a in range(ndim) if a != channel and (not known or names[a] in inside))
+        grid = tuple(
+            a
+            for a in range(ndim)
+            if a not in (channel, alone)
+            and (not known or (names[a] in inside if alone is None else names[a] != "c"))
+        )
         if not 1 <= len(grid) <= 3:
             raise UsageError(
-                f"it has {len(grid)} axes without names; an image has one to three besides --channel-axis"
+                f"it has {len(grid)} axes{' without names' * (not known)}; an image has one to three besides "
+                "--channel-axis and --axis"
             )
         loops = tuple(a for a in range(ndim) if a != channel and a not in grid)
-        apart = next((a for a in loops if names[a] == "c"), None)
-        return cls(grid, channel, loops, apart)
+        channels = next((a for a in loops if known and names[a] == "c"), None)
+        apart = () if share else tuple(a for a in loops if a in (alone, channels))
+        return cls(grid, channel, loops, apart, channels)
+
+
+def _alone(axis: int | str, names: Sequence[str], ndim: int, channel: int | None) -> int:
+    """The axis along which each image is alone, from what --axis says."""
+    others = [name for name in names if name not in (*_GRID, *_SAMPLES)]
+    if names and axis not in others:
+        raise UsageError(f"--axis {axis}: it has the axes {', '.join(names)}; name one that is no picture's")
+    if isinstance(axis, str):
+        if not names:
+            raise UsageError(f"--axis {axis}: its axes have no names; give a number, as in --axis 0")
+        return list(names).index(axis)
+    if not -ndim <= axis < ndim or axis % ndim == channel:
+        raise UsageError(f"--axis {axis} is none of the {ndim} axes besides --channel-axis")
+    return axis % ndim
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 from ..files import writing
 from ..status import ExistsError, UnreadableError, UnwritableError
 
-SCHEMA = 2
+SCHEMA = 3
 _WHAT = {
     "source": "another source, or another state of it",
     "version": "another version of nlmeans",

@@ -27,7 +27,7 @@ _STORE = ".zarr"
 _COMPANIONS = ("mask", "guide", "sigma_map")
 _NOT_HERE = (
     *("convert", "method_noise", "side_by_side", "format_name", "quality", "strip", "recursive"),
-    *("axis", "share", "explain", "tune", "uncertainty"),
+    "uncertainty",
 )
 _OF_BLOCKS = ("part", "block", "no_pyramid")
 _IN_MEMORY = 4  # times the bytes of a page: before, after, and what is written; 2.4 measured, with 8 bits
@@ -114,9 +114,8 @@ class Request:
             if _is_given(self.given, name):
                 option = "--" + name.removesuffix("_name").replace("_", "-")
                 raise UsageError(f"{option} is not possible with a store")
-        for name, plain in (("noise", "gaussian"), ("impulses", "keep")):
-            if self.given.get(name) not in (None, plain):
-                raise UsageError(f"--{name} is not possible with a store")
+        if self.given.get("repeats") not in (None, 1, (1,)):
+            raise UsageError("--repeats is not possible with a store")
         if self.part and self.given.get("scheduler"):
             raise UsageError("--part and --scheduler are two ways to share the work: give one of them")
         if self.part and self.output.overwrite:
@@ -143,7 +142,8 @@ class Request:
         source = source_of(self.given["inputs"][0], self.limits)
         self.warnings |= dict.fromkeys(source.warnings)
         dtype = source.array().dtype.str if self.filter.dtype == "same" else self.filter.dtype
-        axes = Axes.of(source.axes, len(source.shape), self.filter.channel_axis, self.filter.volume)
+        of = self.filter
+        axes = Axes.of(source.axes, len(source.shape), of.channel_axis, of.volume, of.axis, of.share)
         given = ((option, getattr(self.filter, option)) for option in _COMPANIONS)
         beside = tuple(Companion.of(o, path, self.limits, source, axes) for o, path in given if path)
         if self.to_tiff and len(axes.grid) < 2:
@@ -175,9 +175,10 @@ class Request:
 
         settings: dict[str, Any] = dict(self.filter.settings)
         length = images.source.scale.volume
-        if length and len(images.axes.grid) == 3 and settings.get("method") not in BY_GROUPS:
+        names = [images.source.axes[a] for a in images.axes.grid] if images.source.axes else []
+        if length and sorted(names) == ["x", "y", "z"] and settings.get("method") not in BY_GROUPS:
             of = dict(zip("zyx", length, strict=True))
-            settings.setdefault("spacing", tuple(of[images.source.axes[a]] for a in images.axes.grid))
+            settings.setdefault("spacing", tuple(of[name] for name in names))
         for name in ("sigma", "guide_sigma"):
             level = in_units(getattr(self.filter, name), np.dtype(images.dtype).str)
             if level is not None:
@@ -191,6 +192,9 @@ class Request:
             "dtype": images.dtype,
             "volume": self.filter.volume,
             "channel_axis": self.filter.channel_axis,
+            "axis": self.filter.axis,
+            "share": self.filter.share,
+            "tune": self.filter.tune,
             "pyramid": not self.given.get("no_pyramid"),
         }
         beside: dict[str, Any] = dict.fromkeys(_COMPANIONS)

@@ -19,7 +19,7 @@ from ..progress import Progress
 from ..status import CommandError, ExistsError, ExitStatus, UnreadableError, UnwritableError
 from ..views.words import number, one_sigma
 from . import cluster, export, pyramid
-from .job import Images, StoreJob, chosen_for, works_of
+from .job import Images, StoreJob, chosen_for, explained, works_of
 from .plan import Plan
 from .record import Record
 from .request import Request
@@ -70,6 +70,7 @@ class StoreRun:
         works = works_of(images, settings, request.filter.running, record.data["chosen"])
         plan = Plan.of(images.source.shape, target.unit(), images.axes, self.options.get("block"))
         job = StoreJob(images, target, plan, works)
+        infos = self._explained(images, settings, record)
         count = self._blocks(job)
         finished = self._finished(job, record)
         sigma = [one_sigma(c["parameters"].get("sigma")) for c in record.data["chosen"]]
@@ -91,6 +92,7 @@ class StoreRun:
                 "done": count,
                 "complete": finished,
                 "chosen": [c["parameters"] for c in record.data["chosen"]],
+                **({"info": infos} if infos else {}),
             },
         )
 
@@ -139,9 +141,29 @@ class StoreRun:
 
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            chosen = chosen_for(images, settings, self.request.filter.running)
+            own = self.request.filter
+            chosen = chosen_for(images, settings, own.running, tune=own.tune)
         self.request.warnings |= dict.fromkeys(" ".join(str(w.message).split()) for w in caught)
         return chosen
+
+    def _explained(self, images: Images, settings: Settings, record: Record) -> list[dict[str, Any]]:
+        """Say what is known of the results, where that is asked for."""
+        import warnings
+
+        own = self.request.filter
+        if not own.explain:
+            return []
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they were told when it was chosen
+            infos = explained(images, settings, own.running, record.data["chosen"], tune=own.tune)
+        for key, info in zip(images.keys, infos, strict=True):
+            place = zip(images.axes.apart, key, strict=True)
+            words = [f"{images.source.axes[a] if images.source.axes else 'place'} {n}" for a, n in place]
+            if words:
+                self.report.tell(f"{', '.join(words)}:")
+            for line in info.words():
+                self.report.tell(f"  {line}")
+        return [info.to_dict() for info in infos]
 
     def _planned(self, name: str, images: Images, settings: Settings) -> Outcome:
         """What would be done."""

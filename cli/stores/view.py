@@ -193,7 +193,7 @@ def _placed(option: str, source: Source, image: Source, axes: Axes) -> tuple[Axe
             f"it is {_by(shape)}, the image {_by(whole)}: give the {_by(grid)} pixels of one image, for all "
             "of them, or as many as the image has"
         )
-    return Axes(own, channel, tuple(along), None), along
+    return Axes(own, channel, tuple(along)), along
 
 
 def _by(shape: Sequence[int]) -> str:

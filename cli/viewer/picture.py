@@ -155,7 +155,7 @@ class Opened:
     def _denoised(
         self, region: tuple[slice, slice], wish: Wish, chosen: Any, tick: Callable[[float], None]
     ) -> Array:
-        from nlmeans.chunked.work import Work
+        from nlmeans.chunked.work import Known, Work
 
         job = self.job_for(wish)
         if chosen.noise is not None:
@@ -165,7 +165,7 @@ class Opened:
             settings["sigma"] = sigma
         running = {"workers": None, **job.options.running}
         with job.collecting_warnings():
-            work = Work.of(self.split.colour, settings, seen=self.ends, **running)  # type: ignore[arg-type]
+            work = Work.of(self.split.colour, settings, known=Known(self.ends), **running)  # type: ignore[arg-type]
             seen, inner = work.seen(region)
             beside = {name: settings[name][tuple(seen)] for name in work.beside}
             origin = tuple(s.start for s in seen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from nlmeans.choosing.given import strengths
 from nlmeans.noise_models.model import NoiseModel
@@ -14,5 +15,7 @@ def with_model(chosen: Parameters, model: NoiseModel, settings: Settings) -> Par
     if model.kind == "gaussian":
         return chosen
     first, others = strengths(settings.get("strength", 1.0)) if chosen.method in BY_GROUPS else (1.0, 1.0)
-    sigma = first if first == others else (first, others, others)  # in units of the noise
+    sigma: Any = chosen.sigma  # in units of the noise; None: a map of it
+    if sigma is None:
+        sigma = first if first == others else (first, others, others)
     return replace(chosen, noise=model, sigma=sigma, blend=number("blend", settings.get("blend", 0.0)))

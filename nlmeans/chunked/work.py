@@ -3,20 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
 
 import numpy as np
 
-from nlmeans.arrays import Array, on_device_of
+from nlmeans.arrays import Array, on_device_of, to_numpy
 from nlmeans.choosing import Chosen, choose, levels_of
 from nlmeans.choosing.given import strengths
-from nlmeans.inputs import Part, check, warn_of_volume
+from nlmeans.choosing.modelled import with_model
+from nlmeans.inputs import Inputs, Part, check, warn_of_volume
 from nlmeans.levels import Ends
 from nlmeans.methods.composition import method_for
-from nlmeans.parameters import BY_GROUPS, Settings
+from nlmeans.noise.impulses import REACH, Rule, Rules, rules_of, without_impulses
+from nlmeans.noise.stabilised import Stabilised, Stabiliser, stabiliser
+from nlmeans.noise_models.model import NoiseModel
+from nlmeans.parameters import BY_GROUPS, Parameters, Settings
 from nlmeans.running import Progress, Running, in_tiles
 from nlmeans.sampling import along_grid, check_sliced, sample
+
+
+@dataclass(frozen=True)
+class Known:
+    """What was read off an image once, besides the settings, and all of its parts need."""
+
+    ends: tuple[Ends | None, Ends | None] = (None, None)  # of the image, and of what is compared
+    white: Stabiliser | None = None  # where its noise has a model
+    impulses: Rules | None = None  # by what they are told, where they are replaced
+
+    def to_json(self) -> dict[str, Any]:
+        """In lists, numbers and words."""
+        rules = self.impulses and [None if rule is None else asdict(rule) for rule in self.impulses]
+        return {
+            "ends": self.ends,
+            "white": None if self.white is None else self.white.to_json(),
+            "impulses": rules,
+        }
+
+    @classmethod
+    def from_json(cls, read: Mapping[str, Any]) -> Known:
+        """What :meth:`to_json` made."""
+        white, rules = read["white"], read["impulses"]
+        return cls(
+            tuple(read["ends"]),
+            None if white is None else Stabiliser.from_json(white),
+            None if rules is None else tuple(None if r is None else Rule.from_json(r) for r in rules),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +56,7 @@ class Work:
     """What was chosen for an image, and how its parts are worked on; it can be sent to other processes."""
 
     chosen: Chosen
-    ends: tuple[Ends | None, Ends | None]  # of the image, and of what is compared, as far as they were seen
+    known: Known
     settings: Settings  # without those in `beside`
     beside: dict[str, tuple[int, ...]]  # settings with a value for every pixel, and their axes of the grid
     axes: tuple[int, ...]  # of the image that are its grid
@@ -43,48 +75,66 @@ class Work:
         backend: str = "auto",
         workers: int | None = 1,
         memory_limit: int | None = None,
-        seen: tuple[Ends | None, Ends | None] | None = None,
+        known: Known | None = None,
     ) -> Work:
         """Check, and choose what is not given; regions of the image are read unless all is given.
 
         What is chosen holds for `more` images of the same kind, whose regions are read too, each with the
-        arrays that go with it.  With `seen`, the ends of an earlier choice, and all settings it is made again
+        arrays that go with it.  With what is `known` by an earlier choice, and all settings, it is made again
         without reading anything.
         """
         Running.checked(workers, None, memory_limit)
         axes = check_sliced(image, settings)
         warn_of_volume(image, settings)
         beside = along_grid(image, settings)
-        given = says_all(image, settings)
-        some, their = _stand_in(image, settings, beside) if given else sample(image, settings)
-        if more and not given:
-            some, their = _together([(some, their), *(sample(*other) for other in more)], axes, beside)
+        given = known is not None or says_all(image, settings)
+        some, their = _stand_in(image, settings, beside) if given else sampled(image, settings, *more)
+        white = known.white if known else stabiliser(some, their, stand_in=given)
+        if white is not None:
+            stable = white.of(some, their)
+            some, their = stable.image, cast(Settings, stable.settings)
+            if not white.transforms:
+                settings, white = cast(Settings, {**settings, **_white(stable)}), None
         grid = tuple(image.shape[a] for a in axes)
         inputs = check(some, their, Part((0,) * len(grid), grid, (None, None)))
-        if given:
-            known = seen or (None, None)
+        rules = known.impulses if known else None
+        if not given and their.get("impulses", "keep") != "keep":
+            rules = _rules(inputs)
+            inputs = without_impulses(inputs, their, rules)
+        ends = (None, None) if given else (inputs.value_ends, inputs.feature_ends)
+        found = known or Known(ends, white, rules)
+        if known:
             inputs = replace(
                 inputs,
-                value_ends=known[0] or inputs.value_ends,
-                feature_ends=known[1] or inputs.feature_ends,
+                value_ends=known.ends[0] or inputs.value_ends,
+                feature_ends=known.ends[1] or inputs.feature_ends,
             )
-        chosen = choose(inputs, their, maps="sigma" in beside)
+        chosen = choose(inputs, their, maps="sigma" in beside or bool(white and white.reach))
         method = method_for(chosen, replace(inputs, grid=grid), backend)
         # an invalid pixel is filled from the box around it, so that what looks at it looks as much farther
         has_holes = settings.get("mask") is not None or settings.get("nan") == "keep"
-        reach = (h + r * has_holes for h, r in zip(method.halo, method.patch_radius, strict=True))
+        filled = tuple(r * has_holes for r in method.patch_radius)
+        around = (white.reach if white else 0,) * 3
+        impulses = (0, REACH, REACH) if rules else (0, 0, 0)
+        reach = tuple(map(sum, zip(method.halo, filled, around, impulses, strict=True)))
         return cls(
             chosen,
-            known if given else (inputs.value_ends, inputs.feature_ends),
+            found,
             cast(Settings, {name: value for name, value in settings.items() if name not in beside}),
             beside,
             axes,
             grid,
-            tuple(reach)[3 - len(axes) :],
+            reach[3 - len(axes) :],
             backend,
             workers,
             memory_limit,
         )
+
+    @property
+    def parameters(self) -> Parameters:
+        """As `suggest` gives them."""
+        own, white = self.chosen.parameters, self.known.white
+        return own if white is None else with_model(own, white.model, self.settings)
 
     def __call__(
         self,
@@ -96,20 +146,29 @@ class Work:
         """The result for a part of the image that begins at `origin`; right where its halo is in it too."""
         with on_device_of(part):
             settings = cast(Settings, {**self.settings, **beside})
-            inputs = check(part, settings, Part(origin, self.grid, self.ends))
-            chosen = self.chosen if self.ends[0] else replace(self.chosen, levels=levels_of(inputs))
-            if chosen.noise.is_map:
-                sigma = beside["sigma"].reshape(inputs.value.shape[1:])
-                if chosen.parameters.method in BY_GROUPS:
-                    sigma = sigma * strengths(settings.get("strength", 1.0))[0]
-                chosen = replace(chosen, noise=replace(chosen.noise, sigma=sigma))
-            method = method_for(chosen, inputs, self.backend)
-            running = Running.checked(self.workers, progress, self.memory_limit)
-            nothing = inputs.value_ends is None or method.changes_nothing
-            result: Array = inputs.restored(
-                inputs.value.copy() if nothing else in_tiles(inputs, method, running)
-            )
-            return result
+            if self.known.white is None:
+                return self._filtered(part, origin, settings, progress)
+            stable = self.known.white.of(part, settings)
+            clean = self._filtered(stable.image, origin, cast(Settings, stable.settings), progress)
+            return stable.restored(clean)
+
+    def _filtered(
+        self, part: Array, origin: tuple[int, ...], settings: Settings, progress: Progress | None
+    ) -> Array:
+        """The result for a part whose noise is white."""
+        ends = self.known.ends
+        inputs = check(part, settings, Part(origin, self.grid, ends))
+        inputs = without_impulses(inputs, settings, self.known.impulses)
+        chosen = self.chosen if ends[0] else replace(self.chosen, levels=levels_of(inputs))
+        if chosen.noise.is_map:
+            sigma = settings["sigma"].reshape(inputs.value.shape[1:])
+            if chosen.parameters.method in BY_GROUPS:
+                sigma = sigma * strengths(settings.get("strength", 1.0))[0]
+            chosen = replace(chosen, noise=replace(chosen.noise, sigma=sigma))
+        method = method_for(chosen, inputs, self.backend)
+        running = Running.checked(self.workers, progress, self.memory_limit)
+        nothing = inputs.value_ends is None or method.changes_nothing
+        return inputs.restored(inputs.value.copy() if nothing else in_tiles(inputs, method, running))
 
     def seen(self, core: Sequence[slice]) -> tuple[list[slice], list[slice]]:
         """A region of the grid with its halo, and where the region lies in that."""
@@ -131,10 +190,28 @@ class Work:
             sigma,
             repr(noise.correction),
             repr(self.chosen.levels),
-            self.ends,
+            repr(self.known),
             settings,
             self.backend,
         )
+
+
+def sampled(image: Any, settings: Settings, *more: tuple[Any, Settings]) -> tuple[Array, Settings]:
+    """Regions of an image, and of more of the same kind, as one image, and the settings for it."""
+    some, their = sample(image, settings)
+    if not more:
+        return some, their
+    every = [(some, their), *(sample(*other) for other in more)]
+    return _together(every, check_sliced(image, settings), along_grid(image, settings))
+
+
+def _rules(inputs: Inputs) -> Rules:
+    return rules_of(to_numpy(inputs.value), None if inputs.mask is None else to_numpy(inputs.mask))
+
+
+def _white(stable: Stabilised) -> dict[str, Any]:
+    """The settings that say that the noise is white after all."""
+    return {"noise": "gaussian", "sigma": stable.settings["sigma"]}
 
 
 def _together(
@@ -160,9 +237,21 @@ def says_all(image: Any, settings: Settings) -> bool:
     )
     passes = settings.get("passes") in (None, 1) or given("second")
     radii = given("patch_radius") and given("search_radius")
+    if settings.get("impulses", "keep") != "keep":
+        return False  # what is one is told by the noise, and by how many there are
+    modelled = settings.get("noise") not in (None, "gaussian")
+    if modelled and not _says_noise(settings["noise"]):
+        return False
     if settings.get("method") in BY_GROUPS:
-        return given("sigma") and (one_channel or (color is not None and color != "auto"))
-    return radii and given("sigma", "guide_sigma") and given("k", "h") and passes and (one_channel or colors)
+        return (given("sigma") or modelled) and (one_channel or (color is not None and color != "auto"))
+    level = given("sigma", "guide_sigma") or modelled
+    return radii and level and given("k", "h") and passes and (one_channel or colors)
+
+
+def _says_noise(noise: object) -> bool:
+    """Whether a model lacks nothing; under speckle the darkest value is of the image."""
+    model = NoiseModel.of(noise)
+    return model is not None and model.kind != "speckle" and not model.missing
 
 
 def _stand_in(image: Any, settings: Settings, beside: dict[str, tuple[int, ...]]) -> tuple[Array, Settings]:

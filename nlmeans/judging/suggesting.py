@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Unpack
+from typing import Any, Unpack
 
 from nlmeans.arrays import Array, is_chunked, library, on_device_of
 from nlmeans.carriers import carried
@@ -89,15 +89,14 @@ def suggest(
         image, settings = found[0], found[1]  # type: ignore[assignment]
     if (small := reduced(image, settings)) is not None:
         return replace(suggest(small.image, by=by, budget=budget, **small.settings), repeats=small.repeats)
-    if (white := stabilised(image, settings)) is not None:
-        chosen = suggest(white.image, by=by, budget=budget, **white.settings)
-        return with_model(chosen, white.model, settings)
     if is_chunked(image):
         image, settings = sample(image, settings)
     else:
         tell_of_batch(image, settings)
-    with on_device_of(image):
-        inputs = without_impulses(check(image, settings), settings)
-        if by == "table":
-            return choose(inputs, settings).parameters
-        return Tuning(inputs, settings, budget).best()
+    white = stabilised(image, settings)
+    own = image if white is None else white.image
+    known: Any = settings if white is None else white.settings
+    with on_device_of(own):
+        inputs = without_impulses(check(own, known), known)
+        chosen = choose(inputs, known).parameters if by == "table" else Tuning(inputs, known, budget).best()
+    return chosen if white is None else with_model(chosen, white.model, settings)

@@ -9,7 +9,8 @@ salt and pepper have, pixels with that value need not lie alone.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -39,8 +40,46 @@ _STEPS = 16  # of integers: where they count so few things one more is no impuls
 _NORMAL = 1.4826  # standard deviation over median magnitude of normal noise
 
 
-def without_impulses(inputs: Inputs, settings: Settings) -> Inputs:
-    """The same with impulses filled in, which are no part of any average then, where that is asked for."""
+#: How far around a pixel it depends on the image whether it is an impulse, and what fills it: 2 by the median
+#: of the 24 around, 2 by what of these is an impulse, 2 more by the other extreme, and 4 for filling from the
+#: outside in, which is farther only where more than 81 pixels lie together.
+REACH = 10
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What tells the impulses of a channel, measured once for the whole of it."""
+
+    ends: tuple[float, float]  # smallest and largest valid value
+    least: float  # spread of the pixels around one, at least: the noise
+    far: tuple[float | None, float | None]  # for pixels of these values, in spreads; None: as all others
+
+    @classmethod
+    def from_json(cls, read: Mapping[str, Any]) -> Rule:
+        """From its fields, with lists for tuples."""
+        return cls(tuple(read["ends"]), read["least"], tuple(read["far"]))
+
+    def of(self, plane: Plane, valid: Bools | None, alone: Bools | None = None) -> Bools:
+        """Those of a plane or a part of one: what lies `alone`, then what has an extreme value."""
+        padded, signal = _padded(plane, valid), plane.shape[0] == 1
+        result = np.zeros(plane.shape, bool) if alone is None else alone
+        if alone is None:
+            result[_alone(padded, _candidates(padded, signal, _FAR * self.least), signal, self.least)] = True
+        for extreme, far in zip(self.ends, self.far, strict=True):
+            if far is not None:
+                same = plane == extreme if valid is None else (plane == extreme) & valid
+                result |= _extremes(padded, same, result, signal, far, self.least)
+        return result
+
+
+Rules = tuple[Rule | None, ...]  #: of each channel; None where nothing is an impulse
+
+
+def without_impulses(inputs: Inputs, settings: Settings, rules: Rules | None = None) -> Inputs:
+    """The same with impulses filled in, which are no part of any average then, where that is asked for.
+
+    Of a part of an image the `rules` are those of the whole.
+    """
     word = settings.get("impulses", "keep")
     one_of("impulses", word, IMPULSES)
     if word == "keep" or inputs.value_ends is None:
@@ -49,7 +88,7 @@ def without_impulses(inputs: Inputs, settings: Settings) -> Inputs:
         raise InvalidValueError(Parameter("impulses"), " are replaced already")
     xp = namespace(inputs.value)
     value, valid = to_numpy(inputs.value), None if inputs.mask is None else to_numpy(inputs.mask)
-    found = impulses(value, valid)
+    found = impulses(value, valid, rules)
     if not found.any():
         return inputs
     filled = xp.asarray(_filled(value, found, valid))
@@ -71,39 +110,53 @@ def count_impulses(image: Array, settings: Settings) -> int:
     return 0 if inputs.impulses is None else int(inputs.impulses.sum())
 
 
-def impulses(channels: NDArray[Any], valid: Bools | None) -> Bools:
+def impulses(channels: NDArray[Any], valid: Bools | None, rules: Rules | None = None) -> Bools:
     """Which samples (C, Z, Y, X) are impulses; each plane is looked at by itself."""
     result = np.zeros(channels.shape, bool)
     for c, channel in enumerate(channels):
-        inside = channel if valid is None else channel[valid]
-        low, high = float(inside.min()), float(inside.max())
-        if high == low or (channel.dtype.kind in "iu" and high - low < _STEPS):
-            continue
-        for z, plane in enumerate(channel):
-            own = None if valid is None else valid[z]
-            if own is None or own.any():
-                result[c, z] = _of_plane(plane.astype(np.float64), own, (low, high))
+        rule, alone = _measured(channel, valid) if rules is None else (rules[c], None)
+        if rule is not None:
+            result[c] = _of_planes(rule, channel, valid, alone)
     return result
 
 
-def _of_plane(plane: Plane, valid: Bools | None, limits: tuple[float, float]) -> Bools:
-    """Those that lie alone; then those with the value of many of them."""
-    padded, signal = _padded(plane, valid), plane.shape[0] == 1
-    least = max(_noise(plane, _between(plane, valid, limits)), 1e-9 * (limits[1] - limits[0]))
-    alone = _alone(padded, _candidates(padded, signal, _FAR * least), signal, least)
-    result = np.zeros(plane.shape, bool)
-    result[alone] = True
-    for extreme in limits:
-        same = plane == extreme
-        if valid is not None:
-            same &= valid
-        alone_there = int((same & result).sum())
-        beside = int((np.abs(plane - extreme) <= least).sum()) - int(same.sum())
-        if _scattered(same) and same.sum() > _PILED * beside:
-            result |= _extremes(padded, same, result, signal, _FAR_SCATTERED, least)
-        elif alone_there >= max(_FEW, _EXTREMES * int(same.sum())):
-            result |= _extremes(padded, same, result, signal, _FAR_EXTREME, least)
+def rules_of(channels: NDArray[Any], valid: Bools | None) -> Rules:
+    """By what the impulses of each channel (Z, Y, X) are told."""
+    return tuple(_measured(channel, valid)[0] for channel in channels)
+
+
+def _of_planes(rule: Rule, channel: NDArray[Any], valid: Bools | None, alone: Bools | None) -> Bools:
+    """The impulses of a channel; those that lie `alone` may be known."""
+    result = np.zeros(channel.shape, bool)
+    for z, plane in enumerate(channel):
+        own = None if valid is None else valid[z]
+        if own is None or own.any():
+            result[z] = rule.of(plane.astype(np.float64), own, None if alone is None else alone[z])
     return result
+
+
+def _measured(channel: NDArray[Any], valid: Bools | None) -> tuple[Rule | None, Bools | None]:
+    """The rule of a channel (Z, Y, X), and the impulses that lie alone."""
+    inside = channel if valid is None else channel[valid]
+    low, high = (float(inside.min()), float(inside.max())) if inside.size else (0.0, 0.0)
+    if high == low or (channel.dtype.kind in "iu" and high - low < _STEPS):
+        return None, None
+    rows = channel.reshape(-1, channel.shape[-1]).astype(np.float64)  # of all planes, below each other
+    known = None if valid is None else valid.reshape(rows.shape)
+    least = max(_noise(rows, _between(rows, known, (low, high))), 1e-9 * (high - low))
+    alone = _of_planes(Rule((low, high), least, (None, None)), channel, valid, None)
+    far = [_far(rows, known, extreme, alone.reshape(rows.shape), least) for extreme in (low, high)]
+    return Rule((low, high), least, (far[0], far[1])), alone
+
+
+def _far(rows: Plane, valid: Bools | None, extreme: float, alone: Bools, least: float) -> float | None:
+    """How far from those around it a pixel of an extreme value is an impulse, where many of them are."""
+    same = rows == extreme if valid is None else (rows == extreme) & valid
+    count = int(same.sum())
+    beside = int((np.abs(rows - extreme) <= least).sum()) - count
+    if _scattered(same) and count > _PILED * beside:
+        return _FAR_SCATTERED
+    return _FAR_EXTREME if int((same & alone).sum()) >= max(_FEW, _EXTREMES * count) else None
 
 
 def _between(plane: Plane, valid: Bools | None, limits: tuple[float, float]) -> Bools | None:

@@ -6,9 +6,8 @@ alike, so that distances are in units of the noise.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,6 @@ from nlmeans.arrays import (
     as_numpy_or_cupy,
     dtype_name,
     in_library_of,
-    is_chunked,
     library,
     namespace,
     to_numpy,
@@ -29,9 +27,8 @@ from nlmeans.inputs import Inputs, Part, check
 from nlmeans.noise.curve import MEAN_RADIUS, box_means
 from nlmeans.noise.noise_curve import automatic, of_kind
 from nlmeans.noise_models.model import NoiseModel
-from nlmeans.noise_models.transforms import Transform, transform_of
+from nlmeans.noise_models.transforms import DARKEST, Logarithm, Transform, transform_of
 from nlmeans.parameters import Settings, number
-from nlmeans.sampling import sample
 
 _FEW = 2.0  # of sigma in integers
 _PICTURES = 16  # in which the noise of a batch is measured: 7,000 windows of all are looked at
@@ -80,8 +77,26 @@ class Stabiliser:
     model: NoiseModel
     transforms: tuple[Transform, ...]  # one, or one per channel; none where the noise is white
 
+    def to_json(self) -> dict[str, Any]:
+        """In lists, numbers and words."""
+        darkest = [t.darkest for t in self.transforms if isinstance(t, Logarithm)]
+        return {"model": self.model.to_dict(), "transforms": len(self.transforms), "darkest": darkest}
+
+    @classmethod
+    def from_json(cls, read: Mapping[str, Any]) -> Stabiliser:
+        """What :meth:`to_json` made."""
+        model = NoiseModel.of(read["model"])
+        assert model is not None
+        means = [d / DARKEST for d in read["darkest"]] or [0.0] * read["transforms"]
+        return cls(model, tuple(transform_of(model.of_channel(c), mean) for c, mean in enumerate(means)))
+
+    @property
+    def reach(self) -> int:
+        """How far around a pixel sigma depends on the image, where that is a map."""
+        return 0 if all(t.deviation(1.0) is None for t in self.transforms) else MEAN_RADIUS
+
     def of(self, image: Any, settings: Settings) -> Stabilised:
-        """An image in units of its noise."""
+        """An image, or a part of it, in units of its noise."""
         model, axis, transforms = self.model, settings.get("channel_axis"), self.transforms
         blend = _blend(settings)
         known: dict[str, Any] = {n: v for n, v in settings.items() if n not in ("noise", "blend")}
@@ -103,8 +118,11 @@ def stabilised(image: Any, settings: Settings) -> Stabilised | None:
     return None if found is None else found.of(image, settings)
 
 
-def stabiliser(image: Any, settings: Settings) -> Stabiliser | None:
-    """What makes the noise of an image, and of others like it, white; None where it is white already."""
+def stabiliser(image: Any, settings: Settings, *, stand_in: bool = False) -> Stabiliser | None:
+    """What makes the noise of an image, and of others like it, white; None where it is white already.
+
+    Of a stand-in for the image only the number of channels counts: the settings say all.
+    """
     if not is_modelled(settings):
         return None
     model = NoiseModel.of(settings["noise"])
@@ -115,7 +133,8 @@ def stabiliser(image: Any, settings: Settings) -> Stabiliser | None:
     if model.kind == "gaussian":
         return Stabiliser(model, ())
     found = Stabiliser(model, _transforms(model, seen))
-    _warn_of_rounding(model, seen)
+    if not stand_in:
+        _warn_of_rounding(model, seen)
     return found
 
 
@@ -193,14 +212,12 @@ def _known(model: NoiseModel | None, seen: Inputs) -> NoiseModel:
 
 
 def _seen(image: Any, settings: Settings) -> Inputs:
-    """What the model is looked for in: the image, checked, or regions of a Dask array."""
+    """What the model is looked for in: the image, checked."""
     own: Settings = {
         "channel_axis": settings.get("channel_axis"),
         "mask": settings.get("mask"),
         "nan": settings.get("nan", "raise"),
     }
-    if is_chunked(image):
-        image, own = sample(image, {**own, "nan": "keep"})
     grid = tuple(1 for _ in image.shape)
     return check(image, own, Part(grid, grid, (None, None)))  # as a part: nothing is said twice
 
@@ -232,18 +249,9 @@ def _sigma(array: Array, axis: int | None, mask: Any, transforms: tuple[Transfor
     squares: Any = 0.0
     for c in range(count):
         channel = array if axis is None else array[(slice(None),) * own + (c,)]
-        found = partial(_squares, transforms[c if len(transforms) > 1 else 0])
         given = (channel,) if mask is None else (channel, mask)
-        if is_chunked(array):
-            import dask.array as da
-
-            squares = squares + da.map_overlap(
-                found, *given, depth=MEAN_RADIUS, boundary="none", dtype=np.float64, meta=np.empty(0)
-            )
-        else:
-            squares = squares + found(*map(to_numpy, given))
-    sigma = ((squares / count) ** 0.5).astype(np.float32)
-    return sigma if is_chunked(array) else namespace(array).asarray(sigma)
+        squares = squares + _squares(transforms[c if len(transforms) > 1 else 0], *map(to_numpy, given))
+    return namespace(array).asarray(((squares / count) ** 0.5).astype(np.float32))
 
 
 def _squares(transform: Transform, channel: Any, mask: Any = None) -> Any:
@@ -288,8 +296,6 @@ def _each(
     *arrays: Array,
 ) -> Array:
     """A function of one transform and arrays, for every channel its own."""
-    if is_chunked(arrays[0]):
-        return _each_lazily(function, transforms, axis, dtype, *arrays)
     if len(transforms) == 1:
         return function(transforms[0], *arrays)
     result = namespace(arrays[0]).empty(arrays[0].shape, dtype=dtype)
@@ -297,28 +303,6 @@ def _each(
     for c, transform in enumerate(transforms):
         apart[0][c] = function(transform, *(a[c] for a in apart[1:]))
     return result
-
-
-def _each_lazily(
-    function: Callable[..., Array],
-    transforms: Sequence[Transform],
-    axis: int | None,
-    dtype: Any,
-    *arrays: Any,
-) -> Any:
-    """Of Dask arrays, chunk by chunk, in the chunks they have."""
-    import dask.array as da
-
-    def mapped(transform: Transform, *some: Any) -> Any:
-        return da.map_blocks(lambda *parts: function(transform, *parts), *some, dtype=dtype)
-
-    if len(transforms) == 1 or axis is None:
-        return mapped(transforms[0], *arrays)
-    each = [
-        mapped(t, *(a[(slice(None),) * (axis % a.ndim) + (slice(c, c + 1),)] for a in arrays))
-        for c, t in enumerate(transforms)
-    ]
-    return da.concatenate(each, axis=axis % arrays[0].ndim).rechunk(arrays[0].chunks)
 
 
 def _warn_of_rounding(model: NoiseModel, seen: Inputs) -> None:

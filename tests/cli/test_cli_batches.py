@@ -127,11 +127,3 @@ def test_a_dry_run_takes_one_picture_of_the_axis(tmp_path: Path) -> None:
     assert ran.code == 0, ran.err
     assert not result.exists()
     assert "sigma" in ran.err
-
-
-def test_stores_and_films_say_what_they_do_instead(tmp_path: Path) -> None:
-    path = tmp_path / "in.npy"
-    path.write_bytes(files.npy(PICTURES))
-    ran = Ran("denoise", path, "-o", tmp_path / "out.zarr", "--axis", 0)
-    assert ran.code == 2
-    assert "--axis is not possible with a store" in ran.err

@@ -221,7 +221,7 @@ def test_means_of_cells() -> None:
     ("shape", "unit", "side"), [((150, 163), (64, 64), 64), ((7, 90, 200), (1, 30, 70), 80), ((5,), (9,), 16)]
 )
 def test_every_shard_is_in_one_block(shape: tuple[int, ...], unit: tuple[int, ...], side: int) -> None:
-    axes = Axes(tuple(range(len(shape)))[-2:], None, tuple(range(len(shape)))[:-2], None)
+    axes = Axes(tuple(range(len(shape)))[-2:], None, tuple(range(len(shape)))[:-2])
     plan = Plan.of(shape, unit, axes, side)
     count = np.zeros(shape, int)
     for number in range(len(plan)):
@@ -449,10 +449,9 @@ def test_options_that_do_not_fit(tmp_path: Path) -> None:
         (("--mask", tmp_path / "small.npy"), "it is 70 x 69, the image 70 x 70"),
         (("--sigma-map", tmp_path / "small.npy"), "takes the place of --sigma"),
         (("--convert",), "--convert is not possible with a store"),
-        (("--axis", "0"), "--axis is not possible with a store"),
-        (("--noise", "poisson"), "--noise is not possible with a store"),
-        (("--impulses", "replace"), "--impulses is not possible with a store"),
-        (("--explain",), "--explain is not possible with a store"),
+        (("--axis", "t"), "its axes have no names"),
+        (("--axis", "2"), "--axis 2 is none of the 2 axes"),
+        (("--uncertainty", "u.npy"), "--uncertainty is not possible with a store"),
         (("--scheduler", "here"), "tcp://host:8786"),
         (("--channel-axis", "2"), "none of the 2 axes"),
         (("--search-radius", "image"), "needs the whole image"),

@@ -389,6 +389,7 @@ def with_reference(monkeypatch: pytest.MonkeyPatch, fake: FakeCuPy) -> FakeCuPy:
 
     monkeypatch.setattr(cuda, "accumulate", accumulate)
     monkeypatch.setattr(cuda, "aggregate", aggregate)
+    monkeypatch.setattr(cuda, "LEAST_PLANES", 0)  # the reference knows pairs of planes only
     return fake
 
 

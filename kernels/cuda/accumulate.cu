@@ -1,8 +1,8 @@
 // Weighted sums over the search window, everything between the tile and the result in registers.
 //
 // formula:  window.cuh; numerator_v = sum_s w (value_j - own_value_i), denominator = sum_s w, peak = max_s w
-// pointers: query, key (CHANNELS, H, W); value, own_value (VALUES, H, W), VALUES >= 0; vote, bias, scale (H, W);
-//           numerator (slices, VALUES, H, W); denominator, peak (slices, H, W)
+// pointers: query, key (CHANNELS / PLANES, Z, H, W); value, own_value (VALUES, Z, H, W), VALUES >= 0; vote, bias,
+//           scale (Z, H, W); numerator (slices, VALUES, planes, H, W); denominator, peak (slices, planes, H, W)
 // thread:   4 adjacent columns x ROWS rows, GROUP shifts along the row at a time
 // shared:   query (ROWS WARPS + 2 ry rows of 128), own_value; key, value and vote of one chunk of shifts
 // numbers:  sm_90, r = 3, R = 10, bias and peak: 166 registers, 0 spills, 69 KiB, 12 warps on a multiprocessor,
@@ -83,7 +83,7 @@ template <bool VOTES>
 __device__ __forceinline__ void sweep_chunk(Totals &totals, Corner at, const Chunk &chunk, const Window &window)
 {
     for (int y = 0; y < chunk.count_y; ++y) {
-        const int skip = window.own && chunk.dy + y == 0 ? -chunk.dx : -1;
+        const int skip = chunk.dz == 0 && window.own && chunk.dy + y == 0 ? -chunk.dx : -1;
         int dx = 0;
 #pragma unroll 1
         for (; dx + GROUP <= chunk.count_x; dx += GROUP)
@@ -111,20 +111,21 @@ __device__ __forceinline__ void start_totals(Totals &totals, int y, int x, const
         }
 }
 
-__device__ __forceinline__ void write_totals(const Totals &totals, int y, int x, float *numerator,
+__device__ __forceinline__ void write_totals(const Totals &totals, const Place<HALO> &here, float *numerator,
                                              float *denominator, float *peak, const Window &window)
 {
-    const INDEX plane = (INDEX)window.height * window.width;
+    const INDEX stack = (DEEP ? window.planes : 1) * plane_size(window), start = here.result * plane_size(window);
 #pragma unroll
     for (int row = 0; row < ROWS; ++row)
 #pragma unroll
         for (int j = 0; j < COLUMNS; ++j) {
-            if (!in_plane(y + row, x + j, window)) continue;
-            const INDEX i = (INDEX)(y + row) * window.width + (x + j);
-            const INDEX at = blockIdx.z * plane + i;
+            const int y = here.y + row, x = here.x + j;
+            if (!in_plane(y, x, window)) continue;
+            const INDEX i = start + (INDEX)y * window.width + x;
+            const INDEX at = blockIdx.z * stack + i;
 #pragma unroll
             for (int v = 0; v < VALUES; ++v)
-                numerator[(blockIdx.z * VALUES + v) * plane + i] = totals.numerator[v][row][j];
+                numerator[(blockIdx.z * VALUES + v) * stack + i] = totals.numerator[v][row][j];
             denominator[at] = totals.denominator[row][j];
             if (PEAK) peak[at] = totals.peak[row][j];
         }
@@ -142,23 +143,25 @@ accumulate(const float *__restrict__ query, const float *__restrict__ key, const
     float *const query_tile = reinterpret_cast<float *>(shared);
     float *const own_tile = query_tile + CHANNELS * QUERY_ROWS * SPAN;
     float *const key_tile = own_tile + VALUES * BLOCK_ROWS * SPAN;
-    load_features(query_tile, query, QUERY_ROWS, SPAN, here.block_y - PATCH_Y, here.block_x, window);
-    load_values(own_tile, own_value, BLOCK_ROWS, SPAN, here.block_y, here.block_x, window);
+    load_features(query_tile, query, QUERY_ROWS, SPAN, here.z, here.block_y - PATCH_Y, here.block_x, window);
+    load_values(own_tile, own_value, BLOCK_ROWS, SPAN, here.z, here.block_y, here.block_x, window);
 
     Totals totals;
-    start_totals(totals, here.y, here.x, bias, scale, window);
+    start_totals(totals, here.y, here.x, plane_of(bias, here.z, window), plane_of(scale, here.z, window), window);
 
-    for (int n = blockIdx.z; n < window.chunks_y * window.chunks_x; n += window.slices) {
+    for (int n = blockIdx.z; n < Chunk::all(window); n += window.slices) {
         const Chunk chunk(n, window);
+        const int z = here.z + chunk.dz;
+        if (DEEP && (z < 0 || z >= window.depth)) continue;  // the whole block
         const int key_rows = QUERY_ROWS + chunk.count_y - 1, value_rows = BLOCK_ROWS + chunk.count_y - 1;
         float *const value_tile = key_tile + CHANNELS * key_rows * chunk.pitch;
         Vote *const vote_tile = reinterpret_cast<Vote *>(value_tile + VALUES * value_rows * chunk.pitch);
         const int y = here.block_y + chunk.dy, x = here.block_x + chunk.dx;
 
         __syncthreads();  // the chunk before is done with the tiles
-        load_features(key_tile, key, key_rows, chunk.pitch, y - PATCH_Y, x, window);
-        load_values(value_tile, value, value_rows, chunk.pitch, y, x, window);
-        const bool all = load_votes(vote_tile, vote, value_rows, chunk.pitch, y, x, window);
+        load_features(key_tile, key, key_rows, chunk.pitch, z, y - PATCH_Y, x, window);
+        load_values(value_tile, value, value_rows, chunk.pitch, z, y, x, window);
+        const bool all = load_votes(vote_tile, vote, value_rows, chunk.pitch, z, y, x, window);
         const bool all_vote = __syncthreads_and(all);
         if (here.y >= window.height) continue;  // a whole warp below the plane
 
@@ -180,5 +183,5 @@ accumulate(const float *__restrict__ query, const float *__restrict__ key, const
             sweep_chunk<true>(totals, at, chunk, window);
     }
 
-    if (here.owns()) write_totals(totals, here.y, here.x, numerator, denominator, peak, window);
+    if (here.owns()) write_totals(totals, here, numerator, denominator, peak, window);
 }

@@ -3,7 +3,7 @@
 // formula:  p(i, s) = w(i, s) normaliser_i, B_s(x) = sum_o a(o) p(x - o, s) over patch centres in the plane;
 //           numerator_v(x) = sum_s B_s(x) vote(x + s) (value(x + s) - own_value(x)),
 //           denominator(x) = sum_s B_s(x) vote(x + s)
-// pointers: as in accumulate.cu; normaliser (H, W).  The shift (0, 0) of one plane is left to `spread`
+// pointers: as in accumulate.cu; normaliser (planes, H, W).  The pixel itself, the shift 0, is left to `spread`
 // thread:   4 adjacent columns x ROWS rows of the result, PAIR shifts along the row at a time
 // shared:   query, normaliser, own_value; key, value and vote of one chunk of shifts
 // numbers:  sm_90, r = 3, R = 10, bias: 253 registers, 0 spills, 113 KiB, 8 warps on a multiprocessor,
@@ -162,7 +162,7 @@ __device__ __forceinline__ void sweep_chunk(Totals &totals, const Query &query, 
                                             bool all_vote, const Window &window)
 {
     for (int y = 0; y < chunk.count_y; ++y) {
-        const int skip = window.own && chunk.dy + y == 0 ? -chunk.dx : -1;
+        const int skip = chunk.dz == 0 && window.own && chunk.dy + y == 0 ? -chunk.dx : -1;
         int dx = 0;
         if (all_vote) {
 #pragma unroll 1
@@ -192,20 +192,21 @@ __device__ __forceinline__ void load_query(float *tile, const float *plane, floa
         }
 }
 
-__device__ __forceinline__ void write_totals(const Totals &totals, int y, int x, float *numerator,
+__device__ __forceinline__ void write_totals(const Totals &totals, const Place<HALO> &here, float *numerator,
                                              float *denominator, const Window &window)
 {
-    const INDEX plane = (INDEX)window.height * window.width;
+    const INDEX stack = (DEEP ? window.planes : 1) * plane_size(window), start = here.result * plane_size(window);
 #pragma unroll
     for (int row = 0; row < ROWS; ++row)
 #pragma unroll
         for (int j = 0; j < COLUMNS; ++j) {
-            if (!in_plane(y + row, x + j, window)) continue;
-            const INDEX i = (INDEX)(y + row) * window.width + (x + j);
+            const int y = here.y + row, x = here.x + j;
+            if (!in_plane(y, x, window)) continue;
+            const INDEX i = start + (INDEX)y * window.width + x;
 #pragma unroll
             for (int v = 0; v < VALUES; ++v)
-                numerator[(blockIdx.z * VALUES + v) * plane + i] = totals.numerator[v][row][j];
-            denominator[blockIdx.z * plane + i] = totals.denominator[row][j];
+                numerator[(blockIdx.z * VALUES + v) * stack + i] = totals.numerator[v][row][j];
+            denominator[blockIdx.z * stack + i] = totals.denominator[row][j];
         }
 }
 
@@ -224,13 +225,14 @@ aggregate(const float *__restrict__ query, const float *__restrict__ key, const 
     float *const scale_tile = bias_tile + (BIAS == 2 ? WEIGHT_ROWS * SPAN : 0);
     float *const own_tile = scale_tile + (BIAS == 2 ? WEIGHT_ROWS * SPAN : 0);
     float *const key_tile = own_tile + VALUES * BLOCK_ROWS * SPAN;
-    load_features(query_tile, query, QUERY_ROWS, SPAN, here.block_y - 2 * PATCH_Y, here.block_x, window);
-    load_values(own_tile, own_value, BLOCK_ROWS, SPAN, here.block_y, here.block_x, window);
+    load_features(query_tile, query, QUERY_ROWS, SPAN, here.z, here.block_y - 2 * PATCH_Y, here.block_x, window);
+    load_values(own_tile, own_value, BLOCK_ROWS, SPAN, here.z, here.block_y, here.block_x, window);
     // Only patch centres in the plane count, so the normaliser is 0 outside.
-    load_query(normaliser_tile, normaliser, BOX ? window.taps_y[0] * window.taps_x[0] : 1.0f, 0.0f, here, window);
+    load_query(normaliser_tile, plane_of(normaliser, here.result, window),
+               BOX ? window.taps_y[0] * window.taps_x[0] : 1.0f, 0.0f, here, window);
     if (BIAS == 2) {
-        load_query(bias_tile, bias, 1.0f, window.bias, here, window);
-        load_query(scale_tile, scale, 1.0f, window.scale, here, window);
+        load_query(bias_tile, plane_of(bias, here.z, window), 1.0f, window.bias, here, window);
+        load_query(scale_tile, plane_of(scale, here.z, window), 1.0f, window.scale, here, window);
     }
 
     Totals totals = {};
@@ -240,8 +242,10 @@ aggregate(const float *__restrict__ query, const float *__restrict__ key, const 
     own.bias = bias_tile + own_corner;
     own.scale = scale_tile + own_corner;
 
-    for (int n = blockIdx.z; n < window.chunks_y * window.chunks_x; n += window.slices) {
+    for (int n = blockIdx.z; n < Chunk::all(window); n += window.slices) {
         const Chunk chunk(n, window);
+        const int z = here.z + chunk.dz;
+        if (DEEP && (z < 0 || z >= window.depth)) continue;  // the whole block
         const int key_rows = QUERY_ROWS + chunk.count_y - 1, vote_rows = WEIGHT_ROWS + chunk.count_y - 1;
         const int value_rows = BLOCK_ROWS + chunk.count_y - 1;
         float *const value_tile = key_tile + CHANNELS * key_rows * chunk.pitch;
@@ -249,9 +253,9 @@ aggregate(const float *__restrict__ query, const float *__restrict__ key, const 
         const int y = here.block_y + chunk.dy, x = here.block_x + chunk.dx;
 
         __syncthreads();  // the chunk before is done with the tiles
-        load_features(key_tile, key, key_rows, chunk.pitch, y - 2 * PATCH_Y, x, window);
-        load_values(value_tile, value, value_rows, chunk.pitch, y, x, window);
-        const bool all = load_votes(vote_tile, vote, vote_rows, chunk.pitch, y - PATCH_Y, x, window);
+        load_features(key_tile, key, key_rows, chunk.pitch, z, y - 2 * PATCH_Y, x, window);
+        load_values(value_tile, value, value_rows, chunk.pitch, z, y, x, window);
+        const bool all = load_votes(vote_tile, vote, vote_rows, chunk.pitch, z, y - PATCH_Y, x, window);
         const bool all_vote = __syncthreads_and(all);
         if (here.y >= window.height) continue;  // a whole warp below the plane
 
@@ -269,5 +273,5 @@ aggregate(const float *__restrict__ query, const float *__restrict__ key, const 
         sweep_chunk(totals, own, at, chunk, all_vote, window);
     }
 
-    if (here.owns()) write_totals(totals, here.y, here.x, numerator, denominator, window);
+    if (here.owns()) write_totals(totals, here, numerator, denominator, window);
 }

@@ -2,11 +2,12 @@
 // for every parameter and are the path for patch radii above 4; accumulate.cu and aggregate.cu are the quick ones.
 //
 // formula:  window.cuh; aggregate: p(i, s) = w(i, s) normaliser_i, B_s(x) = sum_o a(o) p(x - o, s)
-// pointers: query, key (CHANNELS, H, W); value, own_value, numerator (VALUES, H, W); vote, bias, scale, normaliser, center,
-//           denominator, peak (H, W); taps_y, taps_x (2r + 1); p (shifts, H, W)
+// pointers: query, key (CHANNELS, Z, H, W); value, own_value (VALUES, Z, H, W); vote, bias, scale (Z, H, W);
+//           numerator (VALUES, planes, H, W); normaliser, center, denominator, peak (planes, H, W);
+//           taps_z, taps_y, taps_x (2r + 1); p (shifts, planes, H, W)
 // thread:   one pixel (weigh: one pixel for each shift of the batch)
 // shared:   none
-// numbers:  O((2R+1)^2 (2r+1)^2 C) a pixel; not measured
+// numbers:  O((2R+1)^n (2r+1)^n C) a pixel; not measured
 // tested:   tests/kernels/test_cuda_emulator.py against nlmeans.backends.reference
 #include "window.cuh"
 
@@ -18,50 +19,88 @@
 #endif
 
 struct Pixel {
-    int y, x;
+    int z, y, x;
+    int result;  // plane of the results
     bool inside;
 };
 
 __device__ __forceinline__ Pixel own_pixel(const Window &window)
 {
     Pixel i;
-    i.y = (int)(blockIdx.x / window.blocks_x) * blockDim.y + threadIdx.y;
-    i.x = (int)(blockIdx.x % window.blocks_x) * blockDim.x + threadIdx.x;
+    const int block = blockIdx.x % window.blocks;
+    i.result = blockIdx.x / window.blocks;
+    i.z = window.first_plane + i.result;
+    i.y = block / window.blocks_x * (int)blockDim.y + threadIdx.y;
+    i.x = block % window.blocks_x * (int)blockDim.x + threadIdx.x;
     i.inside = i.y < window.height && i.x < window.width;
     return i;
 }
 
-__device__ __forceinline__ INDEX offset(int y, int x, const Window &window)
+struct Shift {
+    int dz, dy, dx;
+};
+
+// Shift n of the window, along its rows.
+__device__ __forceinline__ Shift shift_of(int n, const Window &window)
 {
-    return (INDEX)y * window.width + x;
+    const int columns = 2 * window.radius_x + 1, rows = 2 * window.radius_y + 1, line = n / columns;
+    Shift s;
+    s.dz = line / rows - window.radius_z;
+    s.dy = line % rows - window.radius_y;
+    s.dx = n % columns - window.radius_x;
+    return s;
+}
+
+__device__ __forceinline__ int shifts_of(const Window &window)
+{
+    return (2 * window.radius_z + 1) * (2 * window.radius_y + 1) * (2 * window.radius_x + 1);
+}
+
+__device__ __forceinline__ bool has_candidate(const Pixel &i, const Shift &s, const Window &window)
+{
+    return i.z + s.dz >= 0 && i.z + s.dz < window.depth && in_plane(i.y + s.dy, i.x + s.dx, window);
+}
+
+__device__ __forceinline__ bool is_itself(const Shift &s, const Window &window)
+{
+    return window.own && s.dz == 0 && s.dy == 0 && s.dx == 0;
+}
+
+__device__ __forceinline__ INDEX offset(int z, int y, int x, const Window &window)
+{
+    return ((INDEX)z * window.height + y) * window.width + x;
 }
 
 // S(i, s): patches compared sample by sample, reflected at the borders.
-__device__ float distance(const float *query, const float *key, const float *taps_y, const float *taps_x,
-                          int y, int x, int dy, int dx, const Window &window)
+__device__ float distance(const float *query, const float *key, const float *taps_z, const float *taps_y,
+                          const float *taps_x, const Pixel &i, const Shift &s, const Window &window)
 {
-    const INDEX plane = (INDEX)window.height * window.width;
+    const INDEX stack = window.depth * plane_size(window);
     float sum = 0;
-    for (int oy = -window.patch_y; oy <= window.patch_y; ++oy) {
-        const INDEX row_i = (INDEX)reflect(y + oy, window.height) * window.width;
-        const INDEX row_j = (INDEX)reflect(y + dy + oy, window.height) * window.width;
-        float line = 0;
-        for (int ox = -window.patch_x; ox <= window.patch_x; ++ox) {
-            const INDEX at_i = row_i + reflect(x + ox, window.width);
-            const INDEX at_j = row_j + reflect(x + dx + ox, window.width);
-            float squared = 0;
-            for (int c = 0; c < CHANNELS; ++c) {
-                const float difference = query[c * plane + at_i] - key[c * plane + at_j];
-                squared += difference * difference;
+    for (int oz = -window.patch_z; oz <= window.patch_z; ++oz) {
+        const int z_i = reflect(i.z + oz, window.depth), z_j = reflect(i.z + s.dz + oz, window.depth);
+        float plane = 0;
+        for (int oy = -window.patch_y; oy <= window.patch_y; ++oy) {
+            const int y_i = reflect(i.y + oy, window.height), y_j = reflect(i.y + s.dy + oy, window.height);
+            float line = 0;
+            for (int ox = -window.patch_x; ox <= window.patch_x; ++ox) {
+                const INDEX at_i = offset(z_i, y_i, reflect(i.x + ox, window.width), window);
+                const INDEX at_j = offset(z_j, y_j, reflect(i.x + s.dx + ox, window.width), window);
+                float squared = 0;
+                for (int c = 0; c < CHANNELS; ++c) {
+                    const float difference = query[c * stack + at_i] - key[c * stack + at_j];
+                    squared += difference * difference;
+                }
+                line += taps_x[ox + window.patch_x] * squared;
             }
-            line += taps_x[ox + window.patch_x] * squared;
+            plane += taps_y[oy + window.patch_y] * line;
         }
-        sum += taps_y[oy + window.patch_y] * line;
+        sum += taps_z[oz + window.patch_z] * plane;
     }
     return sum;
 }
 
-// w(i, s) of a candidate inside the plane.
+// w(i, s) of a candidate inside the volume.
 __device__ float weight(float distance, float vote, INDEX i, const float *bias, const float *scale,
                         const Window &window)
 {
@@ -73,57 +112,56 @@ __device__ float weight(float distance, float vote, INDEX i, const float *bias, 
 extern "C" __global__ void accumulate_readable(
     const float *__restrict__ query, const float *__restrict__ key, const float *__restrict__ value,
     const float *__restrict__ own_value, const float *__restrict__ vote, const float *__restrict__ bias,
-    const float *__restrict__ scale, const float *__restrict__ taps_y, const float *__restrict__ taps_x,
-    float *__restrict__ numerator, float *__restrict__ denominator, float *__restrict__ peak, const Window window)
+    const float *__restrict__ scale, const float *__restrict__ taps_z, const float *__restrict__ taps_y,
+    const float *__restrict__ taps_x, float *__restrict__ numerator, float *__restrict__ denominator,
+    float *__restrict__ peak, const Window window)
 {
     const Pixel pixel = own_pixel(window);
     if (!pixel.inside) return;
-    const INDEX plane = (INDEX)window.height * window.width;
-    const INDEX i = offset(pixel.y, pixel.x, window);
+    const INDEX stack = window.depth * plane_size(window), results = window.planes * plane_size(window);
+    const INDEX i = offset(pixel.z, pixel.y, pixel.x, window);
 
     float sum[VALUES > 0 ? VALUES : 1] = {};
     float total = 0, highest = 0;
-    for (int dy = -window.radius_y; dy <= window.radius_y; ++dy) {
-        for (int dx = -window.radius_x; dx <= window.radius_x; ++dx) {
-            if (!in_plane(pixel.y + dy, pixel.x + dx, window)) continue;
-            if (window.own && dy == 0 && dx == 0) continue;
-            const INDEX j = offset(pixel.y + dy, pixel.x + dx, window);
-            const float S = distance(query, key, taps_y, taps_x, pixel.y, pixel.x, dy, dx, window);
-            const float w = weight(S, vote[j], i, bias, scale, window);
-            for (int v = 0; v < VALUES; ++v) sum[v] += w * (value[v * plane + j] - own_value[v * plane + i]);
-            total += w;
-            highest = fmaxf(highest, w);
-        }
+    for (int n = 0; n < shifts_of(window); ++n) {
+        const Shift s = shift_of(n, window);
+        if (!has_candidate(pixel, s, window) || is_itself(s, window)) continue;
+        const INDEX j = offset(pixel.z + s.dz, pixel.y + s.dy, pixel.x + s.dx, window);
+        const float S = distance(query, key, taps_z, taps_y, taps_x, pixel, s, window);
+        const float w = weight(S, vote[j], i, bias, scale, window);
+        for (int v = 0; v < VALUES; ++v) sum[v] += w * (value[v * stack + j] - own_value[v * stack + i]);
+        total += w;
+        highest = fmaxf(highest, w);
     }
 
-    for (int v = 0; v < VALUES; ++v) numerator[v * plane + i] = sum[v];
-    denominator[i] = total;
-    if (peak) peak[i] = highest;
+    const INDEX at = offset(pixel.result, pixel.y, pixel.x, window);
+    for (int v = 0; v < VALUES; ++v) numerator[v * results + at] = sum[v];
+    denominator[at] = total;
+    if (peak) peak[at] = highest;
 }
 
 // p(i, s) for a batch of shifts, numbered along the rows of the window; shift n of the batch in grid.y.
 extern "C" __global__ void weigh(
     const float *__restrict__ query, const float *__restrict__ key, const float *__restrict__ vote,
-    const float *__restrict__ bias, const float *__restrict__ scale, const float *__restrict__ taps_y,
-    const float *__restrict__ taps_x, const float *__restrict__ normaliser, const float *__restrict__ center,
-    float *__restrict__ p, const Window window)
+    const float *__restrict__ bias, const float *__restrict__ scale, const float *__restrict__ taps_z,
+    const float *__restrict__ taps_y, const float *__restrict__ taps_x, const float *__restrict__ normaliser,
+    const float *__restrict__ center, float *__restrict__ p, const Window window)
 {
     const Pixel pixel = own_pixel(window);
     if (!pixel.inside) return;
-    const INDEX plane = (INDEX)window.height * window.width;
-    const INDEX i = offset(pixel.y, pixel.x, window);
-    const int shift = window.first + (int)blockIdx.y;
-    const int dy = shift / (2 * window.radius_x + 1) - window.radius_y;
-    const int dx = shift % (2 * window.radius_x + 1) - window.radius_x;
+    const INDEX i = offset(pixel.z, pixel.y, pixel.x, window);
+    const INDEX at = offset(pixel.result, pixel.y, pixel.x, window);
+    const Shift s = shift_of(window.first + (int)blockIdx.y, window);
 
     float w = 0;
-    if (window.own && dy == 0 && dx == 0) {
-        w = center[i];
-    } else if (in_plane(pixel.y + dy, pixel.x + dx, window)) {
-        const float S = distance(query, key, taps_y, taps_x, pixel.y, pixel.x, dy, dx, window);
-        w = weight(S, vote[offset(pixel.y + dy, pixel.x + dx, window)], i, bias, scale, window);
+    if (is_itself(s, window)) {
+        w = center[at];
+    } else if (has_candidate(pixel, s, window)) {
+        const INDEX j = offset(pixel.z + s.dz, pixel.y + s.dy, pixel.x + s.dx, window);
+        const float S = distance(query, key, taps_z, taps_y, taps_x, pixel, s, window);
+        w = weight(S, vote[j], i, bias, scale, window);
     }
-    p[blockIdx.y * plane + i] = w * normaliser[i];
+    p[blockIdx.y * (window.planes * plane_size(window)) + at] = w * normaliser[at];
 }
 
 // Sums B_s(x) times the difference of values and 1 over the shifts of the batch, on top of what is there if asked.
@@ -134,29 +172,30 @@ extern "C" __global__ void spread(
 {
     const Pixel pixel = own_pixel(window);
     if (!pixel.inside) return;
-    const INDEX plane = (INDEX)window.height * window.width;
-    const INDEX i = offset(pixel.y, pixel.x, window);
+    const INDEX stack = window.depth * plane_size(window), results = window.planes * plane_size(window);
+    const INDEX i = offset(pixel.z, pixel.y, pixel.x, window);
+    const INDEX own = offset(pixel.result, pixel.y, pixel.x, window);
 
     float sum[VALUES > 0 ? VALUES : 1] = {};
     float total = 0;
     for (int n = 0; n < window.count; ++n) {
-        const int dy = (window.first + n) / (2 * window.radius_x + 1) - window.radius_y;
-        const int dx = (window.first + n) % (2 * window.radius_x + 1) - window.radius_x;
-        if (!in_plane(pixel.y + dy, pixel.x + dx, window)) continue;
-        const INDEX j = offset(pixel.y + dy, pixel.x + dx, window);
+        const Shift s = shift_of(window.first + n, window);
+        if (!has_candidate(pixel, s, window)) continue;
+        const INDEX j = offset(pixel.z + s.dz, pixel.y + s.dy, pixel.x + s.dx, window);
         float B = 0;
         for (int oy = -window.patch_y; oy <= window.patch_y; ++oy) {
             for (int ox = -window.patch_x; ox <= window.patch_x; ++ox) {
                 if (!in_plane(pixel.y - oy, pixel.x - ox, window)) continue;
-                const INDEX at = offset(pixel.y - oy, pixel.x - ox, window);
-                B += taps_y[oy + window.patch_y] * taps_x[ox + window.patch_x] * p[n * plane + at];
+                const INDEX at = offset(pixel.result, pixel.y - oy, pixel.x - ox, window);
+                B += taps_y[oy + window.patch_y] * taps_x[ox + window.patch_x] * p[n * results + at];
             }
         }
         B *= vote[j];
-        for (int v = 0; v < VALUES; ++v) sum[v] += B * (value[v * plane + j] - own_value[v * plane + i]);
+        for (int v = 0; v < VALUES; ++v) sum[v] += B * (value[v * stack + j] - own_value[v * stack + i]);
         total += B;
     }
 
-    for (int v = 0; v < VALUES; ++v) numerator[v * plane + i] = sum[v] + (window.add ? numerator[v * plane + i] : 0);
-    denominator[i] = total + (window.add ? denominator[i] : 0);
+    for (int v = 0; v < VALUES; ++v)
+        numerator[v * results + own] = sum[v] + (window.add ? numerator[v * results + own] : 0);
+    denominator[own] = total + (window.add ? denominator[own] : 0);
 }

@@ -6,8 +6,14 @@
 #pragma once
 #include "window.cuh"
 
+#ifndef DEEP
+#define DEEP 0      // 1: planes of a volume; 0: one plane against another, and no register for what is 0
+#endif
+#ifndef PLANES
+#define PLANES 1    // of a patch, along z
+#endif
 #ifndef CHANNELS
-#define CHANNELS 1
+#define CHANNELS 1  // the planes of a patch are as many channels: PLANES for each of the image
 #endif
 #ifndef VALUES
 #define VALUES 1
@@ -39,10 +45,17 @@ constexpr unsigned ALL = 0xffffffffu;
 constexpr float NEVER = 1e30f;         // a distance whose weight is 0 ...
 constexpr float LEAST_SCALE = 1e-20f;  // ... even with this scale
 
-// Copies features with their reflection into `tile`: (CHANNELS, rows, columns), plane row y and column x first.
-__device__ __forceinline__ void load_features(float *tile, const float *plane, int rows, int columns, int y, int x,
-                                              const Window &window)
+// Copies features of the patches around plane z with their reflection into `tile`: (CHANNELS, rows, columns),
+// plane row y and column x first.
+__device__ __forceinline__ void load_features(float *tile, const float *feature, int rows, int columns, int z, int y,
+                                              int x, const Window &window)
 {
+    const float *plane[CHANNELS];
+#pragma unroll
+    for (int c = 0; c < CHANNELS; ++c) {
+        const int other = PLANES == 1 ? z : reflect(z + c % PLANES - PLANES / 2, window.depth);
+        plane[c] = plane_of(feature, (DEEP ? c / PLANES * window.depth : c) + other, window);
+    }
     for (int row = threadIdx.y; row < rows; row += WARPS) {
         const INDEX line = (INDEX)reflect(y + row, window.height) * window.width;
         for (int column = threadIdx.x; column < columns; column += LANES) {
@@ -50,15 +63,17 @@ __device__ __forceinline__ void load_features(float *tile, const float *plane, i
 #pragma unroll
             for (int c = 0; c < CHANNELS; ++c)
                 tile[(c * rows + row) * columns + column] =
-                    window.gain * plane[c * ((INDEX)window.height * window.width) + at];
+                    (PLANES == 1 ? window.gain : window.gain * window.roots_z[c % PLANES]) * plane[c][at];
         }
     }
 }
 
-// Copies values into `tile` (VALUES, rows, columns), 0 outside the plane.
-__device__ __forceinline__ void load_values(float *tile, const float *value, int rows, int columns, int y, int x,
-                                            const Window &window)
+// Copies values of plane z into `tile` (VALUES, rows, columns), 0 outside the plane.
+__device__ __forceinline__ void load_values(float *tile, const float *value, int rows, int columns, int z, int y,
+                                            int x, const Window &window)
 {
+    const INDEX stack = (DEEP ? window.depth : 1) * plane_size(window);
+    value = plane_of(value, z, window);
     for (int row = threadIdx.y; row < rows; row += WARPS)
         for (int column = threadIdx.x; column < columns; column += LANES) {
             const bool inside = in_plane(y + row, x + column, window);
@@ -66,14 +81,15 @@ __device__ __forceinline__ void load_values(float *tile, const float *value, int
 #pragma unroll
             for (int v = 0; v < VALUES; ++v)
                 tile[(v * rows + row) * columns + column] =
-                    inside ? value[v * ((INDEX)window.height * window.width) + at] : 0.0f;
+                    inside ? value[v * stack + at] : 0.0f;
         }
 }
 
-// Copies votes into `tile` (rows, columns), 0 outside the plane; true when all that this thread saw are 1.
-__device__ __forceinline__ bool load_votes(Vote *tile, const float *vote, int rows, int columns, int y, int x,
+// Copies votes of plane z into `tile` (rows, columns), 0 outside the plane; true when all that this thread saw are 1.
+__device__ __forceinline__ bool load_votes(Vote *tile, const float *vote, int rows, int columns, int z, int y, int x,
                                            const Window &window)
 {
+    vote = plane_of(vote, z, window);
     bool all = true;
     for (int row = threadIdx.y; row < rows; row += WARPS)
         for (int column = threadIdx.x; column < columns; column += LANES) {
@@ -327,14 +343,18 @@ __device__ __forceinline__ float weight(float S, float bias, float scale)
 template <int HALO>
 struct Place {
     int lane, warp;  // HALO lanes at either end own no output
-    int block_y, block_x, y, x;
+    int z, block_y, block_x, y, x;
+    int result;  // plane of the results
 
     __device__ __forceinline__ Place(int rows, const Window &window)
     {
         lane = threadIdx.x;
         warp = __shfl_sync(ALL, (int)threadIdx.y, 0);  // says to the compiler that a warp agrees on it
-        block_y = (int)(blockIdx.x / window.blocks_x) * rows * WARPS;
-        block_x = (int)(blockIdx.x % window.blocks_x) * (SPAN - 2 * HALO * COLUMNS) - HALO * COLUMNS;
+        const unsigned block = DEEP ? blockIdx.x % window.blocks : blockIdx.x;
+        result = DEEP ? (int)(blockIdx.x / window.blocks) : 0;
+        z = DEEP ? window.first_plane + result : 0;
+        block_y = (int)(block / window.blocks_x) * rows * WARPS;
+        block_x = (int)(block % window.blocks_x) * (SPAN - 2 * HALO * COLUMNS) - HALO * COLUMNS;
         y = block_y + warp * rows;
         x = block_x + lane * COLUMNS;
     }
@@ -342,14 +362,22 @@ struct Place {
     __device__ __forceinline__ bool owns() const { return lane >= HALO && lane < LANES - HALO; }
 };
 
-// Chunk n of the window: its shifts, from (dy, dx) on.
+// Chunk n of the window: its shifts, from (dz, dy, dx) on.
 struct Chunk {
-    int dy, dx, count_y, count_x;
+    int dz, dy, dx, count_y, count_x;
     int pitch;      // groups read whole quads: up to 3 columns past the last candidate
+
+    // How many there are.
+    static __device__ __forceinline__ int all(const Window &window)
+    {
+        return (DEEP ? 2 * window.radius_z + 1 : 1) * window.chunks_y * window.chunks_x;
+    }
 
     __device__ __forceinline__ Chunk(int n, const Window &window)
     {
-        const int row = n / window.chunks_x, column = n % window.chunks_x;
+        const int line = n / window.chunks_x, column = n % window.chunks_x;
+        const int row = DEEP ? line % window.chunks_y : line;
+        dz = DEEP ? line / window.chunks_y - window.radius_z : 0;
         dy = row * window.chunk_y - window.radius_y;
         dx = column * window.chunk_x - window.radius_x;
         count_y = min(window.chunk_y, window.radius_y + 1 - dy);

@@ -133,6 +133,8 @@ class Backend(Protocol):
 class SlabBackend(Backend, Protocol):
     """A backend that has both entries for slabs; with others a volume is pairs of planes."""
 
+    LEAST_PLANES: int  # of a slab that is less work than pairs
+
     def accumulate_slab(self, slab: Slab, run: Run, *, peak: bool = False) -> Sums:
         """`accumulate` for planes of a volume, over the whole window, without the pixels themselves."""
 

@@ -1,5 +1,7 @@
 """The window kernel on a GPU: plans of :mod:`nlmeans.backends.cuda_plan`, launched through CuPy.
 
+Planes of a volume or film are one launch; to the kernels a pair of planes is a volume of depth 1.
+
 Importing this module imports no CuPy and touches no driver: a process may fork until the first
 CuPy array arrives.  Work is queued on CuPy's current stream of the device the arrays are on.
 """
@@ -9,7 +11,6 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -18,12 +19,13 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from nlmeans.backends import cuda_plan
-from nlmeans.backends.contract import Array, PlanePair, Request, Run, Sums
+from nlmeans.backends.contract import Array, PlanePair, Request, Run, Slab, Sums
 from nlmeans.backends.cuda_memory import CudaMemory, DeviceFullError
 from nlmeans.backends.cuda_plan import Launch, Plan
 from nlmeans.backends.cuda_shape import MOST_VALUES, Device, Problem
 from nlmeans.errors import InvalidTypeError
 
+LEAST_PLANES = 1  # of a slab: one launch of several planes of candidates is less than one of each
 OLDEST = 75  # compute capability 7.5, Turing: the oldest that the compilers of CUDA 13 know
 _T = TypeVar("_T")
 
@@ -55,12 +57,24 @@ def aggregate(pair: PlanePair, run: Run, normaliser: Array, center: Array | None
         return aggregate_on(executor, pair, run, normaliser, center)
 
 
+def accumulate_slab(slab: Slab, run: Run, *, peak: bool = False) -> Sums:
+    """Weighted sums over the search window of the slab's planes; see the contract."""
+    with _on_device_of(slab.feature) as executor:
+        return accumulate_on(executor, slab, run, peak=peak)
+
+
+def aggregate_slab(slab: Slab, run: Run, normaliser: Array, center: Array) -> Sums:
+    """The same sums with every weight spread over its patch, in its plane; see the contract."""
+    with _on_device_of(slab.feature) as executor:
+        return aggregate_on(executor, slab, run, normaliser, center)
+
+
 def memory() -> CudaMemory:
     """Of the current device; see the contract."""
     return CudaMemory()
 
 
-# --- the two entries, for any executor -------------------------------------------------------
+# --- the entries, for any executor -----------------------------------------------------------
 
 
 class Executor(Protocol):
@@ -78,73 +92,78 @@ class Executor(Protocol):
         """Queue one launch."""
 
 
-def accumulate_on(executor: Executor, pair: PlanePair, run: Run, *, peak: bool = False) -> Sums:
-    """`accumulate` on a given executor."""
-    plane = pair.vote.shape
-    sums = Sums(executor.empty(pair.value.shape), executor.empty(plane))
-    sums.peak = executor.empty(plane) if peak else None
+def accumulate_on(executor: Executor, given: PlanePair | Slab, run: Run, *, peak: bool = False) -> Sums:
+    """`accumulate` or `accumulate_slab` on a given executor."""
+    sums = _empty(executor, given, peak)
     results = {"denominator": sums.denominator, "peak": sums.peak}
-    taps = _taps(pair)
-    for part, buffers in _parts(executor, pair, sums.numerator):
-        problem = Problem.of(part, taps, peak=peak)
-        _execute(executor, cuda_plan.accumulate(problem, executor.device), buffers | results, taps)
+    for values, buffers in _parts(executor, given, sums.numerator):
+        problem = Problem.of(given, values, peak=peak)
+        _execute(executor, cuda_plan.accumulate(problem, executor.device), buffers | results, given)
     if run.tick is not None:
         run.tick(1.0)
     return sums
 
 
 def aggregate_on(
-    executor: Executor, pair: PlanePair, run: Run, normaliser: Array, center: Array | None
+    executor: Executor, given: PlanePair | Slab, run: Run, normaliser: Array, center: Array | None
 ) -> Sums:
-    """`aggregate` on a given executor."""
-    sums = Sums(executor.empty(pair.value.shape), executor.empty(pair.vote.shape))
+    """`aggregate` or `aggregate_slab` on a given executor."""
+    sums = _empty(executor, given)
     results = {
         "denominator": sums.denominator,
         "normaliser": executor.floats(normaliser),
         "center": None if center is None else executor.floats(center),
     }
-    taps = _taps(pair)
-    for part, buffers in _parts(executor, pair, sums.numerator):
-        problem = Problem.of(part, taps)
-        _execute(executor, cuda_plan.aggregate(problem, executor.device), buffers | results, taps)
+    for values, buffers in _parts(executor, given, sums.numerator):
+        problem = Problem.of(given, values)
+        _execute(executor, cuda_plan.aggregate(problem, executor.device), buffers | results, given)
     if run.tick is not None:
         run.tick(1.0)
     return sums
 
 
+def _empty(executor: Executor, given: PlanePair | Slab, peak: bool = False) -> Sums:
+    """Sums of a pair (V, H, W), or of a slab's planes (V, n, H, W)."""
+    plane, values = tuple(given.vote.shape), len(given.value)
+    if isinstance(given, Slab):
+        plane = (given.planes[1] - given.planes[0], *plane[1:])
+    sums = Sums(executor.empty((values, *plane)), executor.empty(plane))
+    sums.peak = executor.empty(plane) if peak else None
+    return sums
+
+
 def _parts(
-    executor: Executor, pair: PlanePair, numerator: Array
-) -> Iterator[tuple[PlanePair, dict[str, Any]]]:
-    """The pair with at most as many values as fit a kernel's registers, and its buffers by name."""
-    query = executor.floats(pair.query)
+    executor: Executor, given: PlanePair | Slab, numerator: Array
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """At most as many values as fit a kernel's registers at a time: their number, and all buffers by name."""
+    value = own_value = given.value
+    if isinstance(given, Slab):
+        query = key = given.feature
+    else:
+        query, key, own_value = given.query, given.key, given.own_value
+    features = executor.floats(query)
     buffers = {
-        "query": query,
-        "key": query if pair.key is pair.query else executor.floats(pair.key),
-        "vote": executor.floats(pair.vote),
+        "query": features,
+        "key": features if key is query else executor.floats(key),
+        "vote": executor.floats(given.vote),
     }
-    for name, given in (("bias", pair.bias), ("scale", pair.scale)):
-        buffers[name] = executor.floats(given) if getattr(given, "ndim", 0) else None
-    values = pair.value.shape[0]
-    for first in range(0, max(values, 1), MOST_VALUES):
+    for name, per_query in (("bias", given.bias), ("scale", given.scale)):
+        buffers[name] = executor.floats(per_query) if getattr(per_query, "ndim", 0) else None
+    for first in range(0, max(len(value), 1), MOST_VALUES):
         some = slice(first, first + MOST_VALUES)
-        value = executor.floats(pair.value[some])
-        own_value = value if pair.own_value is pair.value else executor.floats(pair.own_value[some])
-        part = pair if values <= MOST_VALUES else replace(pair, value=value, own_value=own_value)
-        yield part, buffers | {"value": value, "own_value": own_value, "numerator": numerator[some]}
+        values = executor.floats(value[some])
+        own = values if own_value is value else executor.floats(own_value[some])
+        yield len(values), buffers | {"value": values, "own_value": own, "numerator": numerator[some]}
 
 
-def _execute(executor: Executor, plan: Plan, buffers: dict[str, Any], taps: tuple[Any, Any]) -> None:
+def _execute(executor: Executor, plan: Plan, buffers: dict[str, Any], given: PlanePair | Slab) -> None:
     """Every launch of a plan, with scratch for the time of it; few need the taps as arrays."""
     named = buffers | {name: executor.empty(shape) for name, shape in plan.scratch.items()}
     if plan.needs_taps:
-        named |= {"taps_y": executor.floats(taps[0]), "taps_x": executor.floats(taps[1])}
+        taps = given.taps if isinstance(given, Slab) else (np.ones(1), *given.taps)
+        named |= {f"taps_{axis}": executor.floats(each) for axis, each in zip("zyx", taps, strict=True)}
     for launch in plan.launches:
         executor.launch(launch, [named[a] if isinstance(a, str) else a for a in launch.arguments])
-
-
-def _taps(pair: PlanePair) -> tuple[Any, Any]:
-    """The taps as float64: they are numbers of the plan."""
-    return np.asarray(pair.taps[0], np.float64), np.asarray(pair.taps[1], np.float64)
 
 
 # --- CuPy ------------------------------------------------------------------------------------

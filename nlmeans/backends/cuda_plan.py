@@ -26,11 +26,13 @@ _BATCH_BYTES = 2**26  # of weight planes in the readable aggregation
 
 #: struct Window of kernels/cuda/window.cuh
 WINDOW = np.dtype(
-    [(name, np.int32) for name in ("height", "width", "radius_y", "radius_x", "patch_y", "patch_x")]
-    + [(name, np.int32) for name in ("own", "blocks_x", "chunk_y", "chunk_x", "chunks_y", "chunks_x")]
+    [(name, np.int32) for name in ("depth", "height", "width", "first_plane", "planes")]
+    + [(f"{name}_{axis}", np.int32) for name in ("radius", "patch") for axis in "zyx"]
+    + [(name, np.int32) for name in ("own", "blocks", "blocks_x")]
+    + [(name, np.int32) for name in ("chunk_y", "chunk_x", "chunks_y", "chunks_x")]
     + [(name, np.int32) for name in ("slices", "first", "count", "add")]
     + [(name, np.float32) for name in ("bias", "scale", "gain", "start")]
-    + [(name, np.float32, (_TAPS,)) for name in ("taps_y", "taps_x")]
+    + [(name, np.float32, (_TAPS,)) for name in ("roots_z", "taps_y", "taps_x")]
 )
 
 
@@ -119,8 +121,8 @@ def _in_slices(
 ) -> Plan:
     """One launch of a register kernel; in slices, their sums are put together by more."""
     slices = shape.slices(problem, device)
-    shape = shape.with_chunks(slices)
-    plane = (problem.height, problem.width)
+    shape = shape.with_chunks(-(-slices // (2 * problem.depth.radius + 1)))
+    plane = (problem.depth.planes, problem.height, problem.width)
     names = {name: name if slices == 1 else f"partial_{name}" for name in results if name}
     scratch: dict[str, tuple[int, ...]] = {}
     if slices > 1:
@@ -135,7 +137,7 @@ def _in_slices(
         kernel=shape.kernel,
         source=f"{shape.kernel}.cu",
         options=(*shape.options(problem), *options),
-        grid=(shape.blocks(problem), 1, slices),
+        grid=(shape.blocks(problem) * problem.depth.planes, 1, slices),
         block=(LANES, shape.warps, 1),
         shared_bytes=shape.shared_bytes,
         arguments=arguments,
@@ -151,7 +153,7 @@ def _maps(problem: Problem) -> tuple[str | None, str | None]:
 
 
 def _reduce(problem: Problem, partial: str, result: str, slices: int) -> Launch:
-    planes = problem.values if result == "numerator" else 1
+    planes = problem.depth.planes * (problem.values if result == "numerator" else 1)
     count = planes * problem.height * problem.width
     arguments = (partial, result, np.int64(count), np.int32(slices), np.int32(result == "peak"))
     return Launch("reduce", "reduce.cu", (), (-(-count // 256), 1, 1), (256, 1, 1), 0, arguments)
@@ -162,7 +164,7 @@ def _reduce(problem: Problem, partial: str, result: str, slices: int) -> Launch:
 
 def _accumulate_readable(problem: Problem) -> Plan:
     arguments = (
-        *("query", "key", "value", "own_value", "vote", *_maps(problem), "taps_y", "taps_x"),
+        *("query", "key", "value", "own_value", "vote", *_maps(problem), "taps_z", "taps_y", "taps_x"),
         *("numerator", "denominator", "peak" if problem.peak else None),
         _window(problem),
     )
@@ -171,8 +173,8 @@ def _accumulate_readable(problem: Problem) -> Plan:
 
 def _aggregate_readable(problem: Problem, shifts: Sequence[int], add: bool = False) -> Plan:
     """Weight planes of a batch of shifts, then their sums, batch after batch."""
-    plane = problem.height * problem.width
-    batch = max(1, min(len(shifts), _BATCH_BYTES // (4 * plane), 65535))
+    planes = (problem.depth.planes, problem.height, problem.width)
+    batch = max(1, min(len(shifts), _BATCH_BYTES // (4 * math.prod(planes)), 65535))
     launches = []
     for first in range(shifts[0], shifts[-1] + 1, batch):
         count = min(batch, shifts[-1] + 1 - first)
@@ -180,20 +182,26 @@ def _aggregate_readable(problem: Problem, shifts: Sequence[int], add: bool = Fal
         window["first"], window["count"], window["add"] = first, count, add or first > shifts[0]
         taps = ("taps_y", "taps_x")
         center = "center" if problem.own else None
-        weigh = ("query", "key", "vote", *_maps(problem), *taps, "normaliser", center, "p", window)
+        weigh = ("query", "key", "vote", *_maps(problem), "taps_z", *taps, "normaliser", center, "p", window)
         spread = ("p", "value", "own_value", "vote", *taps, "numerator", "denominator", window)
         launches += [
             _readable_launch("weigh", problem, count, weigh),
             _readable_launch("spread", problem, 1, spread),
         ]
-    return Plan(tuple(launches), {"p": (batch, problem.height, problem.width)})
+    return Plan(tuple(launches), {"p": (batch, *planes)})
 
 
 def _readable_launch(kernel: str, problem: Problem, grid_y: int, arguments: tuple[Any, ...]) -> Launch:
+    blocks, _ = _readable_blocks(problem)
+    grid = (blocks * problem.depth.planes, grid_y, 1)
+    return Launch(kernel, "readable.cu", problem.options(), grid, _READABLE_BLOCK, 0, arguments)
+
+
+def _readable_blocks(problem: Problem) -> tuple[int, int]:
+    """Blocks that cover a plane, and a row of it."""
     block_x, block_y, _ = _READABLE_BLOCK
-    blocks = -(-problem.width // block_x) * -(-problem.height // block_y)
-    options = problem.options()
-    return Launch(kernel, "readable.cu", options, (blocks, grid_y, 1), _READABLE_BLOCK, 0, arguments)
+    blocks_x = -(-problem.width // block_x)
+    return blocks_x * -(-problem.height // block_y), blocks_x
 
 
 # --- what all share --------------------------------------------------------------------------
@@ -203,7 +211,13 @@ def _window(problem: Problem, shape: Shape | None = None, slices: int = 1) -> An
     """The WINDOW value of a launch."""
     window = np.zeros(1, WINDOW)
     down, along = problem.taps
+    depth, (blocks, blocks_x) = problem.depth, _readable_blocks(problem)
     numbers: dict[str, Any] = {
+        "depth": depth.size,
+        "first_plane": depth.first,
+        "planes": depth.planes,
+        "radius_z": depth.radius,
+        "patch_z": len(depth.taps) // 2,
         "height": problem.height,
         "width": problem.width,
         "radius_y": problem.radius[0],
@@ -211,7 +225,8 @@ def _window(problem: Problem, shape: Shape | None = None, slices: int = 1) -> An
         "patch_y": problem.patch[0],
         "patch_x": problem.patch[1],
         "own": problem.own,
-        "blocks_x": -(-problem.width // _READABLE_BLOCK[0]),
+        "blocks": blocks,
+        "blocks_x": blocks_x,
         "slices": slices,
         "bias": problem.bias or 0.0,
         "scale": 1.0 if problem.scale is None else problem.scale,
@@ -221,6 +236,7 @@ def _window(problem: Problem, shape: Shape | None = None, slices: int = 1) -> An
         if not problem.per_query:
             gain *= numbers["scale"]
         numbers |= {
+            "blocks": shape.blocks(problem),
             "blocks_x": shape.blocks_x(problem),
             "chunk_y": shape.chunk_y,
             "chunk_x": shape.chunk_x,
@@ -229,6 +245,7 @@ def _window(problem: Problem, shape: Shape | None = None, slices: int = 1) -> An
             "gain": math.sqrt(gain),
             "start": -numbers["bias"] / (len(along) if problem.box else along.sum()),
         }
+        window["roots_z"][0, : len(depth.taps)] = np.sqrt(depth.taps)
         window["taps_y"][0, : len(down)], window["taps_x"][0, : len(along)] = down, along
     for name, number in numbers.items():
         window[name] = number

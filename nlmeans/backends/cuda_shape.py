@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from nlmeans.backends.contract import PlanePair
+from nlmeans.backends.contract import PlanePair, Slab
 from nlmeans.errors import MemoryLimitError
 
 LANES = 32
@@ -38,6 +38,17 @@ class Device:
     capability: int = 90  # 10 times the compute capability
 
 
+@dataclass(frozen=True)
+class Depth:
+    """What a call has along z; one plane against another is a volume of depth 1."""
+
+    size: int = 1
+    first: int = 0  # of the planes to denoise
+    planes: int = 1
+    radius: int = 0  # of the search window
+    taps: tuple[float, ...] = (1.0,)
+
+
 @dataclass(frozen=True, eq=False)
 class Problem:
     """One call: sizes and kinds, no planes."""
@@ -52,23 +63,35 @@ class Problem:
     bias: float | None = 0.0  # None: a plane
     scale: float | None = 1.0
     peak: bool = False
+    depth: Depth = Depth()
 
     @staticmethod
-    def of(pair: PlanePair, taps: tuple[Any, Any], *, peak: bool = False) -> Problem:
-        """From a pair and its taps as NumPy arrays."""
-        (channels, height, width), values = pair.query.shape, pair.value.shape[0]
+    def of(given: PlanePair | Slab, values: int, *, peak: bool = False) -> Problem:
+        """A pair or a slab, with so many of its values."""
+        height, width = given.vote.shape[-2:]
         if max(height, width) > _LONGEST_SIDE:
             raise MemoryLimitError(
                 f"a plane of {height} x {width} is too large for the GPU: "
                 f"sides go up to {_LONGEST_SIDE}; use tiles"
             )
-        bias, scale = (None if getattr(x, "ndim", 0) else float(x) for x in (pair.bias, pair.scale))
-        return Problem(height, width, channels, values, pair.radius, taps, pair.own, bias, scale, peak)
+        depth, own, feature = Depth(), True, None
+        if isinstance(given, Slab):
+            feature, (first, end) = given.feature, given.planes
+            depth = Depth(
+                len(given.vote), first, end - first, given.radius[0], tuple(map(float, given.taps[0]))
+            )
+        else:
+            feature, own = given.query, given.own
+        bias, scale = (None if getattr(x, "ndim", 0) else float(x) for x in (given.bias, given.scale))
+        down, along = (np.asarray(taps, np.float64) for taps in given.taps[-2:])  # numbers of the plan
+        radius = (given.radius[-2], given.radius[-1])
+        kinds = (own, bias, scale, peak, depth)
+        return Problem(height, width, len(feature), values, radius, (down, along), *kinds)
 
     @cached_property
     def _key(self) -> tuple[Any, ...]:
         """Equal for equal calls."""
-        sizes = (self.height, self.width, self.channels, self.values, self.radius)
+        sizes = (self.height, self.width, self.channels, self.values, self.radius, self.depth)
         taps = (self.taps[0].tobytes(), self.taps[1].tobytes())
         return (*sizes, *taps, self.own, self.bias, self.scale, self.peak)
 
@@ -88,17 +111,23 @@ class Problem:
 
     @property
     def shifts(self) -> int:
-        return (2 * self.radius[0] + 1) * (2 * self.radius[1] + 1)
+        return (2 * self.depth.radius + 1) * (2 * self.radius[0] + 1) * (2 * self.radius[1] + 1)
+
+    @property
+    def stacked(self) -> int:
+        """Planes that a patch compares: those along z are as many channels more."""
+        return self.channels * len(self.depth.taps)
 
     @property
     def per_query(self) -> bool:
         return self.bias is None or self.scale is None
 
-    def options(self) -> tuple[str, ...]:
-        """What is compiled into every kernel."""
-        samples = max(self.channels, self.values * MOST_SLICES) * self.height * self.width
-        options = (f"-DCHANNELS={self.channels}", f"-DVALUES={self.values}")
-        return options if samples < 2**29 else (*options, "-DINDEX=long long")
+    def options(self, channels: int | None = None) -> tuple[str, ...]:
+        """What is compiled into every kernel; `channels` in place of the image's."""
+        depth = self.depth
+        planes = max(self.channels * depth.size, self.values * max(depth.size, depth.planes * MOST_SLICES))
+        options = (f"-DCHANNELS={channels or self.channels}", f"-DVALUES={self.values}")
+        return options if planes * self.height * self.width < 2**29 else (*options, "-DINDEX=long long")
 
 
 @dataclass(frozen=True)
@@ -123,7 +152,7 @@ class Shape:
     @staticmethod
     def best(kernel: str, problem: Problem, device: Device) -> Shape | None:
         """The shape that fits the most warps on a multiprocessor; None when none fits."""
-        if max(problem.patch) > LARGEST_PATCH or problem.values > MOST_VALUES:
+        if max(*problem.patch, len(problem.depth.taps) // 2) > LARGEST_PATCH or problem.values > MOST_VALUES:
             return None
         rows, registers_for = _rows(kernel, problem, device)
         for wanted in (registers_for, 4, 2, 1):
@@ -133,7 +162,7 @@ class Shape:
                 budget = device.shared_per_multiprocessor * warps // wanted - _RESERVED
                 shape = _fitting(kernel, problem, rows, warps, min(budget, device.shared_per_block))
                 if shape is not None:
-                    rolled = problem.channels > 1 and device.capability >= _BLACKWELL
+                    rolled = problem.stacked > 1 and device.capability >= _BLACKWELL
                     return replace(shape, warps_wanted=registers_for, rolled=rolled)
         return None
 
@@ -170,7 +199,7 @@ class Shape:
         return 4 * words + (weight_rows + more) * self.pitch  # a vote is a byte
 
     def with_chunks(self, least: int) -> Shape:
-        """The same with at least so many chunks, if the window has as many rows."""
+        """The same with at least so many chunks in a plane of the window, if that has as many rows."""
         size_y = 2 * self.radius[0] + 1
         chunk_y = min(self.chunk_y, max(1, size_y * self.chunks_x // least))
         return replace(self, chunk_y=chunk_y, chunks_y=-(-size_y // chunk_y))
@@ -179,22 +208,25 @@ class Shape:
         return -(-problem.width // self.block_columns)
 
     def blocks(self, problem: Problem) -> int:
+        """Of one plane."""
         return self.blocks_x(problem) * -(-problem.height // self.block_rows)
 
     def slices(self, problem: Problem, device: Device) -> int:
         """Parts of the window that run side by side: for small pictures, and for huge windows."""
         resident = max(1, device.shared_per_multiprocessor // (self.shared_bytes + _RESERVED))
         resident = min(resident, max(1, self.warps_wanted // self.warps))
-        to_fill = -(-2 * device.multiprocessors * resident // self.blocks(problem))
+        blocks = self.blocks(problem) * problem.depth.planes
+        to_fill = -(-2 * device.multiprocessors * resident // blocks)
         to_keep_digits = -(-problem.shifts // _SHIFTS_IN_A_SUM)
-        chunks = (2 * problem.radius[0] + 1) * self.chunks_x
+        chunks = (2 * problem.depth.radius + 1) * (2 * problem.radius[0] + 1) * self.chunks_x
         return max(1, min(max(to_fill, to_keep_digits), MOST_SLICES, chunks))
 
     def options(self, problem: Problem) -> tuple[str, ...]:
         """What is compiled in: everything but sizes, radii and numbers."""
         bias = 2 if problem.per_query else 1 if problem.bias else 0
         return (
-            *problem.options(),
+            *problem.options(problem.stacked),
+            *([] if problem.depth == Depth() else ["-DDEEP=1", f"-DPLANES={len(problem.depth.taps)}"]),
             *["-DUNROLLED_CHANNELS=1"] * self.rolled,
             f"-DPATCH_Y={self.patch[0]}",
             f"-DPATCH_X={self.patch[1]}",
@@ -211,7 +243,7 @@ def _rows(kernel: str, problem: Problem, device: Device) -> tuple[int, int]:
 
     Found with ptxas for sm_75 to sm_120: as many rows as do not spill (2 ry + 2 at most).
     """
-    one_plane = problem.channels == 1 and problem.values <= 1
+    one_plane = problem.stacked == 1 and problem.values <= 1
     old = device.capability < _BLACKWELL
     if kernel == "accumulate":
         plain = one_plane and problem.box and not problem.per_query
@@ -236,7 +268,7 @@ def _fitting(kernel: str, problem: Problem, rows: int, warps: int, budget: int) 
         chunk_x=size_x if chunks_x == 1 else _WIDEST_CHUNK,
         chunks_y=size_y,
         chunks_x=chunks_x,
-        channels=problem.channels,
+        channels=problem.stacked,
         values=problem.values,
         patch=problem.patch,
         radius=problem.radius,

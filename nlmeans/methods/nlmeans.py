@@ -2,7 +2,7 @@
 
 This is the one driver of every backend and dimension: a signal is a picture of height 1, a volume
 is pairs of planes, and a patch deep in z is the neighbouring planes stacked as channels.  A backend that
-has the entries for slabs does all planes of a tile in one call.
+has the entries for slabs does all planes of a tile in one call, or a frame of a film with those around it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from nlmeans.backends.contract import Array, Backend, PlanePair, Run, Slab, Sums
 from nlmeans.choosing import Chosen
 from nlmeans.inputs import Inputs
 from nlmeans.methods import Method
-from nlmeans.methods.slab import LEAST_PLANES, patches_of_slab, pixels_of_slab
+from nlmeans.methods.slab import patches_of_slab, pixels_of_slab
 from nlmeans.noise.strength import Noise
 from nlmeans.parameters import Parameters
 from nlmeans.tiling import Cost, Tile
@@ -128,7 +128,7 @@ class NLMeans(Method):
         dtype = dtype or engine.works_in(inputs.request.dtype)
         size = np.dtype(dtype).itemsize
         values, features = (len(levels.offset) for levels in chosen.levels)
-        slab = geometry.is_deep and hasattr(engine, "accumulate_slab")
+        least_planes = _least_planes(engine) if geometry.is_deep else 0
         return cls(
             levels=chosen.levels,
             halo=geometry.halo,
@@ -136,8 +136,8 @@ class NLMeans(Method):
             cost=Cost(
                 size * (values + features + 2),
                 size * (3 * values + 2 * features + 8),
-                size * (2 * values + features + 6) if slab else 0,
-                2 * geometry.halo[0] + LEAST_PLANES - 1,
+                size * (2 * values + features + 6) if least_planes else 0,
+                2 * geometry.halo[0] + max(least_planes - 1, 0),
             ),
             patch_radius=geometry.patch_radius,
             sigma_map=None if isinstance(chosen.noise.sigma, tuple) else chosen.noise.sigma,
@@ -169,9 +169,8 @@ class NLMeans(Method):
 
     def _by_slabs(self, planes: range) -> bool:
         """Whether the backend does several planes in one call, and that pays."""
-        return (
-            self.geometry.is_deep and len(planes) >= LEAST_PLANES and hasattr(self.backend, "accumulate_slab")
-        )
+        least = _least_planes(self.backend)
+        return self.geometry.is_deep and 0 < least <= len(planes)
 
     def exponents(self, tile: Tile) -> Exponents:
         """The tile with features, scale and bias from h and sigma: see :mod:`nlmeans.formula`."""
@@ -197,6 +196,11 @@ class NLMeans(Method):
         if noise.correction is not None:  # the same correction everywhere, in units of a varying h
             biases = xp.minimum(bias * scales, _GREATEST_BIAS[self.dtype]).astype(self.dtype)
         return Exponents(feature, tile.value, tile.vote, scales.astype(self.dtype), biases)
+
+
+def _least_planes(backend: Backend) -> int:
+    """From how many planes on it does them better in one call; 0 where it has no entry for slabs."""
+    return getattr(backend, "LEAST_PLANES", 0)
 
 
 # --- one plane -------------------------------------------------------------------------------

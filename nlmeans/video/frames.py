@@ -161,7 +161,7 @@ def _finished(window: deque[Frame], at: int, running: Running) -> Array:
         planes = range(center, center + 1)
         change = method.run(stack, (0, 0, 0), stack.vote.shape, planes, running.part(1.0))
         clean = method.levels[0].changed(here.tile.pixels, change)
-        return _restored(here, to_numpy(clean) if library(inputs.image) == "numpy" else clean)
+        return _restored(here, to_numpy(clean) if library(inputs.value) == "numpy" else clean)
 
 
 def _restored(frame: Frame, values: Array) -> Array:

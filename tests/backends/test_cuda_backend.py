@@ -250,7 +250,7 @@ def test_a_side_beyond_the_coordinates_is_refused() -> None:
     huge = np.lib.stride_tricks.as_strided(np.zeros(1, np.float32), (1, 1, 2**30 + 1), (0, 0, 0))
     pair = replace(pair_of(Case(1, 1)), query=huge, key=huge, value=huge, vote=huge[0])
     with pytest.raises(MemoryLimitError, match="use tiles"):
-        Problem.of(pair, pair.taps)
+        Problem.of(pair, 1)
 
 
 def test_source_has_its_headers_put_in_once() -> None:

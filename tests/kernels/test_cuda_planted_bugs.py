@@ -93,8 +93,8 @@ BUGS = [
     # tiles
     Bug(
         "key tile one row low",
-        "chunk.pitch, y - PATCH_Y, x, window",
-        "chunk.pitch, y - PATCH_Y + 1, x, window",
+        "chunk.pitch, z, y - PATCH_Y, x, window",
+        "chunk.pitch, z, y - PATCH_Y + 1, x, window",
     ),
     Bug(
         "last row of the query tile not loaded",
@@ -216,7 +216,7 @@ BUGS = [
     Bug("four votes, of another column", "1u << 8 * (n % 4)", "1u << 8 * (n & 1)"),
     Bug(
         "readable: own value of the candidate",
-        "own_value[v * plane + i]",
+        "own_value[v * stack + i]",
         "0.5f",
         case=Case(5, 9, patch=(5, 5)),
     ),
@@ -288,9 +288,9 @@ BUGS = [
     ),
     Bug("sums of weights not started", "staying[N][COLUMNS] = {};", "staying[N][COLUMNS];", "aggregate"),
     # the readable kernels
-    Bug("readable: the patch's own column", "x + dx + ox", "x + ox", case=Case(5, 9, patch=(5, 5))),
-    Bug("readable: centre left out", "w = center[i];", "w = 0;", "aggregate", Case(5, 9, patch=(5, 5))),
-    Bug("readable: batches not added", "window.add ? denominator[i] : 0", "0", "aggregate", INNER),
+    Bug("readable: the patch's own column", "i.x + s.dx + ox", "i.x + ox", case=Case(5, 9, patch=(5, 5))),
+    Bug("readable: centre left out", "w = center[at];", "w = 0;", "aggregate", Case(5, 9, patch=(5, 5))),
+    Bug("readable: batches not added", "window.add ? denominator[own] : 0", "0", "aggregate", INNER),
 ]
 
 

@@ -179,7 +179,7 @@ class Batch:
 
         if not film:
             raise UsageError(f"{task.output} would be a film, and the input is a picture; name a picture")
-        allowed = (naming.FILM, "", "PNG") if is_animated(task.input) else (naming.FILM, "")
+        allowed = (naming.FILM, "", "PNG", "WebP") if is_animated(task.input) else (naming.FILM, "")
         if task.format not in allowed or (task.output == "-" and task.format):
             raise UsageError(f"{task.output} would be a picture; the input is a film: name .mp4 or .mkv")
         given = (self.job, self.options, self.environment, self._replacing)

@@ -1,4 +1,4 @@
-"""Animated pictures, GIF and PNG: films that FFmpeg reads, told from still ones by their blocks."""
+"""Animated pictures, GIF, PNG and WebP: films, told from still ones by their blocks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _EXTENSION, _IMAGE, _TABLE = 0x21, 0x2C, 0x80
 
 
 def is_animation(file: BinaryIO) -> bool:
-    """Whether a file is a GIF of several frames, or a PNG that says so before its pixels."""
+    """Whether a file is a GIF of several frames, or a PNG or WebP that says so before its pixels."""
     file.seek(0)
     start = file.read(13)
     if start[:6] in _GIF and len(start) == 13:
@@ -18,7 +18,21 @@ def is_animation(file: BinaryIO) -> bool:
     if start[:8] == _PNG:
         file.seek(len(_PNG))
         return _controls_animation(file)
-    return False
+    return is_animated_webp(file)
+
+
+def is_animated_webp(file: BinaryIO) -> bool:
+    """Whether a file is a WebP whose first chunk says so."""
+    file.seek(0)
+    start = file.read(21)
+    return start[:4] == b"RIFF" and start[8:16] == b"WEBPVP8X" and len(start) == 21 and bool(start[20] & 2)
+
+
+def size_of_webp(file: BinaryIO) -> tuple[int, int]:
+    """Width and height of such a file."""
+    file.seek(24)
+    size = file.read(6).ljust(6, b"\0")
+    return int.from_bytes(size[:3], "little") + 1, int.from_bytes(size[3:], "little") + 1
 
 
 def _has_two_frames(file: BinaryIO) -> bool:

@@ -24,8 +24,12 @@ _ENCODERS = {
 }
 LOSSLESS = {
     "ffv1", "rawvideo", "huffyuv", "ffvhuff", "utvideo", "png", "apng", "gif", "qtrle", "wrapped_avframe",
+    "libwebp_anim",
 }  # fmt: skip
-_LOSSLESS_IN = {"apng": "apng"}  # what becomes of what is stored without loss, where it is not FFV1
+_LOSSLESS_IN = {
+    "apng": "apng",
+    "webp": "libwebp_anim",
+}  # what becomes of what is stored without loss, where it is not FFV1
 _FALLBACK = {"webm": "vp9"}  # what a container holds where it does not hold the source's codec
 _LAMBDA = 118  # FFmpeg's unit of quality for codecs with qscale
 
@@ -75,6 +79,8 @@ class Encoding:
         options = {"crf": str(usual if crf is None else crf)} if quality else {}
         if encoder == "libx265":
             options["x265-params"] = "log-level=error"  # or it prints what it is
+        if encoder == "libwebp_anim":
+            options["lossless"] = "1"
         if encoder.startswith("libvpx"):
             options["b"] = "0"  # without it crf is a limit only
         return cls(encoder, container, options)

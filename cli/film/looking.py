@@ -76,8 +76,7 @@ def look(name: str, job: Job, environment: Environment, progress: Progress) -> L
 
 @contextmanager
 def _film(name: str, environment: Environment) -> Iterator[Film]:
-    with source(name, environment.binary_in) as (file, _), opened_film(file) as container:
-        film = Film.of(container)
+    with source(name, environment.binary_in) as (file, _), opened_film(file) as film:
         film.copy = lambda packet: None  # sound is not shown
         yield film
 

@@ -47,8 +47,8 @@ class Form:
 
     @property
     def alike(self) -> tuple[str, ...]:
-        """The formats that hold the same samples: with planes, as the film has them, as PNG and FFV1 do."""
-        packed = {"gbrp": ("rgb24", "bgr0"), "gbrap": ("rgba", "bgra")}
+        """The formats that hold the same samples: with planes, as in the film, as in PNG, FFV1, WebP."""
+        packed = {"gbrp": ("rgb24", "bgr0", "bgra"), "gbrap": ("rgba", "bgra")}
         return self.name, self.source, *packed.get(self.name, ())
 
     def bytes(self, width: int, height: int) -> int:

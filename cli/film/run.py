@@ -22,6 +22,7 @@ from ..status import UnreadableError, UsageError
 from .container import Film, Output, messages, package
 from .encoding import Encoding
 from .planes import COLOURS, Form, Frame
+from .webp import read_by_ffmpeg
 
 _OF_PICTURES = (
     "guide",
@@ -36,6 +37,7 @@ _OF_PICTURES = (
     "tune",
     "uncertainty",
 )  # options
+_ANIMATIONS = {".png": "apng", ".webp": "webp"}  # where an animated picture becomes one
 
 
 @dataclass
@@ -55,8 +57,7 @@ class FilmTask:
         self._check()
         package()
         kind = _container_of(self.task.output)
-        with messages() as told, self._source() as (file, reading), opened_film(file, **reading) as container:
-            film = Film.of(container)
+        with messages() as told, self._source() as (file, reading), opened_film(file, **reading) as film:
             film.warnings += _cut_within_a_frame(file, film)
             encoding = Encoding.of(film.codec, kind, self.options.codec, self.options.crf)
             size = film.picture.codec_context.width * film.picture.codec_context.height / 1e6
@@ -109,6 +110,8 @@ class FilmTask:
         options = {"strict": "-1"}  # y4m of more than 8 bits is not in its first description
         if encoding.container == "apng":
             options["plays"] = "0"  # again and again, as animations mostly do: the reader does not say
+        if encoding.container == "webp":
+            options["loop"] = "0"
         with av.open(_Sink(file), "w", format=encoding.container, options=options) as container:
             output = Output.like(film, container, encoding)
             for frame, groups in denoised(chain([first], frames), film.form, self.job):
@@ -132,20 +135,23 @@ def refuse_options_of_pictures(given: FilterOptions) -> None:
 def _container_of(output: str) -> str:
     """What FFmpeg calls the container of an output; films by the name of a picture are animations."""
     suffix = parts(output)[1].lower()
-    return "yuv4mpegpipe" if output == "-" else "apng" if suffix == ".png" else FILMS[suffix]
+    return "yuv4mpegpipe" if output == "-" else _ANIMATIONS.get(suffix) or FILMS[suffix]
 
 
 @contextmanager
-def opened_film(file: Any, **reading: str) -> Iterator[Any]:
+def opened_film(file: Any, **reading: str) -> Iterator[Film]:
     """A film as PyAV has it."""
     av = package()
-    try:
-        container = av.open(file, "r", **reading)
-    except (av.error.FFmpegError, EOFError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UnreadableError(f"it is damaged, or no film that can be read ({reason})") from error
-    with container:
-        yield container
+    with read_by_ffmpeg(file) as (readable, left):
+        try:
+            container = av.open(readable, "r", **reading)
+        except (av.error.FFmpegError, EOFError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise UnreadableError(f"it is damaged, or no film that can be read ({reason})") from error
+        with container:
+            film = Film.of(container)
+            film.warnings += left
+            yield film
 
 
 def _cut_within_a_frame(file: Any, film: Film) -> list[str]:

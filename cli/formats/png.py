@@ -149,7 +149,9 @@ def _layout(
     limits.check_pixels(width, height)
     found = dict(chunks)
     if b"acTL" in found:
-        raise UnreadableError("it is an animation, which only 'nlmeans denoise' takes, and from a file")
+        raise UnreadableError(
+            "it is an animation, which only 'nlmeans denoise' and 'nlmeans report' take, and from a file"
+        )
     if colour == 3:
         raise UnreadableError(
             "it has a palette, and averaging palette numbers means nothing; convert it to RGB first "

@@ -44,8 +44,7 @@ def open_webp(file: BinaryIO, size: int, limits: Limits) -> Picture:
     pieces = segments.walk_webp(file, size, limits)
     if pieces.animated:
         raise UnreadableError(
-            "it is an animated WebP, which FFmpeg cannot read; make an animated PNG of it first (for "
-            "instance: magick in.webp out.apng)"
+            "it is an animation, which only 'nlmeans denoise' and 'nlmeans report' take, and from a file"
         )
     picture = _open("WebP", file, size, limits, pieces.items)
     picture.warnings += pieces.warnings

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 import nlmeans
 
@@ -208,13 +208,36 @@ def animation(path: Path, frames: int = 5) -> np.ndarray:
     ramp = np.indices((40, 48)).sum(0)[..., None] % 32 * 4 + np.array([60, 80, 100])
     noisy = [np.clip(ramp + rng.normal(0, 9, ramp.shape), 0, 255).astype(np.uint8) for _ in range(frames)]
     first, *more = (Image.fromarray(frame) for frame in noisy)
-    first.save(path, save_all=True, append_images=more, duration=80, loop=0)
-    return np.stack(films.rgb(path))
+    options = {"lossless": True} if path.suffix == ".webp" else {}
+    first.save(path, save_all=True, append_images=more, duration=80, loop=0, **options)
+    return np.stack(shown(path)[0])
+
+
+def shown(path: Path) -> tuple[list[np.ndarray], list[int]]:
+    """The frames of an animation as (H, W, 3 or 4), and the times at which they begin, in ms."""
+    if path.suffix != ".webp":
+        return films.rgb(path), films.read(path)[1]["times"]
+    frames, times, at = [], [], 0
+    with Image.open(path) as opened:
+        for n in range(opened.n_frames):  # type: ignore[attr-defined]
+            opened.seek(n)
+            frames.append(np.asarray(opened).copy())
+            times.append(at)
+            at += int(opened.info["duration"])
+    return frames, [*times, at] if len(set(np.diff(times))) > 1 else times
 
 
 @pytest.mark.parametrize(
     ("name", "target"),
-    [("a.gif", "a.denoised.mkv"), ("a.gif", "b.apng"), ("a.png", "a.denoised.png"), ("a.png", "b.mkv")],
+    [
+        ("a.gif", "a.denoised.mkv"),
+        ("a.gif", "b.apng"),
+        ("a.gif", "b.webp"),
+        ("a.png", "a.denoised.png"),
+        ("a.png", "b.mkv"),
+        ("a.webp", "a.denoised.webp"),
+        ("a.webp", "b.mkv"),
+    ],
 )
 def test_animated_pictures_are_films(name: str, target: str, tmp_path: Path) -> None:
     """Every frame, its time and its size; never the first frame alone."""
@@ -222,27 +245,58 @@ def test_animated_pictures_are_films(name: str, target: str, tmp_path: Path) -> 
     output = ("-o", tmp_path / target) if target.startswith("b") else ()
     ran = Ran("denoise", tmp_path / name, *QUICK, *output)
     assert (ran.code, ran.warnings) == (0, [])
-    got, facts = np.stack(films.rgb(tmp_path / target)), films.read(tmp_path / target)[1]
+    frames, times = shown(tmp_path / target)
+    got = np.stack(frames)[..., :3]
     planes = noisy[..., [1, 2, 0]]  # as FFmpeg orders them
     settings = {"sigma": 0.03 * 255, "patch_radius": 1, "search_radius": 2}
     expected = np.stack(list(nlmeans.denoise_frames(planes, channel_axis=-1, **settings)))
     np.testing.assert_array_equal(got, expected[..., [2, 0, 1]])
-    assert facts["times"] == [0, 80, 160, 240, 320]
+    assert times == [0, 80, 160, 240, 320]
+
+
+def test_webp_keeps_uneven_times_and_transparency(tmp_path: Path) -> None:
+    """The last frame is shown as long as the mean of the others; that a profile is left out is said."""
+    rng = np.random.default_rng(0)
+    noisy = [np.clip(rng.normal(120, 9, (40, 48, 4)), 0, 255).astype(np.uint8) for _ in range(3)]
+    for frame in noisy:
+        frame[..., 3] = 255
+        frame[:, :10, 3] = 90
+    first, *more = (Image.fromarray(frame) for frame in noisy)
+    options = {"lossless": True, "exact": True, "icc_profile": ImageCms.createProfile("sRGB")}
+    options["icc_profile"] = ImageCms.ImageCmsProfile(options["icc_profile"]).tobytes()
+    first.save(tmp_path / "a.webp", save_all=True, append_images=more, duration=[40, 120, 70], **options)
+    ran = Ran("denoise", tmp_path / "a.webp", *QUICK)
+    assert ran.code == 0
+    assert "its colour profile is left out" in ran.err
+    frames, times = shown(tmp_path / "a.denoised.webp")
+    assert times == [0, 40, 160, 240]
+    for before, after in zip(noisy, frames, strict=True):
+        np.testing.assert_array_equal(after[..., 3], before[..., 3])
+        assert after[..., :3].std() < 0.5 * before[..., :3].std()
+
+
+def test_a_damaged_webp_leaves_nothing_behind(tmp_path: Path) -> None:
+    animation(tmp_path / "a.webp")
+    cut(tmp_path / "a.webp", tmp_path / "b.webp", 400)
+    ran = Ran("denoise", tmp_path / "b.webp", *QUICK)
+    assert ran.code == 1
+    assert "damaged" in ran.err
+    assert {p.name for p in tmp_path.iterdir()} == {"a.webp", "b.webp"}
 
 
 def test_what_cannot_hold_an_animation_is_refused(tmp_path: Path) -> None:
     animation(tmp_path / "a.gif", 1)
     animation(tmp_path / "b.gif")
     animation(tmp_path / "c.png")
-    with Image.open(tmp_path / "b.gif") as opened:
-        opened.save(tmp_path / "d.webp", save_all=True)
+    animation(tmp_path / "d.webp")
     for name, options, words in (
         ("a.gif", (), "palette"),  # one frame: a picture
         ("b.gif", ("-o", tmp_path / "out.jpg"), "name .mp4 or .mkv"),
         ("b.gif", ("-o", tmp_path / "out.gif"), ".apng"),
-        ("d.webp", (), "animated PNG"),
+        ("d.webp", ("-o", tmp_path / "out.jpg"), "name .mp4 or .mkv"),
     ):
         ran = Ran("denoise", tmp_path / name, *options)
         assert ran.code in (1, 2)
         assert words in ran.err
-    assert "nlmeans denoise" in Ran("estimate", tmp_path / "c.png").err
+    for name in ("c.png", "d.webp"):
+        assert "nlmeans denoise" in Ran("estimate", tmp_path / name).err

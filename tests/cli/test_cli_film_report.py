@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from skimage import data
 
 from ..faults import films
@@ -84,6 +85,15 @@ def test_of_many_scenes_the_first_four_are_shown(tmp_path: Path) -> None:
     ]
     assert "the first 8 frames, 4 scenes" in found["summary"]
     assert "--temporal-radius 1" in found["command"]
+
+
+def test_an_animated_picture_has_a_report_too(tmp_path: Path) -> None:
+    frames = [Image.fromarray(PICTURES[0]), Image.fromarray(PICTURES[0][::-1].copy())]
+    frames[0].save(tmp_path / "a.webp", save_all=True, append_images=frames[1:], duration=50, lossless=True)
+    assert Ran("report", tmp_path / "a.webp", *QUICK).code == 0
+    found = data_of(tmp_path / "a.report.html")
+    assert len(found["frames"]) == 2
+    np.testing.assert_array_equal(picture(found["frames"][0]["images"]["noisy"]), PICTURES[0])
 
 
 def test_what_is_for_pictures_is_refused(tmp_path: Path) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,7 @@ class Batch:
         cluster.check(scheduler)
         if any("-" in (task.input, task.output) for task in tasks):
             raise UsageError("--scheduler takes files: standard input and output are not on a cluster")
-        one = _OneFile(self.limits, self.options, self.job, self.report.options.show_traceback)
+        one = _OneFile(self.limits, self.options, self.job, self.report.options.show_traceback, os.getcwd())
 
         def failed(task: naming.Task, error: Exception) -> None:
             progress.clear()
@@ -270,17 +271,40 @@ class _OneFile:
     options: OutputOptions
     job: Job
     show_traceback: bool
+    folder: str  # that names are meant in, whatever the worker's is
 
     def __call__(self, task: naming.Task) -> Outcome:
         """The outcome, also of a file that failed: it costs no other."""
         environment = Environment(StringIO(), StringIO(), BytesIO(), BytesIO())
         report = Report(environment, MessageOptions(quiet=True, show_traceback=self.show_traceback))
-        batch = Batch(environment, self.limits, [task.input], self.options, report, self.job)
+        there = replace(task, input=self._there(task.input), output=self._there(task.output))
+        sides = ("method_noise", "uncertainty", "side_by_side")
+        named: dict[str, Any] = {n: self._there(path) for n in sides if (path := getattr(self.options, n))}
+        options = replace(self.options, **named)
+        batch = Batch(environment, self.limits, [there.input], options, report, self.job)
         try:
-            return batch.only(task, Progress(environment, shown=False))
+            return self._as_named(batch.only(there, Progress(environment, shown=False)), task)
         except Exception as error:
-            report.failed(task.input, error, task.output)
-            return report.outcomes[-1]
+            report.failed(there.input, error, there.output)
+            return self._as_named(report.outcomes[-1], task)
+
+    def _there(self, path: str) -> str:
+        return os.path.join(self.folder, path)
+
+    def _as_named(self, outcome: Outcome, task: naming.Task) -> Outcome:
+        """With the names that were given."""
+
+        def named(text: str) -> str:
+            return text if os.path.isabs(task.output) else text.replace(self._there(""), "")
+
+        return replace(
+            outcome,
+            input=task.input,
+            output=named(outcome.output or "") or None,
+            message=named(outcome.message),
+            warnings=[named(text) for text in outcome.warnings],
+            details={n: named(v) if isinstance(v, str) else v for n, v in outcome.details.items()},
+        )
 
 
 def _folders(task: naming.Task) -> tuple[Path, Path]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from itertools import islice
@@ -46,6 +48,7 @@ def client_of(scheduler: str, report: Report) -> Iterator[Any]:
     """A client of the scheduler at an address, or of one with workers of its own: ``local[4]``."""
     distributed, local = needed("distributed"), _LOCAL.fullmatch(scheduler)
     with ExitStack() as stack:
+        stack.enter_context(_quiet())
         if local:
             stack.enter_context(needed("dask").config.set(_SELDOM))
             count = int(local[1] or 0) or None
@@ -61,6 +64,20 @@ def client_of(scheduler: str, report: Report) -> Iterator[Any]:
         link = client.dashboard_link if find_spec("bokeh") or not local else None
         report.tell(f"dashboard at {link}" if link else "no dashboard: pip install bokeh")
         yield client
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Dask's own words, and its tracebacks, for what is told as one error here."""
+    loggers = [logging.getLogger(name) for name in ("distributed", "distributed.client")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
 
 
 def run(
@@ -80,6 +97,10 @@ def run(
 
     waiting = iter(items)
     running: dict[Any, Any] = {}
+    lost = UnreachableError(
+        "the connection to the scheduler was lost, and with it the work that had been handed out: start it "
+        "again, and the same command goes on with what is missing"
+    )
     killed, last_seen = 0, time.monotonic()
     while True:
         threads = sum(client.nthreads().values())
@@ -96,12 +117,16 @@ def run(
             finished = wait(list(running), timeout=1, return_when="FIRST_COMPLETED").done
         except TimeoutError:
             continue
+        except CancelledError:
+            raise lost from None
         for future in finished:
             item = running.pop(future)
             try:
                 result = future.result()  # which may be lost again until here
             except UnwritableError:
                 raise
+            except CancelledError:
+                raise lost from None
             except KilledWorker:
                 killed += 1
                 words = (

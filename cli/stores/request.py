@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
@@ -139,7 +140,7 @@ class Request:
 
     def images(self) -> Images:
         """What is denoised, and what goes with it."""
-        source = source_of(self.given["inputs"][0], self.limits)
+        source = source_of(os.path.abspath(self.given["inputs"][0]), self.limits)  # for workers elsewhere
         self.warnings |= dict.fromkeys(source.warnings)
         dtype = source.array().dtype.str if self.filter.dtype == "same" else self.filter.dtype
         of = self.filter

@@ -65,7 +65,7 @@ class StoreRun:
         if request.output.dry_run:
             return self._planned(name, images, settings)
         record = self._begun(record, asked, lambda: self._chosen(images, settings))
-        target = Target(request.store, images.source, arrays, images.dtype)
+        target = Target(os.path.abspath(request.store), images.source, arrays, images.dtype)
         target.make(images.axes.grid)
         works = works_of(images, settings, request.filter.running, record.data["chosen"])
         plan = Plan.of(images.source.shape, target.unit(), images.axes, self.options.get("block"))

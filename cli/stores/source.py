@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import os
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from ..formats.picture import Array, Layout
@@ -16,6 +19,7 @@ from ..status import CommandError, UnreadableError, UsageError
 _MARKS = ("zarr.json", ".zarray", ".zgroup")  # what makes a folder a Zarr store
 _METADATA = (*_MARKS, ".zattrs", ".zmetadata")
 _UNKNOWN = Scale()
+_PATIENCE = 30.0  # seconds for what was being read when another chunk could not be
 _ENDS = 2**16  # bytes at either end of a file that are part of its fingerprint
 
 
@@ -59,6 +63,7 @@ class Source:
         except (CommandError, MemoryError):
             raise
         except Exception as error:
+            _let_end()
             at = ", ".join(f"{s.start}:{s.stop}" if isinstance(s, slice) else str(s) for s in region)
             detail = " ".join(str(error).split())[:200] or type(error).__name__
             raise UnreadableError(f"the pixels [{at}] cannot be read: {detail}") from None
@@ -87,8 +92,17 @@ class Source:
         unit = array.shards or array.chunks
         every = math.prod(-(-n // u) for n, u in zip(array.shape, unit, strict=True))
         folder = os.path.join(self.path, self.arrays[0])
-        names = (os.path.basename(name) for name, _ in _files(folder))
-        stored = sum(name not in _METADATA and not name.endswith(".partial") for name in names)
+        stored = 0
+        for path, found in _files(folder):
+            name = os.path.basename(path)
+            if name in _METADATA or name.endswith(".partial"):
+                continue
+            if found.st_size == 0:  # which Zarr reads as the fill value, sometimes
+                raise UnreadableError(
+                    f"its chunk {path} is an empty file: what wrote or copied it was stopped; copy it anew, "
+                    "or remove it where the fill value is meant"
+                )
+            stored += 1
         return max(0, every - stored), every
 
 
@@ -130,11 +144,31 @@ def forget() -> None:
     _OPEN.clear()
 
 
+_ENDING = threading.Lock()
+
+
+def _let_end() -> None:
+    """Wait for the other chunks of a read that failed: Zarr leaves them, and Python complains at its end."""
+    import asyncio
+
+    async def others() -> None:
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        if left:
+            await asyncio.wait(left, timeout=_PATIENCE)
+
+    with _ENDING, contextlib.suppress(Exception):  # never in place of the error
+        import_module("zarr.core.sync").sync(others())
+
+
 def _open(source: Source, level: int) -> tuple[Any, Any]:
     if source.kind == "npy":
         import numpy as np
 
-        return np.load(source.path, mmap_mode="r", allow_pickle=False), None
+        try:
+            return np.load(source.path, mmap_mode="r", allow_pickle=False), None
+        except ValueError as error:
+            detail = " ".join(str(error).split())
+            raise UnreadableError(f"it is no NPY file whose pixels are all there ({detail})") from None
     zarr = needed("zarr")
     if source.kind == "zarr":
         return zarr.open_array(os.path.join(source.path, source.arrays[level]), mode="r"), None
@@ -165,8 +199,6 @@ class Turned:
 
 def needed(name: str) -> Any:
     """A package of the extra `dask`."""
-    from importlib import import_module
-
     try:
         return import_module(name)
     except ImportError as error:

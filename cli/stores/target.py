@@ -87,8 +87,13 @@ class Target:
     def array(self, level: int = 0) -> Any:
         """The array that is written."""
         folder = self._folder(level)
-        names = (os.path.join(folder, name) for name in ("zarr.json", ".zarray"))
-        return _opened(folder, next(os.stat(name).st_mtime_ns for name in names if os.path.exists(name)))
+        names = [os.path.join(folder, name) for name in ("zarr.json", ".zarray")]
+        found = [os.stat(name).st_mtime_ns for name in names if os.path.exists(name)]
+        if not found:
+            raise UnwritableError(
+                f"{folder} is gone, or not to be seen from here: workers need the same paths"
+            )
+        return _opened(folder, found[0])
 
     def unit(self, level: int = 0) -> tuple[int, ...]:
         """Sides of what is written at once, a shard or a chunk without shards."""
@@ -96,11 +101,11 @@ class Target:
         return tuple(array.shards or array.chunks)
 
     def has(self, region: tuple[slice, ...], level: int = 0) -> bool:
-        """Whether all shards of a region are there; a file is there when all of it is."""
+        """Whether all shards of a region are there; after a power failure files may be empty."""
         array, unit = self.array(level), self.unit(level)
         ranges = [range(s.start // u, -(-s.stop // u)) for s, u in zip(region, unit, strict=True)]
         keys = (array.metadata.encode_chunk_key(index) for index in product(*ranges))
-        return all(os.path.exists(os.path.join(self._folder(level), key)) for key in keys)
+        return all(_has_bytes(os.path.join(self._folder(level), key)) for key in keys)
 
     def write(self, region: tuple[slice, ...], pixels: Array, level: int = 0) -> None:
         """Whole shards."""
@@ -137,6 +142,13 @@ def _cut(array: Any, grid: tuple[int, ...], source: Source) -> tuple[tuple[int, 
         chunks.append(chunk)
         shards.append(many * chunk)
     return tuple(chunks), tuple(shards)
+
+
+def _has_bytes(path: str) -> bool:
+    try:
+        return os.stat(path).st_size > 0
+    except OSError:
+        return False
 
 
 def _has_array(folder: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -155,7 +156,7 @@ class Companion:
         """From what an option names; its grid is the image's, its other axes all, some or none."""
         words = f"--{option.replace('_', '-')} {path}"
         try:
-            source = source_of(path, limits, mask=option == "mask")
+            source = source_of(os.path.abspath(path), limits, mask=option == "mask")
             return cls(option, source, *_placed(option, source, image, axes))
         except CommandError as error:
             raise type(error)(f"{words}: {error}") from None

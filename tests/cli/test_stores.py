@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -343,6 +345,40 @@ def test_a_damaged_chunk_costs_its_blocks_and_no_more(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.partial"))
 
 
+def test_an_empty_file_is_no_chunk(tmp_path: Path) -> None:
+    """Zarr reads it as the fill value where all of it is read; a power failure leaves such files."""
+    path = stored(tmp_path / "a.zarr", noisy(SIDE, SIDE))
+    shard = path / "c" / "1" / "1"
+    whole = shard.read_bytes()
+    shard.write_bytes(b"")
+    ran = Ran("denoise", path, "-o", tmp_path / "b.zarr", *QUICK[:-1], "256")
+    assert ran.code == 1
+    assert "its chunk c/1/1 is an empty file" in ran.err
+    assert not (tmp_path / "b.zarr").exists()
+    shard.write_bytes(whole)
+    words = ("denoise", path, "-o", tmp_path / "b.zarr", *QUICK)
+    assert Ran(*words, "--part", "1/2").code == 0
+    (tmp_path / "b.zarr" / "c" / "0" / "0").write_bytes(b"")
+    assert "1 of 9 blocks" not in Ran(*words, "--part", "2/2").err
+    ran = Ran(*words)
+    assert ran.code == 0, ran.err
+    assert "1 of 9 blocks" in ran.err
+    assert_near(read(tmp_path / "b.zarr"), nlmeans.denoise(noisy(SIDE, SIDE), **GIVEN))
+
+
+def test_nothing_but_the_error_is_said_of_a_damaged_chunk(tmp_path: Path) -> None:
+    """The other reads that Zarr had begun end before the program does."""
+    path = stored(tmp_path / "a.zarr", noisy(640, 640), chunks=(16, 16))
+    shard = path / "c" / "0" / "0"
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:40] + bytes(200) + whole[240:])
+    program = [sys.executable, "-m", "nlmeans", "denoise", "a.zarr", "-o", "b.zarr", "--quiet"]
+    done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert "the pixels [0:640, 0:640] cannot be read" in done.stderr
+
+
 def test_a_chunk_that_is_not_stored_is_told_of(tmp_path: Path) -> None:
     path = stored(tmp_path / "a.zarr", noisy(SIDE, SIDE))
     (path / "c" / "1" / "1").unlink()
@@ -390,6 +426,8 @@ def test_sources_that_cannot_be_read_say_why(tmp_path: Path) -> None:
             writer.write(noisy(side, side, dtype="uint8"), metadata=None)
     group = tmp_path / "group.zarr"
     zarr.open_group(group, mode="w").create_array("inside", data=noisy(9, 9))
+    np.save(tmp_path / "half.npy", noisy(90, 90))
+    (tmp_path / "half.npy").write_bytes((tmp_path / "half.npy").read_bytes()[:9000])
     text = tmp_path / "text.txt"
     text.write_text("words")
     zarr.create_array(tmp_path / "many.zarr", data=np.zeros((2, 2, 2, 2, 2), "u1"))
@@ -400,6 +438,7 @@ def test_sources_that_cannot_be_read_say_why(tmp_path: Path) -> None:
         (group, 1, "it holds inside"),
         (text, 1, "none of them"),
         (tmp_path / "nothing.npy", 1, "No such file"),
+        (tmp_path / "half.npy", 1, "whose pixels are all there"),
         (tmp_path / "many.zarr", 2, "5 axes without names"),
         (tmp_path / "long.zarr", 1, "got int64"),
         (tmp_path / "truth.zarr", 1, "it holds bool"),

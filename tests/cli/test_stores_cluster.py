@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import imageio.v3 as imageio
 import numpy as np
 import pytest
+from nlmeans.cli.batch import _OneFile
+from nlmeans.cli.files.naming import Task
+from nlmeans.cli.formats.limits import Limits
+from nlmeans.cli.job import Job
+from nlmeans.cli.options import FilterOptions, OutputOptions
 
 import nlmeans
 
@@ -44,6 +53,34 @@ def test_a_scheduler_that_is_not_there_is_named(case: Case, monkeypatch: pytest.
     assert "the scheduler at 127.0.0.1:9 does not answer" in said
 
 
+def test_a_scheduler_that_is_lost_ends_the_run_in_one_line(case: Case, tmp_path: Path) -> None:
+    """What was written stays, and the same command goes on with the rest."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    dask = [sys.executable, "-m", "dask", "scheduler", "--host", "127.0.0.1", "--port", str(port)]
+    quiet: dict[str, Any] = {"cwd": tmp_path, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    worker = [sys.executable, "-m", "dask", "worker", f"tcp://127.0.0.1:{port}", "--nthreads", "1"]
+    with (
+        subprocess.Popen([*dask, "--no-dashboard"], **quiet) as scheduler,
+        subprocess.Popen([*worker, "--no-dashboard", "--no-nanny"], **quiet) as work,
+    ):
+        try:
+            time.sleep(1)
+            process = case.start("lost.zarr", "--scheduler", f"tcp://127.0.0.1:{port}")
+            before = case.wait_for("lost.zarr", 3, process)
+            scheduler.kill()
+            _, said = process.communicate(timeout=120)
+        finally:
+            scheduler.kill()
+            work.kill()
+    assert 3 <= len(before) < EVERY, said
+    assert process.returncode == 4, said
+    assert "the connection to the scheduler was lost" in said.splitlines()[-1]
+    assert "Traceback" not in said
+    assert case.check("lost.zarr", case.start("lost.zarr"), before) == 0
+
+
 def test_files_are_tasks_and_one_that_fails_costs_no_other(tmp_path: Path) -> None:
     image = np.random.default_rng(0).integers(0, 255, (40, 50), dtype=np.uint8)
     (tmp_path / "scans").mkdir()
@@ -70,6 +107,29 @@ def test_files_are_tasks_and_one_that_fails_costs_no_other(tmp_path: Path) -> No
         [*program, "--scheduler", "local[1]"], cwd=tmp_path, capture_output=True, text=True
     )
     assert "exists" in again.stderr
+
+
+def test_a_worker_takes_names_as_they_are_meant_where_the_command_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own folder is another; what it tells has the names that were given."""
+    imageio.imwrite(tmp_path / "a.png", np.random.default_rng(0).integers(0, 255, (40, 50), dtype=np.uint8))
+    job = Job.of(FilterOptions({"sigma": 12.0}, {}), Limits(), io.BytesIO())  # type: ignore[typeddict-item]
+    options = OutputOptions(output="out", method_noise="removed.npy")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    one = _OneFile(Limits(), options, job, False, str(tmp_path))
+    outcome = one(Task("a.png", os.path.join("out", "a.png"), "PNG"))
+    assert (outcome.state, outcome.input, outcome.output) == (
+        "written",
+        "a.png",
+        os.path.join("out", "a.png"),
+    )
+    assert str(tmp_path) not in outcome.to_json()
+    assert (tmp_path / "out" / "a.png").exists()
+    assert (tmp_path / "removed.npy").exists()
+    missing = one(Task("b.png", os.path.join("out", "b.png"), "PNG"))
+    assert (missing.state, missing.input, str(tmp_path) in missing.to_json()) == ("failed", "b.png", False)
 
 
 DYING = """

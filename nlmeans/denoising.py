@@ -77,7 +77,7 @@ def denoise(
         `nan`, and denoises images, and volumes plane by plane.  On a GPU it is plain array operations,
         which "auto" takes for arrays that are there.
         Equal colours come back, sigma 0 returns the image.  "learned" corrects that by a small network
-        trained on photographs, in three times the time: see docs/learned_denoiser.md.
+        trained on photographs, in five times the time: see docs/learned_denoiser.md.
     noise : {"gaussian", "auto", "poisson", "poisson-gaussian", "rician", "speckle"} or NoiseModel
         What kind of noise it is: white, of counted photons, of photons and a sensor's electronics, of
         magnitudes in MRI, of radar or ultrasound.  All but white noise is made white by a transform of the

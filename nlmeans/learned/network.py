@@ -50,7 +50,7 @@ class Denoiser(nn.Module):  # type: ignore[misc]
         self, channels: int = 48, units: int = 6, blocks: tuple[int, ...] = (), window: int = 11
     ) -> None:
         super().__init__()
-        self.head = nn.Conv2d(8, channels, 3, padding=1)
+        self.head = nn.Conv2d(16, channels, 3, padding=1)
         self.units = nn.ModuleList(Unit(channels) for _ in range(units))
         self.blocks = nn.ModuleDict(
             {
@@ -79,7 +79,7 @@ class Denoiser(nn.Module):  # type: ignore[misc]
         blocks = len(self.blocks) * (self.settings["window"] // 2)  # type: ignore[operator]
         return int(2 * (convolutions + blocks + _AROUND) + 1)
 
-    def forward(self, noisy: Any, pilot: Any, sigma: Any) -> Any:
+    def forward(self, noisy: Any, pilot: Any, sigma: Any, guide: Any = None) -> Any:
         """The change of the pilot.
 
         Parameters
@@ -88,6 +88,8 @@ class Denoiser(nn.Module):  # type: ignore[misc]
             The image and what another method made of it.
         sigma : Tensor, shape (B, 1, 1, 1) or (B, 1, H, W)
             The noise, > 0 or 0 where nothing is to be changed.
+        guide : Tensor, shape (B, 2, H, W), optional
+            Of differences of colours: the luminance, noisy and its pilot; 0 says that there is none.
 
         Returns
         -------
@@ -97,15 +99,22 @@ class Denoiser(nn.Module):  # type: ignore[misc]
         height, width = noisy.shape[-2:]
         sigma = sigma.expand(noisy.shape)
         unit = torch.where(sigma > 0, sigma, 1.0)
-        even = (0, width % 2, 0, height % 2)
-        planes = ((noisy - pilot) / unit, pilot / unit)
-        residue, seen = (pixel_unshuffle(pad(p, even, mode="replicate"), 2) for p in planes)
-        side = 2 * _AROUND + 1
-        mean = avg_pool2d(seen.mean(1, keepdim=True), side, 1, _AROUND, count_include_pad=False)
-        x = self.head(torch.cat([residue, torch.asinh(seen - mean)], 1))
+        own = _inputs(noisy / unit, pilot / unit)
+        led = torch.zeros_like(own) if guide is None else _inputs(guide[:, :1] / unit, guide[:, 1:] / unit)
+        x = self.head(torch.cat([own, led], 1))
         for at, unit in enumerate(self.units, 1):
             x = unit(x)
             if str(at) in self.blocks:
                 x = self.blocks[str(at)](x)
         change = pixel_shuffle(self.tail(x).float(), 2)[..., :height, :width]
         return change * sigma
+
+
+def _inputs(noisy: Any, pilot: Any) -> Any:
+    """What is seen of an image and its pilot, in units of the noise: (B, 8, H / 2, W / 2)."""
+    height, width = noisy.shape[-2:]
+    even = (0, width % 2, 0, height % 2)
+    residue, seen = (pixel_unshuffle(pad(p, even, mode="replicate"), 2) for p in (noisy - pilot, pilot))
+    side = 2 * _AROUND + 1
+    mean = avg_pool2d(seen.mean(1, keepdim=True), side, 1, _AROUND, count_include_pad=False)
+    return torch.cat([residue, torch.asinh(seen - mean)], 1)

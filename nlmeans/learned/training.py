@@ -6,7 +6,7 @@ No files are read or written here: pictures come as arrays, and what must surviv
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,8 +37,11 @@ class Recipe:
     pieces: int = 3000  # held at once
     first: int = 500  # before the first step
     fresh: float = 0.3  # new ones per step
-    colours: float = 0.5  # of the squares; each makes a luminance and two differences: half of the pieces
+    colours: float = 0.7  # of the squares; each makes a luminance and two differences
+    patterns: float = 0.07  # of the squares: generated, not of a picture
     sigmas: tuple[float, float] = (4.0, 80.0)  # of 255, as likely in every octave
+    often: tuple[float, float] = (5.0, 30.0)  # sigmas of a part of the squares: there the least is gained
+    oftener: float = 0.3  # that part
     averaging: float = 0.999  # of the weights
     bend: float = 0.1  # of the loss, from square to absolute value; in units of sigma
     half: bool = True  # bfloat16
@@ -49,6 +52,22 @@ class Recipe:
         return self.rate * min(1.0, (step + 1) / self.warm) * min(1.0, max(left, 0.01))
 
 
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """Noise of standard deviation 1, a pilot and clean values, (n, n) each, and sigma."""
+
+    noise: Array
+    pilot: Array
+    clean: Array
+    sigma: float
+    guide: Piece | None = None  # of a difference of colours: the luminance
+
+    def noisy_and_pilot(self, at: tuple[slice, slice]) -> list[Array]:
+        """Of a part of it, float32."""
+        noise, pilot, clean = (a[at].astype(np.float32) for a in (self.noise, self.pilot, self.clean))
+        return [clean + noise * np.float32(self.sigma), pilot]
+
+
 @dataclass
 class Pieces:
     """Pieces of pictures with noise and pilot; the oldest give way to new ones."""
@@ -56,24 +75,28 @@ class Pieces:
     pictures: Sequence[Array]  # (H, W, 3) uint8, at least SIDE high and wide
     recipe: Recipe
     rng: np.random.Generator
-    held: list[tuple[Array, Array, Array, float]] = field(default_factory=list)
+    pattern: Callable[[np.random.Generator, int], Array] | None = None  # (3, n, n), from 0 to 1
+    held: list[Piece] = field(default_factory=list)
     at: int = 0
 
     def add(self) -> int:
         """A grey piece more, or the three of a square in colours; how many they are."""
         colours = bool(self.rng.random() < self.recipe.colours)
         clean = self._clean(colours)
-        low, high = self.recipe.sigmas
+        low, high = self.recipe.often if self.rng.random() < self.recipe.oftener else self.recipe.sigmas
         sigma = math.exp(self.rng.uniform(math.log(low), math.log(high))) / 255
         noise = self.rng.standard_normal(clean.shape, dtype=np.float32) * np.float32(sigma)
         noisy = clean + noise
         inner, parts = slice(MARGIN, -MARGIN), (noise / sigma, pilot_of(noisy, sigma), clean)
         parts = tuple(components(a)[:, inner, inner].astype(np.float16) for a in parts)
+        guide = None
         for planes in zip(*parts, strict=True):
-            self._hold((*planes, sigma))
+            piece = Piece(*planes, sigma, guide)
+            guide = guide or piece
+            self._hold(piece)
         return len(clean)
 
-    def _hold(self, piece: tuple[Array, Array, Array, float]) -> None:
+    def _hold(self, piece: Piece) -> None:
         """In the place of the oldest, where there is no more."""
         if len(self.held) < self.recipe.pieces:
             self.held.append(piece)
@@ -83,6 +106,8 @@ class Pieces:
 
     def _clean(self, colours: bool) -> Array:
         """A square (1 or 3, n, n): the colours or some mixture of them, of some size and contrast."""
+        if self.pattern is not None and self.rng.random() < self.recipe.patterns:
+            return self._mixed(self.pattern(self.rng, SIDE), colours)
         while True:
             picture = self.pictures[int(self.rng.integers(len(self.pictures)))]
             most = min(_GREATEST_SCALE, min(picture.shape[:2]) / SIDE)
@@ -97,25 +122,32 @@ class Pieces:
         side = round(SIDE * scale)
         y, x = (self.rng.integers(n - side + 1) for n in picture.shape[:2])
         values = np.moveaxis(picture[y : y + side, x : x + side].astype(np.float32) / 255, -1, 0)
-        if not colours:
-            mixture = self.rng.dirichlet((2.0, 2.0, 2.0)).astype(np.float32)
-            values = np.tensordot(mixture, values, 1)[None]
+        values = self._mixed(values, colours)
         return smaller(values, SIDE) ** np.float32(math.exp(self.rng.uniform(-0.4, 0.4)))
 
+    def _mixed(self, values: Array, colours: bool) -> Array:
+        """The colours as they are, or some mixture of them."""
+        if colours:
+            return values
+        mixture = self.rng.dirichlet((2.0, 2.0, 2.0)).astype(np.float32)
+        return np.tensordot(mixture, values, 1)[None]
+
     def batch(self) -> tuple[Any, ...]:
-        """Noisy, pilot, clean (B, 1, n, n) and sigma (B, 1, 1, 1)."""
-        recipe, parts = self.recipe, []
-        for _ in range(recipe.batch):
-            noise, pilot, clean, sigma = self.held[self.rng.integers(len(self.held))]
-            y, x = self.rng.integers(clean.shape[0] - recipe.crop + 1, size=2)
+        """Noisy, pilot, clean (B, 1, n, n), sigma (B, 1, 1, 1), guide (B, 2, n, n), 0 where there is none."""
+        side, parts, sigmas = self.recipe.crop, [], []
+        for _ in range(self.recipe.batch):
+            piece = self.held[self.rng.integers(len(self.held))]
+            y, x = (int(first) for first in self.rng.integers(piece.clean.shape[0] - side + 1, size=2))
             turn, flip = self.rng.integers(4), self.rng.integers(2)
-            one = np.stack([noise, pilot, clean])[:, y : y + recipe.crop, x : x + recipe.crop]
-            one = np.rot90(one, int(turn), (1, 2))[:, :, :: 1 - 2 * int(flip)].astype(np.float32)
-            one[0] = one[2] + one[0] * sigma
-            parts.append((one, sigma))
-        all_ = torch.from_numpy(np.stack([p for p, _ in parts]))
-        sigma = torch.tensor([s for _, s in parts], dtype=torch.float32)[:, None, None, None]
-        return all_[:, :1], all_[:, 1:2], all_[:, 2:], sigma
+            at = slice(y, y + side), slice(x, x + side)
+            planes = [*piece.noisy_and_pilot(at), piece.clean[at].astype(np.float32)]
+            none = [np.zeros((side, side), np.float32)] * 2
+            planes += none if piece.guide is None else piece.guide.noisy_and_pilot(at)
+            parts.append(np.rot90(np.stack(planes), int(turn), (1, 2))[:, :, :: 1 - 2 * int(flip)])
+            sigmas.append(piece.sigma)
+        all_ = torch.from_numpy(np.stack(parts))
+        sigma = torch.tensor(sigmas, dtype=torch.float32)[:, None, None, None]
+        return all_[:, :1], all_[:, 1:2], all_[:, 2:3], sigma, all_[:, 3:]
 
 
 def pilot_of(noisy: Array, sigma: float) -> Array:
@@ -178,10 +210,10 @@ class Trainer:
         self.since += 1
         return float(loss.detach())
 
-    def _loss(self, noisy: Any, pilot: Any, clean: Any, sigma: Any) -> Any:
+    def _loss(self, noisy: Any, pilot: Any, clean: Any, sigma: Any, guide: Any) -> Any:
         """Of the change in units of sigma, which is smaller the stronger the noise: a power evens it out."""
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.recipe.half):
-            change = self.network(noisy, pilot, sigma)
+            change = self.network(noisy, pilot, sigma, guide)
         error = (change.float() - (clean - pilot)) / sigma
         bend = self.recipe.bend
         each = torch.sqrt(error**2 + bend**2) - bend

@@ -26,11 +26,12 @@ class Learned(Parts):
     """The change of NL-Ridge, the pilot, plus what the network adds to it.
 
     The network corrects channels one by one.  Of three colours these are the luminance and the differences;
-    it was trained on pieces of both.
+    of a difference it sees the luminance too.
     """
 
     network: Network
     noise: Noise
+    lead: bool = False  # the first channel is the luminance of the others
 
     @classmethod
     def of(cls, chosen: Chosen, inputs: Inputs, backend: str, *, lead: bool = False) -> Learned:
@@ -45,6 +46,7 @@ class Learned(Parts):
             halo=(z, y + network.reach, x + network.reach),
             network=network,
             noise=pilot.noise,
+            lead=lead,
         )
 
     def run(
@@ -55,20 +57,29 @@ class Learned(Parts):
         change, values, vote = (to_numpy(a) for a in (first, tile.feature, tile.vote))
         part = run.part((1 - _SHARE) / (len(planes) * len(change)))
         for at, z in enumerate(planes):
+            guide = None
             for c in range(len(change)):
                 pilot = values[c, z] + change[c, at]
-                noisy = np.where(vote[z] > 0, values[c, z], pilot)
-                change[c, at] += self.correction(noisy, pilot, self._sigma(tile, c, z), origin[1:], part)
+                pair = np.where(vote[z] > 0, values[c, z], pilot), pilot
+                change[c, at] += self.correction(*pair, self._sigma(tile, c, z), origin[1:], part, guide)
+                guide = pair if self.lead and c == 0 else guide
         return namespace(first).asarray(change)
 
     def correction(
-        self, noisy: Array, pilot: Array, sigma: Array, origin: tuple[int, ...], run: Run
+        self,
+        noisy: Array,
+        pilot: Array,
+        sigma: Array,
+        origin: tuple[int, ...],
+        run: Run,
+        guide: tuple[Array, Array] | None = None,
     ) -> Array:
         """What the network adds: it takes pixels in pairs, which begin at even places of the whole image."""
         result = np.zeros_like(noisy)
         even = tuple(slice(first % 2, None) for first in origin)
+        led = None if guide is None else (guide[0][even], guide[1][even])
         if result[even].size:
-            result[even] = self.network.change(noisy[even], pilot[even], sigma[even], run)
+            result[even] = self.network.change(noisy[even], pilot[even], sigma[even], run, led)
         return result
 
     def _sigma(self, tile: Tile, c: int, z: int) -> Array:

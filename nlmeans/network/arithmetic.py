@@ -20,20 +20,28 @@ from nlmeans.backends.contract import Run
 
 SLOPE = 0.1  # of the rectifiers below 0
 AROUND = 4  # radius, at half resolution, of the mean that is taken off the pilot
+_INPUTS = 8  # channels of an image and its pilot: 4 pixels of each
 _ROWS = 4  # of a block: with its neighbours it stays in the cache; 4 and 16 take the same time
 
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """Weights by their names: ``head``, ``units.N.first``, ``units.N.second``, ``tail``."""
+    """Weights by their names: ``head``, ``units.N.first``, ``units.N.second``, ``tail``.
+
+    The result is the mean of what the network gives for the image and for the image turned by half:
+    0.02 to 0.03 dB better on the photographs held back, in twice the time.
+    """
 
     weights: Mapping[str, Array]
+    turned: bool = True  # also by half; else the network once
 
     @cached_property
     def layers(self) -> dict[str, tuple[Array, Array]]:
-        """Each convolution as a matrix (9 inputs, outputs), and its bias."""
+        """Each convolution as a matrix (9 inputs, outputs), its bias; `alone`: the head without a guide."""
         names = [n.removesuffix(".weight") for n in self.weights if n.endswith(".weight")]
-        return {n: (_matrix(self.weights[f"{n}.weight"]), _float(self.weights[f"{n}.bias"])) for n in names}
+        each = {n: (self.weights[f"{n}.weight"], _float(self.weights[f"{n}.bias"])) for n in names}
+        each["alone"] = (each["head"][0][:, :_INPUTS], each["head"][1])
+        return {n: (_matrix(weight), bias) for n, (weight, bias) in each.items()}
 
     @property
     def units(self) -> int:
@@ -53,9 +61,16 @@ class Network:
     @property
     def bytes_a_pixel(self) -> int:
         """Of memory: three arrays of the units' width at a quarter of the pixels, and planes."""
-        return 4 * (3 * self.channels // 4 + 16)
+        return 4 * (3 * self.channels // 4 + 24)
 
-    def change(self, noisy: Array, pilot: Array, sigma: Array | float, run: Run) -> Array:
+    def change(
+        self,
+        noisy: Array,
+        pilot: Array,
+        sigma: Array | float,
+        run: Run,
+        guide: tuple[Array, Array] | None = None,
+    ) -> Array:
         """What brings the pilot nearer to the clean image.
 
         Parameters
@@ -66,6 +81,8 @@ class Network:
             The noise; where it is 0 the change is 0.
         run : Run
             Threads, and who is told.
+        guide : two arrays, shape (H, W), optional
+            Of a difference of colours: the luminance, noisy and its pilot.
 
         Returns
         -------
@@ -75,17 +92,21 @@ class Network:
         height, width = noisy.shape
         sigma = np.broadcast_to(np.asarray(sigma, np.float32), noisy.shape)
         unit = np.where(sigma > 0, sigma, np.float32(1))
-        residue, seen = (_halves(_float(plane / unit)) for plane in (noisy - pilot, pilot))
-        mean = _around(seen.mean(axis=-1), AROUND)[..., None]
-        inputs = np.concatenate([residue, np.arcsinh(seen - mean)], axis=-1)
+        pairs = [(noisy, pilot)] if guide is None else [(noisy, pilot), guide]
+        inputs = np.concatenate([_inputs(*pair, unit) for pair in pairs], axis=-1)
         with _one_thread_each(), ThreadPoolExecutor(run.workers) as pool:
-            x = self._units(inputs, pool, run)
+            if self.turned:
+                run = run.part(0.5)
+                x = self._units(inputs, pool, run)
+                x = (x + _by_half(self._units(_by_half(inputs), pool, run))) / 2
+            else:
+                x = self._units(inputs, pool, run)
         return _whole(x)[:height, :width] * sigma
 
     def _units(self, inputs: Array, pool: ThreadPoolExecutor, run: Run) -> Array:
         """All layers; each adds to what it is given in place where that is not needed again."""
-        share = run.part(1 / len(self.layers))
-        x = self._convolved("head", inputs, pool, share)
+        share = run.part(1 / (2 + 2 * self.units))
+        x = self._convolved("head" if inputs.shape[-1] > _INPUTS else "alone", inputs, pool, share)
         for at in range(self.units):
             inner = self._convolved(f"units.{at}.first", x, pool, share)
             np.maximum(inner, SLOPE * inner, out=inner)
@@ -131,6 +152,19 @@ def _matrix(weight: Array) -> Array:
 
 def _float(array: Array) -> Array:
     return np.asarray(array, dtype=np.float32)
+
+
+def _inputs(noisy: Array, pilot: Array, unit: Array) -> Array:
+    """What is seen of an image and its pilot, in units of the noise: (H / 2, W / 2, 8)."""
+    residue, seen = (_halves(_float(plane / unit)) for plane in (noisy - pilot, pilot))
+    mean = _around(seen.mean(axis=-1), AROUND)[..., None]
+    return np.concatenate([residue, np.arcsinh(seen - mean)], axis=-1)
+
+
+def _by_half(x: Array) -> Array:
+    """Turned by half: the grid, and the four pixels in each of its places."""
+    height, width, channels = x.shape
+    return x[::-1, ::-1].reshape(height, width, channels // 4, 4)[..., ::-1].reshape(x.shape)
 
 
 def _halves(plane: Array) -> Array:

@@ -18,7 +18,7 @@ from nlmeans.errors import BackendUnavailableError, InvalidValueError
 from nlmeans.network.arithmetic import Network
 
 SHIPPED = Path(__file__).parent / "denoiser.safetensors"
-SHA256 = "d8f973f6b5b22f7798db56b45f7b8483a8d59958d697b663fe37ddd1580a92cf"
+SHA256 = "08979ebef8f0ec9e47da0b3697ff759797ee22735b20e624c9eed5c184896039"
 _TYPES = {"F16": np.float16, "F32": np.float32}
 
 
@@ -69,7 +69,7 @@ def network_of(arrays: dict[str, Array]) -> Network:
     units = sum(name.endswith(".first.weight") for name in arrays)
     channels = len(arrays.get("head.bias", ()))
     inner = [f"units.{at}.{which}" for at in range(units) for which in ("first", "second")]
-    outputs = {"head": (channels, 8), **dict.fromkeys(inner, (channels, channels)), "tail": (4, channels)}
+    outputs = {"head": (channels, 16), **dict.fromkeys(inner, (channels, channels)), "tail": (4, channels)}
     shapes: dict[str, tuple[int, ...]] = {}
     for layer, (out, into) in outputs.items():
         shapes |= {f"{layer}.weight": (out, into, 3, 3), f"{layer}.bias": (out,)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from PIL import Image
 pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
-from nlmeans.benchmarks.studies.learned import photographs, training
+from nlmeans.benchmarks.studies.learned import patterns, photographs, training
 
 from nlmeans.learned.training import Recipe
 from nlmeans.network.weights import arrays_in, network_of
@@ -58,3 +59,24 @@ def test_all_that_is_trained_on_is_free_for_anything() -> None:
     assert sum(len(s.names) for s in photographs.HELD_BACK) == 20
     names = [n for s in (*photographs.TRAINED, *photographs.HELD_BACK) for n in s.names]
     assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("kind", dict.fromkeys(patterns.KINDS))
+def test_patterns_vary_within_0_and_1(kind: Any) -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        plane = kind(rng, 160)
+        assert plane.shape == (160, 160)
+        assert np.ptp(np.clip(plane, 0, 1)) > 0.5
+
+
+def test_a_pattern_is_in_two_colours() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        values = patterns.pattern(rng, 64)
+        assert values.shape == (3, 64, 64)
+        assert 0 <= values.min() <= values.max() <= 1
+        spread = np.linalg.svd(
+            (values - values.mean(axis=(1, 2), keepdims=True)).reshape(3, -1), compute_uv=False
+        )
+        assert spread[1] < 1e-4 * spread[0]

@@ -34,7 +34,8 @@ def arrays(network: Denoiser) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("shape", [(40, 52), (31, 47), (1, 1)])
 @pytest.mark.parametrize("mapped", [False, True])
-def test_torch_and_numpy_are_one_network(shape: tuple[int, int], mapped: bool) -> None:
+@pytest.mark.parametrize("guided", [False, True])
+def test_torch_and_numpy_are_one_network(shape: tuple[int, int], mapped: bool, guided: bool) -> None:
     network = Denoiser(8, 2)
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, 0, 0.1)
@@ -42,10 +43,13 @@ def test_torch_and_numpy_are_one_network(shape: tuple[int, int], mapped: bool) -
     noisy, pilot = rng.normal(size=(2, *shape)).astype(np.float32)
     sigma = rng.uniform(0.1, 0.5, shape).astype(np.float32) if mapped else np.full(shape, 0.3, np.float32)
     sigma.flat[0] = 0
+    guide = rng.normal(size=(2, *shape)).astype(np.float32) if guided else None
     with torch.no_grad():
-        change = network(*(torch.from_numpy(a)[None, None] for a in (noisy, pilot, sigma)))[0, 0].numpy()
-    plain = Network(arrays(network))
-    np.testing.assert_allclose(plain.change(noisy, pilot, sigma, Run()), change, atol=1e-5)
+        planes = (torch.from_numpy(a)[None, None] for a in (noisy, pilot, sigma))
+        change = network(*planes, None if guide is None else torch.from_numpy(guide)[None])[0, 0].numpy()
+    plain = Network(arrays(network), turned=False)
+    led = None if guide is None else (guide[0], guide[1])
+    np.testing.assert_allclose(plain.change(noisy, pilot, sigma, Run(), led), change, atol=1e-5)
     assert plain.reach == network.reach
 
 
@@ -67,7 +71,9 @@ def test_making_a_picture_smaller_keeps_means() -> None:
 def test_pieces_are_noisy_pictures_with_their_pilots() -> None:
     held = pieces(replace(TINY, batch=6, crop=64, colours=0.0))
     held.add(), held.add()
-    noisy, pilot, clean, sigma = held.batch()
+    noisy, pilot, clean, sigma, guide = held.batch()
+    assert guide.shape == (6, 2, 64, 64)
+    assert not guide.any()
     assert noisy.shape == pilot.shape == clean.shape == (6, 1, 64, 64)
     spread = ((noisy - clean) / sigma).std(dim=(1, 2, 3))
     assert ((spread > 0.9) & (spread < 1.1)).all()
@@ -79,14 +85,31 @@ def test_pieces_are_noisy_pictures_with_their_pilots() -> None:
 def test_of_a_square_in_colours_the_luminance_and_both_differences_are_pieces() -> None:
     held = pieces(replace(TINY, pieces=9, colours=1.0))
     assert held.add() == len(held.held) == 3
-    light, ends, middle = (clean.astype(np.float32) for _, _, clean, _ in held.held)
+    light, ends, middle = (piece.clean.astype(np.float32) for piece in held.held)
     channels = formula.from_opponent(np.stack([light, ends, middle]), np)
     assert channels.min() > -0.01
     assert channels.max() < 1.01
     assert light.min() > 0 > ends.min()
-    for noise, pilot, clean, sigma in held.held:
-        assert noise.astype(np.float32).std() == pytest.approx(1, abs=0.1)
-        assert np.std((pilot - clean).astype(np.float32)) < sigma
+    for piece in held.held:
+        assert piece.noise.astype(np.float32).std() == pytest.approx(1, abs=0.1)
+        assert np.std((piece.pilot - piece.clean).astype(np.float32)) < piece.sigma
+    assert [piece.guide for piece in held.held] == [None, held.held[0], held.held[0]]
+
+
+def test_the_guide_of_a_difference_is_the_luminance_at_the_same_place_turned_alike() -> None:
+    held = pieces(replace(TINY, batch=30, crop=64, colours=1.0))
+    held.add()
+    light = held.held[0]
+    held.held = [replace(light, guide=light)]
+    noisy, pilot, _, _, guide = held.batch()
+    np.testing.assert_array_equal(guide.numpy(), torch.cat([noisy, pilot], 1).numpy())
+
+
+def test_patterns_take_the_place_of_pictures() -> None:
+    held = pieces(replace(TINY, colours=1.0, patterns=1.0))
+    held.pattern = lambda rng, side: np.full((3, side, side), 0.5, np.float32)
+    held.add()
+    assert {float(np.ptp(piece.clean)) for piece in held.held} == {0.0}
 
 
 def test_pieces_in_colours_and_grey_take_turns_by_their_part() -> None:

@@ -16,15 +16,15 @@ from nlmeans.network.arithmetic import AROUND, SLOPE, Network
 
 def random_arrays(channels: int = 4, units: int = 2, seed: int = 0) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
-    layers = {"head": (channels, 8), "tail": (4, channels)}
+    layers = {"head": (channels, 16), "tail": (4, channels)}
     layers |= {f"units.{u}.{w}": (channels, channels) for u in range(units) for w in ("first", "second")}
     arrays = {f"{n}.weight": rng.normal(0, 0.2, (*shape, 3, 3)) for n, shape in layers.items()}
     arrays |= {f"{n}.bias": rng.normal(0, 0.2, shape[0]) for n, shape in layers.items()}
     return {name: a.astype(np.float32) for name, a in arrays.items()}
 
 
-def by_loops(arrays: dict[str, np.ndarray], noisy: np.ndarray, pilot: np.ndarray, sigma: float) -> np.ndarray:
-    """The same from the definition, in float64, one position and tap after another."""
+def seen(noisy: np.ndarray, pilot: np.ndarray, sigma: float) -> list[np.ndarray]:
+    """The eight planes of an image and its pilot, in float64."""
     height, width = noisy.shape
     planes = [(noisy - pilot) / sigma, pilot / sigma]
     planes = [np.pad(p.astype(float), ((0, height % 2), (0, width % 2)), mode="edge") for p in planes]
@@ -34,7 +34,15 @@ def by_loops(arrays: dict[str, np.ndarray], noisy: np.ndarray, pilot: np.ndarray
     for y, x in np.ndindex(mean.shape):
         near = mean[max(0, y - AROUND) : y + AROUND + 1, max(0, x - AROUND) : x + AROUND + 1]
         around[y, x] = near.mean()
-    first = np.stack([*cells[0], *(np.arcsinh(c - around) for c in cells[1])])
+    return [*cells[0], *(np.arcsinh(c - around) for c in cells[1])]
+
+
+def by_loops(
+    arrays: dict[str, np.ndarray], pair: tuple[np.ndarray, ...], sigma: float, guide: tuple[np.ndarray, ...]
+) -> np.ndarray:
+    """The same from the definition, in float64, one position and tap after another."""
+    own = seen(*pair, sigma)
+    first = np.stack(own + (seen(*guide, sigma) if guide else [0 * plane for plane in own]))
 
     def convolved(layer: str, x: np.ndarray) -> np.ndarray:
         weight, bias = arrays[f"{layer}.weight"].astype(float), arrays[f"{layer}.bias"].astype(float)
@@ -48,23 +56,41 @@ def by_loops(arrays: dict[str, np.ndarray], noisy: np.ndarray, pilot: np.ndarray
     for unit in range(sum(name.endswith(".first.bias") for name in arrays)):
         inner = convolved(f"units.{unit}.first", x)
         x = x + convolved(f"units.{unit}.second", np.where(inner > 0, inner, SLOPE * inner))
-    tail, result = convolved("tail", x), np.empty(planes[0].shape)
+    tail = convolved("tail", x)
+    result = np.empty((2 * x.shape[1], 2 * x.shape[2]))
     for at in range(4):
         result[at // 2 :: 2, at % 2 :: 2] = tail[at]
+    height, width = pair[0].shape
     return result[:height, :width] * sigma
 
 
-def pair(shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(1)
+def pair(shape: tuple[int, int], seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
     pilot = rng.normal(size=shape).astype(np.float32)
     return pilot + rng.normal(0, 0.3, shape).astype(np.float32), pilot
 
 
 @pytest.mark.parametrize("shape", [(22, 30), (9, 13), (1, 1), (1, 6), (5, 2)])
-def test_it_is_what_its_definition_says(shape: tuple[int, int]) -> None:
+@pytest.mark.parametrize("guided", [False, True])
+def test_it_is_what_its_definition_says(shape: tuple[int, int], guided: bool) -> None:
     arrays, (noisy, pilot) = random_arrays(), pair(shape)
-    expected = by_loops(arrays, noisy, pilot, 0.3)
-    np.testing.assert_allclose(Network(arrays).change(noisy, pilot, 0.3, Run()), expected, atol=2e-6)
+    guide = pair(shape, 2) if guided else ()
+    expected = by_loops(arrays, (noisy, pilot), 0.3, guide)
+    change = Network(arrays, turned=False).change(noisy, pilot, 0.3, Run(), guide or None)
+    np.testing.assert_allclose(change, expected, atol=2e-6)
+
+
+def test_turned_by_half_it_gives_the_same_turned_by_half() -> None:
+    network, pairs = Network(random_arrays()), (pair((22, 30)), pair((22, 30), 2))
+    once = Network(network.weights, turned=False)
+    turned = tuple((noisy[::-1, ::-1], pilot[::-1, ::-1]) for noisy, pilot in pairs)
+    change = network.change(*pairs[0], 0.3, Run(), pairs[1])
+    back = once.change(*turned[0], 0.3, Run(), turned[1])[::-1, ::-1]
+    mean = (once.change(*pairs[0], 0.3, Run(), pairs[1]) + back) / 2
+    np.testing.assert_allclose(change, mean, atol=1e-6)
+    np.testing.assert_allclose(
+        network.change(*turned[0], 0.3, Run(), turned[1])[::-1, ::-1], change, atol=1e-6
+    )
 
 
 def test_same_bits_for_every_number_of_threads_and_all_is_told() -> None:

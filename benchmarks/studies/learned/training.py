@@ -20,6 +20,7 @@ from nlmeans.learned.weights_file import read, write
 
 from ... import RESULTS
 from . import photographs
+from .patterns import pattern
 
 COMMITTED = RESULTS / "train" / "checkpoint.safetensors"
 _SAVED_EVERY = 120.0  # seconds
@@ -72,8 +73,10 @@ def _gain(
 ) -> float:
     """In dB; the transform is orthonormal, so that errors of components are those of channels."""
     planes = [torch.from_numpy(np.asarray(a, np.float32))[:, None] for a in (noisy, pilot)]
+    guide = torch.cat(planes, 1)[:1].repeat(len(noisy), 1, 1, 1)
+    guide[0] = 0  # the luminance has none
     with torch.no_grad():
-        change = network(*planes, torch.full((len(noisy), 1, 1, 1), sigma))[:, 0].numpy()
+        change = network(*planes, torch.full((len(noisy), 1, 1, 1), sigma), guide)[:, 0].numpy()
     before, after = (float(np.mean((a - clean) ** 2)) for a in (pilot, pilot + change))
     return 10 * math.log10(before / after)
 
@@ -87,7 +90,7 @@ def train(order: Order, tell: Tell) -> dict[str, Any]:
     torch.manual_seed(order.seed)
     recipe, began, log = order.recipe, time.monotonic(), Log.of(order)
     rng = np.random.default_rng([order.seed, log.steps])
-    trainer = Trainer(Denoiser(), Pieces(photographs.pictures(order.pictures), recipe, rng), recipe)
+    trainer = Trainer(Denoiser(), Pieces(photographs.pictures(order.pictures), recipe, rng, pattern), recipe)
     if log.steps:
         trainer.restore(_weights(order.checkpoint), log.steps)
     held = Held(photographs.held_back(order.pictures))

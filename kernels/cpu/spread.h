@@ -7,8 +7,13 @@
  * all p of a pixel together are 1.  Where a value is so far from all others that this shows (`anew`), they are made anew.
  * Down the rows of the patches they add up to B only as they go to the totals: every row takes the part of B that this
  * step has, times its difference of values.  Where half of the shifts are enough, p of the candidates go to their
- * patches as well (`back`); both sides go at a time, since one difference of values serves both.  Per pair and side,
- * r = 3: 7 loads, 3 stores, 6.8 operations.
+ * patches as well (`back`); both sides go at a time, since one difference of values serves both.
+ *
+ * Counted, r = 3, both sides, per column of ROWS pairs: next_p 48 loads, 16 stores, 48 operations; ROWS + 6 rows of
+ * totals, each 4 loads, 2 stores, 3 operations, and 26 additions of B.  In all 104 loads, 44 stores, 116 operations: at 2
+ * loads a cycle no less than 52 cycles.  Measured 100 with everything in the first cache, of which next_p 45; in a call
+ * (1024^2, R = 10, AVX-512) 110 in steps without gaps and about 220 in those that meet the left or right border, 29 of
+ * 100 steps there (AMD EPYC of family 26, model 2, 2026-11-30).
  *
  * The denominator is known where some pixels and all of the patches around them lie inside the plane and vote: a weight
  * counts with every pixel of its patch, so it is the sum of the weight sums around (aggregate.h).  Where there are
@@ -129,29 +134,37 @@ INLINE void add_part(struct spread *s, vec B, struct added to, int down)
     HOLD_ADDRESS(s->total);
 }
 
-/* Sums along x of `sources` neighbouring rows: all of them reach the rows in the middle of their patches, ever fewer
- * those above and below.  Needs n >= sources - 1. */
-INLINE void spread_box_y(struct spread s, const vec *sums, index_t n, int sources, struct added to)
+/* s[first] + .. + s[last] by pairs, which neighbouring windows share. */
+INLINE vec by_pairs(const vec *s, index_t first, index_t last)
 {
-    for (int first = 0; first < ROWS; first += sources) {
-        struct spread row = s;
-        vec B = sums[0];
-        for (int i = 0; i < sources && i < n; i++) {
-            if (i)
-                B += sums[i];
-            add_part(&row, B, to, 1);
-        }
-        for (index_t i = sources; i < n; i++)
-            add_part(&row, B, to, 1);
-        move_rows(&row, sources - 2); /* the last row that one of them reaches, and up from there */
-        B = sums[sources - 1];
-        for (int i = sources - 1; i > 0; i--) {
-            if (i < sources - 1)
-                B += sums[i];
-            add_part(&row, B, to, -1);
-        }
-        sums += sources;
-        move_rows(&s, sources);
+    vec sum = first < last ? s[first] + s[first + 1] : s[first];
+    for (index_t i = first + 2; i < last; i += 2)
+        sum += s[i] + s[i + 1];
+    return (last - first) % 2 || first == last ? sum : sum + s[last];
+}
+
+/* Row i takes the sums along x i - n + 1 .. i, as far as there are. */
+INLINE void spread_box_y(struct spread s, const vec *sums, index_t n, struct added to)
+{
+    if (n < ROWS - 1) {
+        UNROLL for (index_t i = 0; i < ROWS + n - 1; i++)
+            add_part(&s, by_pairs(sums, most(0, i - n + 1), least(i, ROWS - 1)), to, 1);
+        return;
+    }
+    vec B = sums[0];
+    for (int i = 0; i < ROWS && i < n; i++) {
+        if (i)
+            B += sums[i];
+        add_part(&s, B, to, 1);
+    }
+    for (index_t i = ROWS; i < n; i++)
+        add_part(&s, B, to, 1);
+    move_rows(&s, ROWS - 2); /* the last row that one of them reaches, and up from there */
+    B = sums[ROWS - 1];
+    for (int i = ROWS - 1; i > 0; i--) {
+        if (i < ROWS - 1)
+            B += sums[i];
+        add_part(&s, B, to, -1);
     }
 }
 
@@ -169,8 +182,7 @@ INLINE void spread_tapped_y(struct spread s, const vec *sums, const vec *taps, i
 
 /* --- a loop for each patch size and number of planes --------------------------------------------------------- */
 
-/* `sources`: rows whose sums go down together; 0: taps that differ. */
-INLINE void spread_shifts(const struct work *w, const struct spread *all, index_t ny, int sources, struct added to)
+INLINE void spread_shifts(const struct work *w, const struct spread *all, index_t ny, int tapped, struct added to)
 {
     const index_t nx = w->nx, columns = least(COLUMNS, w->stripe.length + nx - 1 - all->t);
     for (index_t g = all->first; g < all->end; g++) {
@@ -181,10 +193,10 @@ INLINE void spread_shifts(const struct work *w, const struct spread *all, index_
             sums[i] = kept[i];
         index_t turn = all->t % nx;
         for (index_t c = 0; c < columns; c++) {
-            next_p(&s, weights + c, s.history + turn * ROWS, sums, sources > 0, to.gaps);
+            next_p(&s, weights + c, s.history + turn * ROWS, sums, !tapped, to.gaps);
             turn = turn + 1 == nx ? 0 : turn + 1;
-            if (sources) {
-                spread_box_y(s, sums, ny, sources, to);
+            if (!tapped) {
+                spread_box_y(s, sums, ny, to);
             } else {
                 tapped_sums_of_p(w, &s, turn, sums);
                 spread_tapped_y(s, sums, w->taps_y, ny, to);
@@ -196,32 +208,31 @@ INLINE void spread_shifts(const struct work *w, const struct spread *all, index_
     }
 }
 
-#define SIZE(n, sources)                                                                                               \
+#define SIZE(n)                                                                                                        \
     case n:                                                                                                            \
-        spread_shifts(w, s, n, sources, to);                                                                           \
+        spread_shifts(w, s, n, tapped, to);                                                                            \
         break;
+INLINE void spread_sizes_of(const struct work *w, const struct spread *s, int tapped, struct added to)
+{
+    switch (w->ny) {
+        SIZE(1)
+        SIZE(3)
+        SIZE(5)
+        SIZE(7)
+        SIZE(9)
+    default:
+        spread_shifts(w, s, w->ny, tapped, to);
+    }
+}
+#undef SIZE
+
 INLINE void spread_sizes(const struct work *w, const struct spread *s, struct added to)
 {
     if (spread_by_taps(w))
-        switch (w->ny) {
-            SIZE(3, 0)
-            SIZE(5, 0)
-            SIZE(7, 0)
-            SIZE(9, 0)
-        default:
-            spread_shifts(w, s, w->ny, 0, to);
-        }
+        spread_sizes_of(w, s, 1, to);
     else
-        switch (w->ny) {
-            SIZE(1, 1)
-            SIZE(3, 4)
-            SIZE(5, 4)
-            SIZE(7, 8)
-        default:
-            spread_shifts(w, s, w->ny, 8, to);
-        }
+        spread_sizes_of(w, s, 0, to);
 }
-#undef SIZE
 
 #define EACH_ADDED(X)                                                                                                  \
     X(spread_1, 1, 0)                                                                                                  \
@@ -263,11 +274,24 @@ INLINE void move_both(struct both *s, index_t rows)
     HOLD_ADDRESS(s->j);
 }
 
-/* add_part for two: a difference of values serves both sides, B of the pixels and C of the candidates. */
-INLINE void add_to_both(struct both *s, vec B, vec C, index_t V, int down)
+/* add_part for two: a difference of values serves both sides, B of the pixels and C of the candidates.  `gaps`: bit 0
+ * where candidates may miss their vote, bit 1 where pixels may. */
+INLINE void add_to_both(struct both *s, vec B, vec C, struct added to, int down)
 {
-    vec *i = s->i, *j = s->j;
-    for (index_t v = 0; v < V; v++) {
+    vec *i = s->i + to.V * s->plane_i, *j = s->j + to.V * s->plane_j;
+    if (to.gaps & 1) {
+        const vec without = B * value_of(j, s->value_j);
+        *i += without;
+        B += without;
+    }
+    if (to.gaps & 2) {
+        const vec without = C * value_of(i, s->value_i);
+        *j += without;
+        C += without;
+    }
+    i = s->i;
+    j = s->j;
+    for (index_t v = 0; v < to.V; v++) {
         if (v) {
             i += s->plane_i;
             j += s->plane_j;
@@ -282,91 +306,124 @@ INLINE void add_to_both(struct both *s, vec B, vec C, index_t V, int down)
 }
 
 /* spread_box_y for two. */
-INLINE void spread_both_box_y(struct both s, const vec *b, const vec *c, index_t n, int sources, index_t V)
+INLINE void spread_both_box_y(struct both s, const vec *b, const vec *c, index_t n, struct added to)
 {
-    for (int first = 0; first < ROWS; first += sources) {
-        struct both row = s;
-        vec B = b[0], C = c[0];
-        for (int i = 0; i < sources && i < n; i++) {
-            if (i) {
-                B += b[i];
-                C += c[i];
-            }
-            add_to_both(&row, B, C, V, 1);
+    if (n < ROWS - 1) {
+        UNROLL for (index_t i = 0; i < ROWS + n - 1; i++) {
+            const index_t first = most(0, i - n + 1), last = least(i, ROWS - 1);
+            add_to_both(&s, by_pairs(b, first, last), by_pairs(c, first, last), to, 1);
         }
-        for (index_t i = sources; i < n; i++)
-            add_to_both(&row, B, C, V, 1);
-        move_both(&row, sources - 2);
-        B = b[sources - 1];
-        C = c[sources - 1];
-        for (int i = sources - 1; i > 0; i--) {
-            if (i < sources - 1) {
-                B += b[i];
-                C += c[i];
-            }
-            add_to_both(&row, B, C, V, -1);
+        return;
+    }
+    vec B = b[0], C = c[0];
+    for (int i = 0; i < ROWS && i < n; i++) {
+        if (i) {
+            B += b[i];
+            C += c[i];
         }
-        b += sources;
-        c += sources;
-        move_both(&s, sources);
+        add_to_both(&s, B, C, to, 1);
+    }
+    for (index_t i = ROWS; i < n; i++)
+        add_to_both(&s, B, C, to, 1);
+    move_both(&s, ROWS - 2);
+    B = b[ROWS - 1];
+    C = c[ROWS - 1];
+    for (int i = ROWS - 1; i > 0; i--) {
+        if (i < ROWS - 1) {
+            B += b[i];
+            C += c[i];
+        }
+        add_to_both(&s, B, C, to, -1);
     }
 }
 
-/* spread_shifts for box patches without gaps, from the pixels (own) and the candidates (back). */
-INLINE void spread_both_shifts(const struct work *w, const struct spread *own, const struct spread *back, index_t ny,
-                               int sources, index_t V)
+/* Some columns of a step of a shift, from the first one on; `turn`: that of its p in the history. */
+struct columns_of_both {
+    struct spread own, back;
+    const vec *weights;
+    index_t turn, count;
+};
+
+/* spread_shifts for box patches, from the pixels (own) and the candidates (back). */
+INLINE void both_columns(const struct work *w, const struct columns_of_both *some, index_t ny, struct added to)
 {
-    const index_t nx = w->nx, columns = least(COLUMNS, w->stripe.length + nx - 1 - own->t);
-    for (index_t g = own->first; g < own->end; g++) {
-        struct spread i = of_shift(own, g, nx), j = of_shift(back, g, nx);
-        const vec *weights = own->weights + g * STEP;
-        vec b[ROWS], c[ROWS], *kept_b = i.history + nx * ROWS, *kept_c = j.history + nx * ROWS;
-        UNROLL for (int r = 0; r < ROWS; r++) {
-            b[r] = kept_b[r];
-            c[r] = kept_c[r];
-        }
-        index_t turn = own->t % nx;
-        for (index_t column = 0; column < columns; column++) {
-            next_p(&i, weights + column, i.history + turn * ROWS, b, 1, 0);
-            next_p(&j, weights + column, j.history + turn * ROWS, c, 1, 0);
-            turn = turn + 1 == nx ? 0 : turn + 1;
-            const struct both s = {i.total, j.total, i.own, j.own, i.row, j.row, i.plane, j.plane};
-            spread_both_box_y(s, b, c, ny, sources, V);
-            move_column(&i);
-            move_column(&j);
-        }
-        UNROLL for (int r = 0; r < ROWS; r++) {
-            kept_b[r] = b[r];
-            kept_c[r] = c[r];
-        }
+    const index_t nx = w->nx;
+    struct spread i = some->own, j = some->back;
+    index_t turn = some->turn;
+    vec b[ROWS], c[ROWS], *kept_b = i.history + nx * ROWS, *kept_c = j.history + nx * ROWS;
+    UNROLL for (int r = 0; r < ROWS; r++) {
+        b[r] = kept_b[r];
+        c[r] = kept_c[r];
+    }
+    for (index_t column = 0; column < some->count; column++) {
+        next_p(&i, some->weights + column, i.history + turn * ROWS, b, 1, to.gaps == 3);
+        next_p(&j, some->weights + column, j.history + turn * ROWS, c, 1, to.gaps == 3);
+        turn = turn + 1 == nx ? 0 : turn + 1;
+        const struct both s = {i.total, j.total, i.own, j.own, i.row, j.row, i.plane, j.plane};
+        spread_both_box_y(s, b, c, ny, to);
+        move_column(&i);
+        move_column(&j);
+    }
+    UNROLL for (int r = 0; r < ROWS; r++) {
+        kept_b[r] = b[r];
+        kept_c[r] = c[r];
     }
 }
 
-#define SIZE(n, sources)                                                                                               \
+#define SIZE(n)                                                                                                        \
     case n:                                                                                                            \
-        spread_both_shifts(w, own, back, n, sources, V);                                                               \
+        both_columns(w, some, n, to);                                                                                  \
         break;
-INLINE void spread_both_sizes(const struct work *w, const struct spread *own, const struct spread *back, index_t V)
+INLINE void both_sizes(const struct work *w, const struct columns_of_both *some, struct added to)
 {
     switch (w->ny) {
-        SIZE(1, 1)
-        SIZE(3, 4)
-        SIZE(5, 4)
-        SIZE(7, 8)
+        SIZE(1)
+        SIZE(3)
+        SIZE(5)
+        SIZE(7)
+        SIZE(9)
     default:
-        spread_both_shifts(w, own, back, w->ny, 8, V);
+        both_columns(w, some, w->ny, to);
     }
 }
 #undef SIZE
 
-static void spread_both(const struct work *w, const struct spread *own, const struct spread *back)
+#define EACH_BOTH(X)                                                                                                   \
+    X(both_1, 1, 0)                                                                                                    \
+    X(both_1_gaps_1, 1, 1)                                                                                             \
+    X(both_1_gaps_2, 1, 2)                                                                                             \
+    X(both_1_gaps_3, 1, 3)                                                                                             \
+    X(both_3, 3, 0)                                                                                                    \
+    X(both_3_gaps_1, 3, 1)                                                                                             \
+    X(both_3_gaps_2, 3, 2)                                                                                             \
+    X(both_any, w->pair->V, 3) /* where all vote, missing is 0 */
+#define BOTH(name, V, gaps)                                                                                            \
+    static void name(const struct work *w, const struct columns_of_both *some)                                         \
+    {                                                                                                                  \
+        both_sizes(w, some, (struct added){V, gaps});                                                                  \
+    }
+EACH_BOTH(BOTH)
+
+static void spread_both(const struct work *w, const struct columns_of_both *some, int gaps)
 {
-    if (w->pair->V == 1)
-        spread_both_sizes(w, own, back, 1);
-    else if (w->pair->V == 3)
-        spread_both_sizes(w, own, back, 3);
-    else
-        spread_both_sizes(w, own, back, w->pair->V);
+    typedef void both(const struct work *, const struct columns_of_both *);
+    static both *const one[4] = {both_1, both_1_gaps_1, both_1_gaps_2, both_1_gaps_3};
+    static both *const three[4] = {both_3, both_3_gaps_1, both_3_gaps_2, both_any};
+    const index_t V = w->pair->V;
+    (V == 1 ? one[gaps] : V == 3 ? three[gaps] : both_any)(w, some);
+}
+
+static void skip(struct columns_of_both *some, index_t n, index_t nx)
+{
+    struct spread *sides[] = {&some->own, &some->back};
+    for (int i = 0; i < 2; i++) {
+        sides[i]->normaliser += n;
+        sides[i]->missing += n;
+        sides[i]->value += n;
+        sides[i]->total += n;
+    }
+    some->weights += n;
+    some->turn = (some->turn + n) % nx;
 }
 
 /* --- the sides of the pairs ---------------------------------------------------------------------------------- */
@@ -407,34 +464,81 @@ static struct spread spread_of_step(const struct work *w, const struct step *s, 
     };
 }
 
-/* The sides of shift number g whose other side has gaps: bit 0 the pixels', bit 1 the candidates'. */
-static int sides_with_gaps(const struct work *w, const struct step *s, index_t g)
+/* Box patches go to both sides at a time.  Where only the border makes gaps, the weights of pairs across it are cleared
+ * first, and just those columns go the slower way whose values meet no vote: 6 to 16 of 100, not every third step. */
+
+/* Pairs of shift number g across the left or right border weigh nothing. */
+static void clear_across(const struct work *w, const struct step *s, index_t b, index_t g, vec *weights)
 {
-    return has_gaps(w, s, g, 0) | (w->both && has_gaps(w, s, g, 1)) << 1;
+    const struct side own = own_side(w, s, b), other = other_side(w, s, b, g);
+    if (all_vote(w, own.t, own.t + COLUMNS) && all_vote(w, other.t, other.t + COLUMNS))
+        return;
+    for (index_t r = s->run.from; r < s->run.to; r++) {
+        const vec *i = at(own.values, own.first_value + w->pair->V, own.row + r, own.t);
+        const vec *j = at(other.values, other.first_value + w->pair->V, other.row + r, other.t);
+        for (index_t c = 0; c < COLUMNS; c++)
+            weights[r * COLUMNS + c] *= (i[c] + splat(1)) * (j[c] + splat(1)); /* vote - 1 + 1 */
+    }
 }
 
-/* The weights of a step in plane b: shifts without gaps to both sides at a time, others to one after the other. */
+/* Do patches of the rows from `row` on meet no vote somewhere in every column? */
+static int rows_with_gaps(const struct work *w, index_t row)
+{
+    const index_t top = w->band->first + row - w->pair->ry;
+    return w->holes || top < 0 || top + ROWS + w->ny - 1 > w->pair->H;
+}
+
+/* As add_to_both has it, for pixels in vector t and their candidates dx further. */
+static int gaps_of_column(const struct work *w, index_t t, index_t dx)
+{
+    return (all_vote(w, t + dx, t + dx + 1) ? 0 : 1) + (all_vote(w, t, t + 1) ? 0 : 2);
+}
+
+/* Shift number g of a step in plane b, as many columns at a time as have the same gaps. */
+static void spread_pairs(const struct work *w, const struct step *s, index_t b, index_t g, const struct spread sides[2])
+{
+    const index_t nx = w->nx, columns = least(COLUMNS, w->stripe.length + nx - 1 - s->t);
+    const index_t t = s->t - w->pair->rx, dx = s->run.dx + g, number = b * s->run.shifts + g;
+    const int everywhere = rows_with_gaps(w, s->run.top) || rows_with_gaps(w, s->run.top + s->run.dy);
+    struct columns_of_both some = {of_shift(&sides[0], g, nx), of_shift(&sides[1], g, nx), w->weights + number * STEP,
+                                   s->t % nx, columns};
+    if (everywhere) {
+        spread_both(w, &some, 3);
+        return;
+    }
+    if (s->t < w->stripe.length)
+        clear_across(w, s, b, g, w->weights + number * STEP);
+    for (index_t c = 0; c < columns; c += some.count) {
+        const int gaps = gaps_of_column(w, t + c, dx);
+        for (some.count = 1; c + some.count < columns; some.count++)
+            if (gaps_of_column(w, t + c + some.count, dx) != gaps)
+                break;
+        spread_both(w, &some, gaps);
+        skip(&some, some.count, nx);
+    }
+}
+
+/* The weights of a step in plane b. */
 static void spread(const struct work *w, const struct step *s, index_t b)
 {
     const index_t shifts = s->run.shifts;
     struct spread sides[2] = {spread_of_step(w, s, b, 0)};
     if (w->both)
         sides[1] = spread_of_step(w, s, b, 1);
-    for (index_t g = 0, end; g < shifts; g = end) {
-        const int gaps = sides_with_gaps(w, s, g);
-        for (end = g + 1; end < shifts && sides_with_gaps(w, s, end) == gaps;)
-            end++;
-        for (int back = 0; back <= w->both; back++) {
+    if (w->both && !spread_by_taps(w)) {
+        for (index_t g = 0; g < shifts; g++)
+            spread_pairs(w, s, b, g, sides);
+        return;
+    }
+    for (int back = 0; back <= w->both; back++)
+        for (index_t g = 0, end; g < shifts; g = end) {
+            const int gaps = has_gaps(w, s, g, back);
+            for (end = g + 1; end < shifts && has_gaps(w, s, end, back) == gaps;)
+                end++;
             sides[back].first = g;
             sides[back].end = end;
+            spread_some(w, &sides[back], gaps);
         }
-        if (w->both && !gaps && !spread_by_taps(w)) {
-            spread_both(w, &sides[0], &sides[1]);
-            continue;
-        }
-        for (int back = 0; back <= w->both; back++)
-            spread_some(w, &sides[back], gaps >> back & 1);
-    }
 }
 
 #endif

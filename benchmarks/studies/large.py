@@ -191,7 +191,7 @@ def scheduler(side: int, repeats: int) -> dict[str, Any]:
 
 
 def queue(side: int, repeats: int) -> dict[str, Any]:
-    """Megabytes of a scheduler for the graph of a Dask array, and seconds until it has it; without workers."""
+    """Megabytes of a scheduler for the graph of a Dask array, and seconds until it has it; no workers."""
     program = (
         "import time\nimport dask.array as da\n"
         "from distributed import Client, LocalCluster\n"

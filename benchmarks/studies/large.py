@@ -24,7 +24,7 @@ import numpy as np
 
 from nlmeans import denoise, suggest
 
-PARTS = ("dask", "halo", "graph", "store", "scheduler", "memory")
+PARTS = ("dask", "halo", "graph", "store", "scheduler", "queue", "memory")
 
 
 def picture(side: int) -> np.ndarray:
@@ -188,6 +188,39 @@ def scheduler(side: int, repeats: int) -> dict[str, Any]:
         done = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, check=True)
     rows = [line.split() for line in done.stdout.splitlines()]
     return {count: {"tasks_a_second": int(rate), "peak_megabytes": int(size)} for count, rate, size in rows}
+
+
+def queue(side: int, repeats: int) -> dict[str, Any]:
+    """Megabytes of a scheduler for the graph of a Dask array, and seconds until it has it; no workers."""
+    program = (
+        "import time\nimport dask.array as da\n"
+        "from distributed import Client, LocalCluster\n"
+        "from nlmeans import denoise\n"
+        "def look(dask_scheduler):\n"
+        "    size = open('/proc/self/status').read().partition('VmRSS:')[2].split()[0]\n"
+        "    return len(dask_scheduler.tasks), int(size) / 1024\n"
+        "if __name__ == '__main__':\n"
+        "    import subprocess, sys\n"
+        "    command = [sys.executable, '-m', 'dask', 'scheduler', '--host', '127.0.0.1', '--port', '8791']\n"
+        "    with subprocess.Popen([*command, '--no-dashboard'], stderr=subprocess.DEVNULL) as scheduler:\n"
+        "        client = Client('tcp://127.0.0.1:8791')\n"
+        "        before = client.run_on_scheduler(look)[1]\n"
+        "        lazy = da.zeros((64 * 100, 64 * 100), chunks=64, dtype='uint8')\n"
+        "        made = denoise(lazy, sigma=12.0, k=0.5, patch_radius=2, search_radius=7)\n"
+        "        began = time.perf_counter()\n"
+        "        future = client.compute(made.to_delayed().ravel().tolist())\n"
+        "        while client.run_on_scheduler(look)[0] < 10_000:\n"
+        "            time.sleep(0.5)\n"
+        "        count, size = client.run_on_scheduler(look)\n"
+        "        print(count, size - before, time.perf_counter() - began)\n"
+        "        scheduler.kill()\n"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "many.py"
+        path.write_text(program)
+        done = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, check=True)
+    tasks, size, seconds = map(float, done.stdout.split())
+    return {"tasks": tasks, "megabytes": round(size, 1), "seconds": round(seconds, 1)}
 
 
 def memory(side: int, repeats: int) -> dict[str, Any]:

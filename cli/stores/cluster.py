@@ -7,9 +7,10 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.util import find_spec
 from itertools import islice
+from threading import Thread
 from typing import Any
 
 from ..outcome import Report
@@ -17,6 +18,7 @@ from ..status import CommandError, ExitStatus, UnwritableError, UsageError
 from .source import needed
 
 _A_THREAD = 4  # blocks that are handed out, for each thread
+_HANDSHAKE = 15.0  # seconds more than Dask takes to connect
 _NO_WORKER = 60.0  # seconds without any worker until the run gives up
 _KILLED = 3  # blocks whose workers died again and again until the run gives up
 #: How often processes of a cluster of our own look after themselves.  As Dask has it, with a profile every
@@ -56,14 +58,34 @@ def client_of(scheduler: str, report: Report) -> Iterator[Any]:
                 n_workers=count, threads_per_worker=1, dashboard_address=":0", silence_logs="CRITICAL"
             )
             scheduler = stack.enter_context(cluster).scheduler_address
-        try:
-            client = stack.enter_context(distributed.Client(scheduler))
-        except (OSError, TimeoutError, ValueError) as error:
-            detail = " ".join(str(error).split()) or type(error).__name__
-            raise UnreachableError(f"the scheduler at {scheduler} does not answer: {detail}") from None
+        client = stack.enter_context(_connected(distributed, scheduler))
         link = client.dashboard_link if find_spec("bokeh") or not local else None
         report.tell(f"dashboard at {link}" if link else "no dashboard: pip install bokeh")
         yield client
+
+
+def _connected(distributed: Any, scheduler: str) -> Any:
+    """A client; in a thread, for it waits for ever where something else than a scheduler listens."""
+    dask = needed("dask")
+    patience = dask.utils.parse_timedelta(dask.config.get("distributed.comm.timeouts.connect")) + _HANDSHAKE
+    found: list[Any] = []
+
+    def connect() -> None:
+        try:
+            found.append(distributed.Client(scheduler))
+        except Exception as error:
+            found.append(error)
+
+    thread = Thread(target=connect, daemon=True)
+    thread.start()
+    thread.join(patience)
+    error = found[0] if found else "what listens there is no scheduler of Dask"
+    if isinstance(error, distributed.Client):
+        return error
+    if isinstance(error, OSError | TimeoutError | ValueError | str):
+        detail = " ".join(str(error).split()) or type(error).__name__
+        raise UnreachableError(f"the scheduler at {scheduler} does not answer: {detail}") from None
+    raise error
 
 
 @contextmanager
@@ -78,6 +100,22 @@ def _quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, before, strict=True):
             logger.setLevel(level)
+
+
+@contextmanager
+def _connection() -> Iterator[None]:
+    """What is done over it; one error, where it is lost."""
+    try:
+        yield
+    except (CancelledError, OSError) as error:
+        raise _lost() from error
+
+
+def _lost() -> UnreachableError:
+    return UnreachableError(
+        "the connection to the scheduler was lost, and with it the work that had been handed out: start it "
+        "again, and the same command goes on with what is missing"
+    )
 
 
 def run(
@@ -97,15 +135,12 @@ def run(
 
     waiting = iter(items)
     running: dict[Any, Any] = {}
-    lost = UnreachableError(
-        "the connection to the scheduler was lost, and with it the work that had been handed out: start it "
-        "again, and the same command goes on with what is missing"
-    )
     killed, last_seen = 0, time.monotonic()
     while True:
-        threads = sum(client.nthreads().values())
-        for item in islice(waiting, max(0, max(1, threads) * _A_THREAD - len(running))):
-            running[client.submit(job, item, pure=False)] = item
+        with _connection():
+            threads = sum(client.nthreads().values())
+            for item in islice(waiting, max(0, max(1, threads) * _A_THREAD - len(running))):
+                running[client.submit(job, item, pure=False)] = item
         if not running:
             return
         now = time.monotonic()
@@ -113,20 +148,17 @@ def run(
         if now - last_seen > _NO_WORKER:
             raise UnreachableError(f"there has been no worker for {_NO_WORKER:.0f} seconds; start some")
         tick()
-        try:
+        finished = []
+        with _connection(), suppress(TimeoutError):
             finished = wait(list(running), timeout=1, return_when="FIRST_COMPLETED").done
-        except TimeoutError:
-            continue
-        except CancelledError:
-            raise lost from None
         for future in finished:
             item = running.pop(future)
             try:
                 result = future.result()  # which may be lost again until here
             except UnwritableError:
                 raise
-            except CancelledError:
-                raise lost from None
+            except CancelledError as error:
+                raise _lost() from error
             except KilledWorker:
                 killed += 1
                 words = (

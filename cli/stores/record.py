@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,7 +91,7 @@ class Record:
         """Whether that is what was begun."""
         return all(self.data.get(name) == value for name, value in json.loads(json.dumps(asked)).items())
 
-    @contextmanager
+    @contextlib.contextmanager
     def alone(self) -> Iterator[bool]:
         """Whether no other part is finishing this store at the same time, or has done so."""
         try:
@@ -121,5 +121,7 @@ def _written(path: str, data: dict[str, Any]) -> str:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
         raise UnwritableError(f"{path}: {error.strerror}") from None
     return temporary

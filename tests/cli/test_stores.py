@@ -394,6 +394,10 @@ def test_a_full_disk_ends_the_run_and_leaves_nothing_half_written(tmp_path: Path
     assert ran.code == 1
     assert "File too large" in ran.err
     assert files(tmp_path / "b.zarr") == {}
+    with limit_file_size(100):
+        ran = Ran("denoise", path, "-o", tmp_path / "c.zarr", *QUICK)
+    assert "c.zarr.json: File too large" in ran.err
+    assert not list(tmp_path.glob("*.partial"))
     assert Ran("denoise", path, "-o", tmp_path / "b.zarr", *QUICK).code == 0
     assert_near(read(tmp_path / "b.zarr"), nlmeans.denoise(noisy(SIDE, SIDE), **GIVEN))
 

@@ -53,6 +53,19 @@ def test_a_scheduler_that_is_not_there_is_named(case: Case, monkeypatch: pytest.
     assert "the scheduler at 127.0.0.1:9 does not answer" in said
 
 
+def test_what_listens_and_is_no_scheduler_is_not_waited_for(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT", "1s")
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        process = case.start("other.zarr", "--scheduler", f"127.0.0.1:{other.getsockname()[1]}")
+        _, said = process.communicate(timeout=120)
+    assert process.returncode == 4
+    assert "what listens there is no scheduler of Dask" in said
+
+
 def test_a_scheduler_that_is_lost_ends_the_run_in_one_line(case: Case, tmp_path: Path) -> None:
     """What was written stays, and the same command goes on with the rest."""
     with socket.socket() as free:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import nlmeans
-from nlmeans import denoise, suggest
+from nlmeans import denoise, levels, suggest
 from nlmeans.levels import Levels, ends, ends_without_outliers
 
 FIXED: dict[str, Any] = {"sigma": 20.0, "k": 0.5, "patch_radius": 1, "search_radius": 4}
@@ -125,3 +125,22 @@ def test_far_values_leave_no_rounding_where_they_were(shape: tuple[int, ...]) ->
     got, exact = denoise(image, **settings), denoise(image.astype(float), backend="reference", **settings)
     near = image < 100
     np.testing.assert_allclose(got[near], exact[near], rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("piece", [1, 100, 2**19])
+@pytest.mark.parametrize("interleaved", [False, True])
+def test_smallest_and_largest_are_found_in_every_piece(
+    monkeypatch: pytest.MonkeyPatch, piece: int, interleaved: bool
+) -> None:
+    monkeypatch.setattr(levels, "_PIECE", piece)
+    values = np.random.default_rng(0).normal(size=(3, 2, 13, 11)).astype(np.float32)
+    if interleaved:
+        values = np.moveaxis(np.ascontiguousarray(np.moveaxis(values, 0, -1)), -1, 0)
+    found = ends(values, None)
+    assert found == (values.min(axis=(1, 2, 3)).tolist(), values.max(axis=(1, 2, 3)).tolist())
+    for place in ((0, 0, 0), (1, 12, 10), (0, 12, 3)):
+        spoilt = values.copy() if not interleaved else np.moveaxis(np.moveaxis(values, 0, -1).copy(), -1, 0)
+        spoilt[(1, *place)] = np.nan
+        low, high = ends(spoilt, None)
+        assert np.isnan([low[1], high[1]]).all()
+        assert np.isfinite([low[0], high[2]]).all()

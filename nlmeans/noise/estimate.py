@@ -203,7 +203,15 @@ class Found:
         if evidence > min(_LIKELY + harm / 2, _MOST_LIKELY):
             return self.shared
         little = min(self.shared, _HARMS_LITTLE * span) if evidence > _PERHAPS else 0.0
-        return max(self.white, little)
+        middle = math.sqrt(self.white * min(self.shared, _FAR_APART * self.white)) if evidence > 0 else 0.0
+        return max(self.white, little, middle)
+
+    def stretch(self, used: float, span: float) -> float:
+        """By what k grows against the sigma that is used; `span` is 0 where evidence is not its own."""
+        if used <= self.white:
+            return strength_against(1 / self.copies)
+        known = (self.evidence, used / span) if used == self.shared and span > 0 else ()
+        return strength_against(self.freedom / self.copies, *known)
 
 
 def estimates(channels: Array, mask: Array | None) -> Estimates:
@@ -252,10 +260,7 @@ def chosen_of(found: list[Found]) -> Estimates:
     used = tuple(f.used(max(f.evidence, evidence), span) for f in found)
     if evidence > _POSSIBLE:
         _tell(found, used)
-    stretch = (
-        strength_against((f.freedom if s > f.white else 1.0) / f.copies)
-        for f, s in zip(found, used, strict=True)
-    )
+    stretch = (f.stretch(s, span if f is most else 0.0) for f, s in zip(found, used, strict=True))
     curves = tuple(f.curve for f in found if f.curve is not None)
     if curves:
         ends = np.array([curve.variance(np.array(curve.ends)) for curve in curves])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import replace
 
@@ -174,3 +175,30 @@ def test_what_harms_more_needs_more_evidence() -> None:
         assert [chosen_of([found]).sigma[0] for found in (weak, strong)] == [5.0, 0.007 * 250]
     with pytest.warns(UserWarning, match="two estimates"):
         assert chosen_of([replace(strong, evidence=1.4)]).sigma == (20.0,)
+
+
+def test_between_two_near_estimates_is_their_middle() -> None:
+    """Where odds are about even; of far ones only so much above the smaller."""
+    near, far = (Found(5.0, sigma, 0.3, span=200.0) for sigma in (10.0, 60.0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        assert chosen_of([near]).sigma[0] == pytest.approx(math.sqrt(5 * 10))
+        assert chosen_of([far]).sigma[0] == pytest.approx(math.sqrt(5 * 15))
+        assert chosen_of([replace(near, evidence=-0.1)]).sigma == (5.0,)
+
+
+def test_k_follows_odds_and_level() -> None:
+    """Of noise that neighbours share; up to three times that of white noise, and never where it is white."""
+    some = Found(1.0, 10.0, 3.0, freedom=0.4, span=200.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        usual, doubtful, sure, strong = (
+            chosen_of([replace(some, **other)]).stretch[0]
+            for other in ({}, {"evidence": 2.0}, {"evidence": 4.0}, {"shared": 20.0})
+        )
+        assert usual == pytest.approx(1.25)
+        assert doubtful == pytest.approx(1.25 * math.exp(-0.2))
+        assert sure == pytest.approx(1.25 * math.exp(0.2))
+        assert strong == pytest.approx(1.25 * 2**0.2)
+        assert chosen_of([replace(some, evidence=9.0, freedom=0.15)]).stretch == (3.0,)
+        assert chosen_of([replace(some, evidence=9.0, freedom=1.0)]).stretch == (1.0,)

@@ -99,7 +99,9 @@ def strength_against(freedom: float, evidence: float = math.inf, relative: float
     """
     k = max(0.5 / freedom, 1 + min(0.25, 0.8 * (1 - freedom)))
     if math.isfinite(evidence) and relative > 0:
-        by = 0.2 * (evidence - 3) + 0.2 * math.log(relative / 0.05)
-        shared = min(max((0.8 - freedom) / 0.4, 0.0), 1.0)  # hardly any gain where noise is nearly white
-        k *= math.exp(min(by, 0.4) * shared if by > 0 else max(by, -0.35))
+        odds, level = 0.2 * (evidence - 3), 0.2 * math.log(relative / 0.05)
+        shared = min(max((0.8 - freedom) / 0.4, 0.0), 1.0)  # where noise is nearly white more gains little
+        odds *= shared if odds > 0 else 1.0
+        level *= max(shared, 0.5) if level > 0 else 1.0
+        k *= math.exp(min(max(odds + level, -0.35), 0.4))
     return min(k, _LARGEST)

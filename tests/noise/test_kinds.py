@@ -172,7 +172,10 @@ def test_a_clean_photograph_in_colour_has_no_bands() -> None:
 def test_what_harms_more_needs_more_evidence() -> None:
     weak, strong = (Found(0.5, sigma, 0.8, span=250.0) for sigma in (5.0, 20.0))
     with pytest.warns(UserWarning, match="two estimates"):
-        assert [chosen_of([found]).sigma[0] for found in (weak, strong)] == [5.0, 0.007 * 250]
+        assert [chosen_of([found]).sigma[0] for found in (weak, strong)] == [5.0, 0.016 * 250]
+    assert chosen_of([replace(strong, evidence=-0.8)]).sigma == (0.5,)
+    with pytest.warns(UserWarning, match="two estimates"):
+        assert chosen_of([replace(strong, evidence=-0.3)]).sigma == (0.007 * 250,)
     with pytest.warns(UserWarning, match="two estimates"):
         assert chosen_of([replace(strong, evidence=1.4)]).sigma == (20.0,)
 
@@ -192,13 +195,20 @@ def test_k_follows_odds_and_level() -> None:
     some = Found(1.0, 10.0, 3.0, freedom=0.4, span=200.0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        usual, doubtful, sure, strong = (
+        usual, doubtful, sure, strong, nearly_white = (
             chosen_of([replace(some, **other)]).stretch[0]
-            for other in ({}, {"evidence": 2.0}, {"evidence": 4.0}, {"shared": 20.0})
+            for other in (
+                {},
+                {"evidence": 2.0},
+                {"evidence": 4.0},
+                {"shared": 20.0},
+                {"evidence": 4.0, "freedom": 0.8, "shared": 20.0},
+            )
         )
         assert usual == pytest.approx(1.25)
         assert doubtful == pytest.approx(1.25 * math.exp(-0.2))
         assert sure == pytest.approx(1.25 * math.exp(0.2))
         assert strong == pytest.approx(1.25 * 2**0.2)
+        assert nearly_white == pytest.approx(1.16 * 2**0.1)
         assert chosen_of([replace(some, evidence=9.0, freedom=0.15)]).stretch == (3.0,)
         assert chosen_of([replace(some, evidence=9.0, freedom=1.0)]).stretch == (1.0,)

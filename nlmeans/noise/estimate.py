@@ -35,8 +35,8 @@ _FEWEST = 8  # differences; of fewer nothing can be said
 _APART, _FAR_APART = 1.5, 3.0  # ratios of two estimates that count as two, and that are told
 # Logarithms of odds.  To smooth what is no noise harms the more the stronger, so that odds of 1.6 to 1 are
 # needed up to a sigma of 2.4 % of the data range, 2.7 to 1 for twice as much, and so on; real noise of such
-# strength has 4 to 1 and more in 9 of 10 pictures.  What harms little is used where the odds are lower: of 990
-# clean pictures of other seeds than the bench's 4.1 % are then kept at less than 45 dB, 2.8 % without that.
+# strength has 4 to 1 and more in 9 of 10 pictures.  What harms little is used where the odds are lower: of
+# 990 clean pictures of other seeds than the bench's 4.1 % are then kept below 45 dB, 2.8 % without that.
 _LIKELY, _MOST_LIKELY, _PERHAPS, _POSSIBLE = 0.5, 1.25, -0.5, -0.7
 _HARMS, _HARMS_SOME, _HARMS_LITTLE = 0.024, 0.016, 0.007  # of the range: clean pictures keep 38, 41, 45 dB
 # Part of equal neighbours in patches that vary: drawings have 0.42 to 0.87, clipped noise at most 0.29,

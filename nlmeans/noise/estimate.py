@@ -185,6 +185,7 @@ class Found:
     grows: bool = False  # whether the finest scale is stronger where it is bright
     curve: Curve | None = None  # of white noise that grows with brightness
     drawn: bool = False  # much is exactly flat
+    stored: bool = False  # as JPEG, with steps that leave something of the noise
     signs: tuple[str, ...] = ()  # of noise that the filter is not made for, in words
 
     def scaled(self, unit: float) -> Found:
@@ -208,8 +209,9 @@ class Found:
             return self.white
         if evidence <= 0:
             return max(self.white, min(self.shared, _HARMS_LITTLE * span))
-        middle = math.sqrt(self.white * min(self.shared, _FAR_APART * self.white))
-        return max(middle, min(self.shared, _HARMS_SOME * span))
+        # what JPEG rounded away lies between the two; else white is the nearer, see _NEAR in shared.py
+        near = min(self.shared, _FAR_APART * self.white) if self.stored else self.white
+        return max(math.sqrt(self.white * near), min(self.shared, _HARMS_SOME * span))
 
     def stretch(self, used: float, span: float) -> float:
         """By what k grows against the sigma that is used; `span` is 0 where evidence is not its own."""
@@ -357,7 +359,7 @@ def _of_pixels(
         return Found(unit * math.sqrt(white), grows=True)
     span = unit * float(np.ptp(patches.values[::4].mean(axis=1)))
     found = Found(unit * math.sqrt(white), unit * other.sigma, other.evidence, other.freedom, span)
-    return replace(found, grows=_grows(other.finest))
+    return replace(found, grows=_grows(other.finest), stored=stored is not None)
 
 
 def _grows(variances: NDArray[np.float64]) -> bool:

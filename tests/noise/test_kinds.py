@@ -181,13 +181,14 @@ def test_what_harms_more_needs_more_evidence() -> None:
 
 
 def test_between_two_near_estimates_is_their_middle() -> None:
-    """Where odds are about even; of far ones only so much above the smaller."""
-    near, far = (Found(5.0, sigma, 0.3, span=200.0) for sigma in (10.0, 60.0))
+    """Behind JPEG where odds are about even; of far ones only so much above the smaller."""
+    near, far = (Found(5.0, sigma, 0.3, span=200.0, stored=True) for sigma in (10.0, 60.0))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         assert chosen_of([near]).sigma[0] == pytest.approx(math.sqrt(5 * 10))
         assert chosen_of([far]).sigma[0] == pytest.approx(math.sqrt(5 * 15))
         assert chosen_of([replace(near, evidence=-0.1)]).sigma == (5.0,)
+        assert chosen_of([replace(near, stored=False)]).sigma == (5.0,)
 
 
 def test_k_follows_odds_and_level() -> None:

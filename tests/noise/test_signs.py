@@ -72,6 +72,18 @@ def test_the_curves_of_channels_are_found_and_must_be_alike() -> None:
     assert curves_of_photons(level, None) == ()
 
 
+def test_photons_of_nearly_one_light_need_no_curve() -> None:
+    """Below 1.4 times the sigma in the brightest parts: a map would win next to nothing."""
+    y, x = np.mgrid[:384, :384] / 768
+
+    def counted(dark: float, bright: float) -> tuple[Curve, ...]:
+        counts = rng(5).poisson(dark + (bright - dark) * (y + x)).astype(np.float64)
+        return curves_of_photons(counts[None, None], None)
+
+    assert len(counted(40, 180)) == 1
+    assert counted(100, 180) == ()
+
+
 @pytest.mark.parametrize("name", ["astronaut", "chelsea", "coffee", "rocket"])
 def test_a_clean_photograph_in_colour_is_kept(name: str) -> None:
     clean = getattr(skimage.data, name)()

@@ -6,8 +6,8 @@
 Each length is a process of its own: frames of 8-bit grey are made one by one (a pan of two columns a frame,
 noise of 20), and results are dropped.  Peak memory is what the operating system counts, less that of the
 same process once it has done a tiny film: the interpreter, its libraries and the threads.  What makes the
-frames is counted too.  On a 2-core AMD EPYC VM (2026-11-30), 1280 x 720, one thread: 230 MB for 30 frames
-and 232 for 300, 0.53 and 0.57 CPU s a frame.
+frames is counted too.  On a 2-core AMD EPYC VM (2026-11-30), 1280 x 720, one thread: 224 MB for 30 frames
+and for 100, 0.50 and 0.51 CPU s a frame (230 and 232 MB for 30 and 300 frames some commits before).
 """
 
 from __future__ import annotations

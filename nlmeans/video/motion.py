@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 Plane = NDArray[np.float32]
@@ -130,13 +131,18 @@ class Gate:
         starts = [_places(n) for n in a.shape]
         if not all(len(s) for s in starts):
             return True
-        y, x = (grid.ravel()[:, None, None] for grid in np.meshgrid(*starts, indexing="ij"))
-        y, x = y + np.arange(_BLOCK)[:, None], x + np.arange(_BLOCK)
-        own = a[y, x]
-        best = np.full(len(own), np.inf, np.float32)
-        for dy in range(-_REACH, _REACH + 1):
-            for dx in range(-_REACH, _REACH + 1):
-                np.minimum(best, np.square(own - b[y + dy, x + dx]).mean((1, 2)), out=best)
+        side = _BLOCK + 2 * _REACH
+        corners = np.meshgrid(*(start - _REACH for start in starts), indexing="ij")
+        y, x = (c.ravel() for c in corners)
+        # each block's surroundings gathered once, blocks last, so that those moved are slices of them
+        around = sliding_window_view(b, (side, side))[y, x].transpose(1, 2, 0).copy()
+        own = sliding_window_view(a, (_BLOCK, _BLOCK))[y + _REACH, x + _REACH].transpose(1, 2, 0).copy()
+        best = np.full(own.shape[2], np.inf, np.float32)
+        for dy in range(2 * _REACH + 1):
+            for dx in range(2 * _REACH + 1):
+                change = own - around[dy : dy + _BLOCK, dx : dx + _BLOCK]
+                np.minimum(best, np.einsum("yxn,yxn->n", change, change), out=best)
+        best *= np.float32(1 / _BLOCK**2)
         return float(np.median(best)) <= 2 * 1.15 * self.sigma**2 + (0.005 * self.data_range) ** 2
 
 

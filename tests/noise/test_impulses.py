@@ -197,7 +197,7 @@ def test_another_word_is_refused() -> None:
 
 @pytest.mark.parametrize("shape", [(150, 170), (5, 70, 80)])
 def test_parts_of_an_image_find_those_of_the_whole(shape: tuple[int, ...]) -> None:
-    """By what was measured once, though parts differ in their noise; from their halo, which is wider for it."""
+    """By what was measured once, though the noise of parts differs; their halo is wider for it."""
     da = pytest.importorskip("dask.array")
     rng = np.random.default_rng(3)
     image = picture(shape) + rng.normal(0, 1, shape) * np.linspace(0, 16, shape[-1])

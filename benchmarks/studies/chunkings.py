@@ -110,6 +110,11 @@ CASES = {
     ),
     "nlridge": Case((90, 110), settings={"method": "nlridge"}),
     "nlridge, holes": Case((80, 90), settings={"method": "nlridge", "nan": "keep"}, holes=True),
+    "nlridge, volume, mask": Case((8, 40, 44), settings={"method": "nlridge"}, beside=_mask),
+    "photons, colour volume": Case(
+        (6, 24, 26, 3),
+        settings={"noise": {"kind": "poisson", "gain": 2.0}, **_COLOUR, "patch_radius": (1, 1, 1)},
+    ),
     "nlridge, colour": Case((70, 80, 3), settings={"method": "nlridge", "color": "luminance", **_COLOUR}),
     "colour volume": Case(
         (8, 20, 21, 3), settings={"color": "luminance", **_COLOUR, "patch_radius": (1, 1, 1)}

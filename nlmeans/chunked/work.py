@@ -113,7 +113,7 @@ class Work:
         method = method_for(chosen, replace(inputs, grid=grid), backend)
         # an invalid pixel is filled from the box around it, so that what looks at it looks as much farther
         has_holes = settings.get("mask") is not None or settings.get("nan") == "keep"
-        filled = tuple(r * has_holes for r in method.patch_radius)
+        filled = tuple(max(r, 1) * has_holes for r in method.patch_radius)  # see levels.filled
         around = (white.reach if white else 0,) * 3
         impulses = (0, REACH, REACH) if rules else (0, 0, 0)
         reach = tuple(map(sum, zip(method.halo, filled, around, impulses, strict=True)))

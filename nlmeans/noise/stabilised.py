@@ -17,6 +17,7 @@ from nlmeans.arrays import (
     as_channels,
     as_numpy_or_cupy,
     dtype_name,
+    grid_axes,
     in_library_of,
     library,
     namespace,
@@ -218,7 +219,7 @@ def _seen(image: Any, settings: Settings) -> Inputs:
         "mask": settings.get("mask"),
         "nan": settings.get("nan", "raise"),
     }
-    grid = tuple(1 for _ in image.shape)
+    grid = (1,) * len(grid_axes(image, settings.get("channel_axis")))
     return check(image, own, Part(grid, grid, (None, None)))  # as a part: nothing is said twice
 
 

@@ -55,6 +55,16 @@ def test_noise_that_has_a_model_is_told_once_for_all_blocks(words: str, tmp_path
         assert 0.7 < used["noise"]["gain"] < 1.4
 
 
+def test_sigma_of_few_photons_is_that_of_the_whole_at_the_edges_of_blocks(tmp_path: Path) -> None:
+    """It is a map, by the mean around each pixel, which reaches farther than a small window."""
+    image = counted(130, 150)
+    path = stored(tmp_path / "a.zarr", image)
+    words = ("--k", "0.5", "--patch-radius", "0", "--search-radius", "1", "--block", "64")
+    ran = Ran("denoise", path, "-o", tmp_path / "b.zarr", "--noise", "poisson:gain=1", *words)
+    assert ran.code == 0, ran.err
+    assert_near(read(tmp_path / "b.zarr"), nlmeans.denoise(image, **chosen(tmp_path / "b.zarr")))
+
+
 def test_parts_go_on_with_the_model_that_the_first_has_found(tmp_path: Path) -> None:
     image = speckled(counted(130, 150))
     path = stored(tmp_path / "a.zarr", image)

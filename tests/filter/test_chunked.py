@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 import nlmeans
-from nlmeans import InvalidTypeError, InvalidValueError, denoise, estimate_sigma, suggest
+from nlmeans import InvalidTypeError, InvalidValueError, backends, denoise, estimate_sigma, suggest
 
 da = pytest.importorskip("dask.array")
 
@@ -213,6 +214,25 @@ def test_chunks_on_a_gpu_stay_there(given: dict[str, Any], monkeypatch: pytest.M
     ):
         denoise(up(image), mask=mask, **given)
     forget()
+
+
+def test_a_worker_that_sees_a_gpu_computes_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which backend is fastest is asked where a part is done, not where its settings were chosen."""
+    image = noisy((40, 50))
+    work = Work.of(image, GIVEN)  # type: ignore[arg-type]
+    known, used = backends.load, []
+
+    def load(name: str) -> Any:
+        module = known("cpu" if name == "cuda" else name)
+        if name != "cuda":
+            return module
+        used.append(name)
+        return SimpleNamespace(**{**vars(module), "can_run": lambda request: None})
+
+    monkeypatch.setattr(backends, "load", load)
+    result = work(image, (0, 0), {})
+    assert used
+    np.testing.assert_array_equal(result, denoise(image, backend="cpu", **GIVEN))
 
 
 def test_dask_is_loaded_by_its_own_arrays_only() -> None:

@@ -269,7 +269,8 @@ parameter_options = _stacked(
         "--noise",
         type=Noise(),
         metavar="KIND",
-        help="gaussian, poisson, poisson-gaussian, rician, speckle, or auto: told by the picture. Parameters "
+        help="gaussian, poisson, poisson-gaussian, rician, speckle, auto: told by the picture, or curve: "
+        "learned from the picture, for noise that none of these fits; takes some seconds. Parameters "
         "that are known follow: poisson:gain=2,offset=100, poisson-gaussian:gain=1.5,sigma=3, "
         "rician:sigma=4, speckle:looks=4. Default: gaussian, white.",
     ),

@@ -12,6 +12,7 @@ from nlmeans.choosing import choose
 from nlmeans.choosing.doubts import doubt_rounding
 from nlmeans.errors import InvalidValueError, Parameter
 from nlmeans.inputs import check, tell_of_batch
+from nlmeans.judging.curve import learned_curve
 from nlmeans.noise.copies import reduced
 from nlmeans.noise.impulses import without_impulses
 from nlmeans.noise.stabilised import stabilised
@@ -78,13 +79,17 @@ def denoise(
         which "auto" takes for arrays that are there.
         Equal colours come back, sigma 0 returns the image.  "learned" corrects that by a small network
         trained on photographs, in five times the time: see docs/learned_denoiser.md.
-    noise : {"gaussian", "auto", "poisson", "poisson-gaussian", "rician", "speckle"} or NoiseModel
+    noise : {"gaussian", "auto", "poisson", "poisson-gaussian", "rician", "speckle", "curve"} or NoiseModel
         What kind of noise it is: white, of counted photons, of photons and a sensor's electronics, of
         magnitudes in MRI, of radar or ultrasound.  All but white noise is made white by a transform of the
         values, filtered with sigma 1, and led back by the exact unbiased inverse; `h` and `sigma` have no
         place then, `k` and `strength` have.  A guide is transformed alike.  Parameters of the model are
         estimated, or given by a `NoiseModel`.  "auto" tells the kind (not "rician") by `noise_curve`, and
-        takes the noise for white, with a warning, where it is not 95 % sure.  Default: "gaussian", white.
+        takes the noise for white, with a warning, where it is not 95 % sure.  "curve" is for noise that none
+        of these fits: how strong it is at each brightness is learned from the image alone, by hiding pixels
+        from NL-Ridge, in about 200 times the time of NL-Ridge on at most 256 x 256 pixels of each channel.
+        It must be independent from pixel to pixel; of one image, in memory, of 32 pixels a side or more.
+        `suggest` gives the curve that was learned, for others like it.  Default: "gaussian", white.
     sigma : float, sequence of float, or array, optional
         Standard deviation of the noise in the units of the image, >= 0: one number, one per
         channel, or a map of the shape of the grid.  Default: estimated, see `estimate_sigma`.
@@ -281,7 +286,8 @@ def _alone(
                 " is not possible with a Dask array, which is computed later: ask for it of a part of it",
             )
         return denoise_chunked(image, settings, *running)
-    if settings.get("noise") != "gaussian" and (white := stabilised(image, settings)) is not None:
+    noise, learn = settings.get("noise"), partial(learned_curve, workers=workers)
+    if noise != "gaussian" and (white := stabilised(image, settings, learn)) is not None:
         known: Any = white.settings
         found = _alone(white.image, known, *running, return_info)
         return (white.restored(found[0]), found[1].of(white.model)) if return_info else white.restored(found)

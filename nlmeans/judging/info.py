@@ -154,9 +154,14 @@ class Info:
 
 
 def _shown(values: dict[str, Any]) -> str:
-    """Numbers by their names, in three digits."""
-    each = {n: v if isinstance(v, tuple) else (v,) for n, v in values.items()}
-    return ", ".join(f"{n} {' '.join(f'{x:.3g}' for x in v)}" for n, v in each.items())
+    """Numbers by their names, in three digits; those of channels apart."""
+
+    def words(value: Any) -> str:
+        if not isinstance(value, tuple):
+            return f"{value:.3g}"
+        return (" | " if isinstance(value[0], tuple) else " ").join(words(v) for v in value)
+
+    return ", ".join(f"{n} {words(v)}" for n, v in values.items())
 
 
 def info_of(

@@ -12,6 +12,7 @@ from nlmeans.choosing.batches import suggested
 from nlmeans.choosing.modelled import with_model
 from nlmeans.errors import InvalidValueError, Parameter
 from nlmeans.inputs import check, tell_of_batch
+from nlmeans.judging.curve import learned_curve
 from nlmeans.judging.tuning import Tuning
 from nlmeans.noise.copies import reduced
 from nlmeans.noise.impulses import without_impulses
@@ -93,7 +94,7 @@ def suggest(
         image, settings = sample(image, settings)
     else:
         tell_of_batch(image, settings)
-    white = stabilised(image, settings)
+    white = stabilised(image, settings, learned_curve)
     own = image if white is None else white.image
     known: Any = settings if white is None else white.settings
     with on_device_of(own):

@@ -113,13 +113,19 @@ class Stabiliser:
         return Stabilised(white, known, model, image, axis, transforms, blend)
 
 
-def stabilised(image: Any, settings: Settings) -> Stabilised | None:
+#: A curve learned from the image: it runs filters, which are on a floor above.
+Learn = Callable[[Inputs], NoiseModel | None]
+
+
+def stabilised(image: Any, settings: Settings, learn: Learn | None = None) -> Stabilised | None:
     """The image in units of its noise; None where that is white already."""
-    found = stabiliser(image, settings)
+    found = stabiliser(image, settings, learn)
     return None if found is None else found.of(image, settings)
 
 
-def stabiliser(image: Any, settings: Settings, *, stand_in: bool = False) -> Stabiliser | None:
+def stabiliser(
+    image: Any, settings: Settings, learn: Learn | None = None, *, stand_in: bool = False
+) -> Stabiliser | None:
     """What makes the noise of an image, and of others like it, white; None where it is white already.
 
     Of a stand-in for the image only the number of channels counts: the settings say all.
@@ -130,7 +136,7 @@ def stabiliser(image: Any, settings: Settings, *, stand_in: bool = False) -> Sta
     _refuse_levels(model, settings)
     _blend(settings)
     seen = _seen(image, settings)
-    model = _known(model, seen)
+    model = _known(model, seen, learn)
     if model.kind == "gaussian":
         return Stabiliser(model, ())
     found = Stabiliser(model, _transforms(model, seen))
@@ -158,7 +164,7 @@ def model_of_all(pictures: Sequence[Any], settings: Sequence[Settings]) -> Noise
     model = NoiseModel.of(settings[0]["noise"])
     _refuse_levels(model, settings[0])
     some = range(0, len(pictures), -(-len(pictures) // _PICTURES))
-    return _known(model, _together([_seen(pictures[i], settings[i]) for i in some]))
+    return _known(model, _together([_seen(pictures[i], settings[i]) for i in some]), None)
 
 
 def _together(each: list[Inputs]) -> Inputs:
@@ -189,7 +195,7 @@ def _refuse_levels(model: NoiseModel | None, settings: Settings) -> None:
             )
 
 
-def _known(model: NoiseModel | None, seen: Inputs) -> NoiseModel:
+def _known(model: NoiseModel | None, seen: Inputs, learn: Learn | None) -> NoiseModel:
     """The model with all that it needs; gaussian noise where that cannot be told."""
     if model is None:
         likely, doubtful = automatic(seen)
@@ -202,7 +208,14 @@ def _known(model: NoiseModel | None, seen: Inputs) -> NoiseModel:
         return likely
     if model.kind == "gaussian" or not model.missing:
         return model
-    found = of_kind(model, seen)
+    if model.kind == "curve" and learn is None:
+        raise InvalidValueError(
+            Parameter('noise="curve"'),
+            " is learned from one image: for this call give what suggest(image, ",
+            Parameter('noise="curve"'),
+            ").noise is",
+        )
+    found = learn(seen) if model.kind == "curve" and learn is not None else of_kind(model, seen)
     if found is None:
         warn(
             f"the {' and '.join(model.missing)} of {model.kind} noise cannot be estimated from this image: "

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from typing import Any
 
 from nlmeans.errors import InvalidTypeError, InvalidValueError, Parameter, shown
 
 Numbers = float | tuple[float, ...]  #: one for all channels, or one per channel
+Curves = tuple[float, ...] | tuple[tuple[float, ...], ...]  #: the points of one curve, or of one per channel
 
 #: The parameters of each kind.
 KINDS = {
@@ -18,7 +20,9 @@ KINDS = {
     "poisson-gaussian": ("gain", "offset", "sigma"),
     "rician": ("sigma",),
     "speckle": ("looks",),
+    "curve": ("levels", "deviations"),
 }
+_POINTS = KINDS["curve"]
 NOISE_WORDS = (*KINDS, "auto")  # what may be asked for: "auto" is chosen for an image
 
 
@@ -28,12 +32,13 @@ class NoiseModel:
 
     Parameters
     ----------
-    kind : {"gaussian", "poisson", "poisson-gaussian", "rician", "speckle"}
+    kind : {"gaussian", "poisson", "poisson-gaussian", "rician", "speckle", "curve"}
         "gaussian": variance ``sigma^2`` everywhere.  "poisson": counted photons, values are ``offset + gain
         count``, variance ``gain (mean - offset)``.  "poisson-gaussian": the same with the noise of a
         sensor's electronics added, variance ``gain (mean - offset) + sigma^2``.  "rician": the magnitude of
         complex values (MRI) whose real and imaginary parts have noise `sigma`.  "speckle": intensities of
         radar or ultrasound, gamma distributed around the clean value, variance ``mean^2 / looks``.
+        "curve": standard deviations at some levels; between them their logarithm is linear, beyond constant.
     gain : float or tuple of float, optional
         Units of the image per count, > 0; one, or one per channel as all others.  Default: estimated.
     offset : float or tuple of float, optional
@@ -44,6 +49,9 @@ class NoiseModel:
         counts; >= 0.  Default: estimated.
     looks : float or tuple of float, optional
         Independent intensities that each value is the mean of, > 0.  Default: estimated.
+    levels, deviations : tuple of float, or tuple of such tuples, optional
+        Clean values, rising, and the standard deviation of the noise there, > 0, equally many; of all
+        channels, or of each.  Default: learned from the image, see docs/noise.md.
 
     Raises
     ------
@@ -61,6 +69,8 @@ class NoiseModel:
     offset: Numbers | None = None
     sigma: Numbers | None = None
     looks: Numbers | None = None
+    levels: Curves | None = None
+    deviations: Curves | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.kind, str) or self.kind not in KINDS:
@@ -74,8 +84,22 @@ class NoiseModel:
                 raise InvalidValueError(
                     f"{name} is no parameter of {self.kind} noise, which has {' and '.join(KINDS[self.kind])}"
                 )
-            object.__setattr__(self, name, _numbers(name, value))
+            object.__setattr__(self, name, (_curves if name in _POINTS else _numbers)(name, value))
         _ = self.channels  # refuses tuples of different lengths
+        self._check_points()
+
+    def _check_points(self) -> None:
+        """A curve's levels rise, and have a deviation each."""
+        if self.levels is None and self.deviations is None:
+            return
+        each = [_of_channels(v) for v in (self.levels, self.deviations)]
+        as_many = [len(v) for v in each[0]] == [len(v) for v in each[1]]
+        rising = all(a < b for levels in each[0] for a, b in pairwise(levels))
+        if not as_many or not rising or not each[0][0]:
+            raise InvalidValueError(
+                "a curve of noise has levels that rise and as many deviations, got "
+                f"{shown(self.levels)} and {shown(self.deviations)}"
+            )
 
     @classmethod
     def of(cls, noise: object) -> NoiseModel | None:
@@ -105,7 +129,11 @@ class NoiseModel:
     @property
     def channels(self) -> int | None:
         """For how many channels it has parameters; None: the same for any number."""
-        counts = {len(v) for n in self._names if isinstance(v := getattr(self, n), tuple)}
+        counts = {
+            len(v)
+            for n in self._names
+            if isinstance(v := getattr(self, n), tuple) and (n not in _POINTS or isinstance(v[0], tuple))
+        }
         if len(counts) > 1:
             raise InvalidValueError(
                 f"parameters of noise per channel must be equally many, got {sorted(counts)}"
@@ -119,10 +147,12 @@ class NoiseModel:
 
     def of_channel(self, channel: int) -> NoiseModel:
         """That of one channel."""
-        each = {n: getattr(self, n) for n in self._names}
-        return NoiseModel(
-            self.kind, **{n: v[channel] if isinstance(v, tuple) else v for n, v in each.items()}
-        )
+        own: dict[str, Any] = {}
+        for name in self._names:
+            value = getattr(self, name)
+            apart = isinstance(value, tuple) and (name not in _POINTS or isinstance(value[0], tuple))
+            own[name] = value[channel] if apart else value
+        return NoiseModel(self.kind, **own)
 
     def to_dict(self) -> dict[str, Any]:
         """The kind and what is set, as :meth:`of` takes it."""
@@ -138,6 +168,24 @@ def joined(models: list[NoiseModel]) -> NoiseModel:
     return NoiseModel(models[0].kind, **{name: v for name, v in each.items() if None not in v})
 
 
+def _of_channels(points: Curves | None) -> tuple[tuple[float, ...], ...]:
+    """Those of each channel; one of all."""
+    if not points:
+        return ((),)
+    return points if isinstance(points[0], tuple) else (points,)
+
+
+def _curves(name: str, value: object) -> Curves:
+    """The points of one curve, or of one for each channel."""
+    if not isinstance(value, tuple | list) or not value:
+        raise InvalidTypeError(
+            f"{name} of noise must be numbers, or such for each channel, got {shown(value)}"
+        )
+    if all(isinstance(v, tuple | list) for v in value):
+        return tuple(tuple(_number(name, one) for one in each) for each in value)
+    return tuple(_number(name, v) for v in value)
+
+
 def _numbers(name: str, value: object) -> Numbers:
     """One finite number in the range of the parameter, or a tuple of them."""
     if isinstance(value, tuple | list):
@@ -150,8 +198,10 @@ def _number(name: str, value: Any) -> float:
     if isinstance(value, bool) or not hasattr(value, "__float__") or axes:
         raise InvalidTypeError(f"{name} of noise must be a number or a tuple of them, got {shown(value)}")
     result = float(value)
-    low = -math.inf if name == "offset" else 0.0
-    if not math.isfinite(result) or result < low or (result == 0 and name in ("gain", "looks")):
-        allowed = {"offset": "finite", "sigma": "finite and >= 0"}.get(name, "finite and > 0")
+    low = -math.inf if name in ("offset", "levels") else 0.0
+    if not math.isfinite(result) or result < low or (result == 0 and name in ("gain", "looks", "deviations")):
+        allowed = {"offset": "finite", "levels": "finite", "sigma": "finite and >= 0"}.get(
+            name, "finite and > 0"
+        )
         raise InvalidValueError(f"{name} of noise must be {allowed}, got {shown(value)}")
     return result

@@ -50,6 +50,8 @@ def transform_of(model: NoiseModel, mean: float) -> Transform:
     """That of a complete model of one channel, whose values have this mean."""
     if model.kind == "speckle":
         return Logarithm(float(model.looks), DARKEST * mean)  # type: ignore[arg-type]
+    if model.kind == "curve":
+        return Curve(model.levels, model.deviations)  # type: ignore[arg-type]
     if model.kind == "rician":
         return Rice(float(model.sigma))  # type: ignore[arg-type]
     return Anscombe(float(model.gain), float(model.offset or 0), float(model.sigma or 0))  # type: ignore[arg-type]
@@ -160,6 +162,60 @@ class Rice:
         """From the table."""
         table = rice_table()
         return np.interp(mean / self.sigma, table.z, table.deviation)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """For noise whose standard deviation is known at some levels, its logarithm linear between them.
+
+    ``f(z) = int dz / sd(z)``.  The inverse is that of the mean of f under normal noise, by quadrature.
+    """
+
+    levels: tuple[float, ...]
+    deviations: tuple[float, ...]
+
+    def forward(self, values: Any, xp: Any) -> Any:
+        """See the class; beyond the last levels the deviation is constant, so f is straight."""
+        table = _curve_table(self.levels, self.deviations)
+        return _straight_beyond(values, table.z, table.f, xp)
+
+    def inverse(self, mean: Any, xp: Any) -> Any:
+        """See the class."""
+        table = _curve_table(self.levels, self.deviations)
+        return _straight_beyond(mean, table.mean_f, table.z, xp)
+
+    def deviation(self, mean: Any) -> Any:
+        """1."""
+        return None
+
+
+def _straight_beyond(values: Any, x: Any, y: Any, xp: Any) -> Any:
+    """y at values of x; beyond the ends along the first and the last piece."""
+    first, last = ((y[b] - y[a]) / (x[b] - x[a]) for a, b in ((0, 1), (-2, -1)))
+    within = xp.interp(values, xp.asarray(x), xp.asarray(y))
+    beyond = xp.minimum(values - x[0], 0) * first + xp.maximum(values - x[-1], 0) * last
+    return (within + beyond).astype(values.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class CurveTable:
+    """Values z, the transform f there, and its mean where z is the clean value."""
+
+    z: Any
+    f: Any
+    mean_f: Any
+
+
+@functools.lru_cache(maxsize=64)
+def _curve_table(levels: tuple[float, ...], deviations: tuple[float, ...]) -> CurveTable:
+    """1024 pieces, from 6 deviations below the first level to 6 above the last: beyond, f is its mean."""
+    z = np.linspace(levels[0] - 6 * deviations[0], levels[-1] + 6 * deviations[-1], 1025)
+    deviation = np.exp(np.interp(z, levels, np.log(deviations)))
+    f = np.concatenate([[0], np.cumsum(np.diff(z) * (1 / deviation[1:] + 1 / deviation[:-1]) / 2)])
+    x, w = np.polynomial.hermite_e.hermegauss(24)
+    noisy = z[:, None] + deviation[:, None] * x
+    mean_f = _straight_beyond(noisy, z, f, np) @ (w / w.sum())
+    return CurveTable(z, f, np.maximum.accumulate(mean_f + 1e-12 * np.arange(len(z))))
 
 
 @functools.lru_cache(maxsize=64)

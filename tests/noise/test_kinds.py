@@ -172,7 +172,7 @@ def test_a_clean_photograph_in_colour_has_no_bands() -> None:
 def test_what_harms_more_needs_more_evidence() -> None:
     weak, strong = (Found(0.5, sigma, 0.8, span=250.0) for sigma in (5.0, 20.0))
     with pytest.warns(UserWarning, match="two estimates"):
-        assert [chosen_of([found]).sigma[0] for found in (weak, strong)] == [5.0, 0.016 * 250]
+        assert [chosen_of([found]).sigma[0] for found in (weak, strong)] == [5.0, 0.020 * 250]
     assert chosen_of([replace(strong, evidence=-0.8)]).sigma == (0.5,)
     with pytest.warns(UserWarning, match="two estimates"):
         assert chosen_of([replace(strong, evidence=-0.3)]).sigma == (0.007 * 250,)

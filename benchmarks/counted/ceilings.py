@@ -26,7 +26,7 @@ from nlmeans.backends.cuda_plan import Launch, Plan
 from nlmeans.backends.cuda_shape import Device, Problem
 
 from .. import RESULTS
-from .count_instructions import Count, Gpu, Line, ceilings, line, versions
+from .count_instructions import Count, Gpu, Line, ceilings, line, versions, volumes
 
 KEPT = RESULTS / "cuda_ceilings.json"
 
@@ -50,7 +50,7 @@ def device_of(capability: int, multiprocessors: int = 132) -> Device:
 
 def seconds_at_least(plans: list[Plan], gpu: Gpu, problem: Problem) -> float | None:
     """The time the counted instructions of all plans need; None where a kernel was not counted."""
-    pairs = problem.height * problem.width * problem.shifts
+    pairs = _pairs(problem)
     total = 0.0
     for plan in plans:
         counted = _counted(plan.launches[0], gpu, 2 * problem.radius[1] + 1)
@@ -62,8 +62,11 @@ def seconds_at_least(plans: list[Plan], gpu: Gpu, problem: Problem) -> float | N
 
 def exponential_seconds(gpu: Gpu, problem: Problem, passes: int) -> float:
     """The time of one exponential for every pair and pass."""
-    pairs = problem.height * problem.width * problem.shifts
-    return passes * pairs / _rate(gpu.mufu, gpu)
+    return passes * _pairs(problem) / _rate(gpu.mufu, gpu)
+
+
+def _pairs(problem: Problem) -> int:
+    return problem.depth.planes * problem.height * problem.width * problem.shifts
 
 
 def _rate(pairs_a_clock: float, gpu: Gpu) -> float:
@@ -152,6 +155,8 @@ def _wanted() -> Iterator[Problem]:
             for channels in (2, 3, 4):
                 yield problem_of((2160, 3840), 3, search, channels, corrected=corrected)
             yield problem_of((2160, 3840), 3, search, 1, "gaussian", corrected=corrected)
+    for _, problem in volumes():
+        yield replace(problem, peak=True)
 
 
 def _rows(capability: int) -> Iterator[dict[str, Any]]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ import numpy as np
 
 from nlmeans.backends import cuda_plan
 from nlmeans.backends.cuda_plan import Launch
-from nlmeans.backends.cuda_shape import Device, Problem
+from nlmeans.backends.cuda_shape import Depth, Device, Problem
 
 from .machine_code import GUARD, Code, Loop, compile_kernel, disassemble, loops
 
@@ -177,14 +178,17 @@ def gigapixels(limit: float, gpu: Gpu, shifts: int) -> float:
     return limit * gpu.multiprocessors * gpu.gigahertz / shifts
 
 
-_SHIFTS = 21 * 21
+def shifts_of(launch: Launch) -> int:
+    """How many shifts the window of a launch has."""
+    window = next(a for a in launch.arguments if isinstance(a, np.ndarray))[0]
+    return math.prod(2 * int(window[f"radius_{axis}"]) + 1 for axis in "zyx")
 
 
 # --- the table -------------------------------------------------------------------------------
 
 
 def cases() -> Iterator[tuple[str, str, Problem]]:
-    """The settings that are tabled: 21 x 21 shifts, 4 megapixels."""
+    """The settings that are tabled: 21 x 21 shifts, 4 megapixels; a volume of 96^3 with 7^3; a film."""
 
     def problem(patch: int = 3, taps: str = "box", **kinds: Any) -> Problem:
         weights = np.ones(2 * patch + 1)
@@ -210,6 +214,24 @@ def cases() -> Iterator[tuple[str, str, Problem]]:
     for name, kinds in others.items():
         yield f"first pass, {name}", "accumulate", problem(peak=True, **(kinds | {"values": 0}))
         yield f"second pass, {name}", "aggregate", problem(**kinds)
+    for name, asked in volumes():
+        yield f"{name}, one pass", "accumulate", replace(asked, peak=True)
+        yield f"{name}, first pass", "accumulate", replace(asked, peak=True, values=0)
+        yield f"{name}, second pass", "aggregate", asked
+
+
+def volumes() -> Iterator[tuple[str, Problem]]:
+    """A volume with patches of 3 x 3 in 1, 3 and 5 planes, and a frame of a film with two on either side."""
+
+    def deep(shape: tuple[int, int], patch: int, search: int, depth: Depth) -> Problem:
+        taps = np.full(2 * patch + 1, 1 / (2 * patch + 1))
+        radius = (search, search)
+        return Problem(*shape, channels=1, values=1, radius=radius, taps=(taps, taps), bias=8.0, depth=depth)
+
+    for r in range(3):
+        depth = Depth(96, 0, 96, 3, (1 / (2 * r + 1),) * (2 * r + 1))
+        yield f"volume, patch radii {r}, 1, 1", deep((96, 96), 1, 3, depth)
+    yield "film, patch radius 3, R = 5", deep((720, 1280), 3, 5, Depth(5, 2, 1, 2))
 
 
 def launches(device: Device) -> Iterator[tuple[str, Launch]]:
@@ -242,7 +264,8 @@ def table(gpu: Gpu) -> list[dict[str, Any]]:
                 "spill_instructions": counted.spills,
                 "shared_bytes": counted.shared_bytes,
                 "pairs_per_clock": {unit: round(limit, 2) for unit, limit in limits.items()},
-                "ceiling_gigapixels": round(gigapixels(limits["lowest"], gpu, _SHIFTS), 2),
+                "shifts": shifts_of(launch),
+                "ceiling_gigapixels": round(gigapixels(limits["lowest"], gpu, shifts_of(launch)), 2),
             }
         )
     return rows
@@ -273,7 +296,6 @@ def main() -> int:
         "date": date.today().isoformat(),
         "versions": versions(),
         "gpu": vars(gpu),
-        "shifts": _SHIFTS,
         "rows": rows,
     }
     for row in rows:

@@ -44,6 +44,7 @@ from .gpu_plan import (
     GpuChoice,
     frame,
     large_frame,
+    volumes,
 )
 from .turns import Effort, Log, Row
 
@@ -132,6 +133,11 @@ def _large(order: FirstOrder, until: float) -> Rows:
     return _measured(LARGE, [(problem, c) for c in (KERNEL, DEVICE, HOST, WHOLE)], order, until)
 
 
+def _volumes(order: FirstOrder, until: float) -> Rows:
+    entries = [entry for entries in volumes(order.choice) for entry in entries]
+    return _measured("volumes", entries, order, until)
+
+
 def _rivals(order: FirstOrder, until: float) -> Rows:
     """The one that most can have first; at the end all that needs a GPU where they are at their best."""
     others = [c for c in CONTESTANTS if c.rival != OURS]
@@ -149,6 +155,7 @@ PARTS = (
     Part("default call", "two passes", 8.0, 1.0, _default_call),
     Part("RGB", "three channels, compared jointly", 8.0, 1.0, _colour),
     Part(LARGE, "four times the pixels", 10.0, 1.0, _large),
+    Part("volumes", "a volume, and a film", 10.0, 1.0, _volumes),
     Part("rivals", "others on the same frame", 10.0, 1.0, _rivals),
 )
 

@@ -57,6 +57,9 @@ class GpuChoice:
     limits: Sequence[int | None] = (None, 2**30, 2**28, 2**26)  # bytes of work, on the largest picture
     side: int = 2048  # of the picture on which radii and channels are compared
     small: int = 256  # of the pictures that come in batches
+    cube: int = 96  # side of the volume
+    film: tuple[int, int] = (720, 1280)  # of its frames
+    frames: int = 10
 
 
 #: Without a GPU: everything runs, on the processor, and nothing of it is a figure of a GPU.
@@ -71,6 +74,9 @@ QUICK = GpuChoice(
     limits=(None, 2**19),
     side=48,
     small=32,
+    cube=12,
+    film=(36, 64),
+    frames=3,
 )
 
 
@@ -148,6 +154,19 @@ def tiles(choice: GpuChoice) -> Iterator[Entries]:
         yield [(square(max(choice.sizes)), replace(HOST, name=f"nlmeans, {told}", options=options))]
 
 
+def volumes(choice: GpuChoice) -> Iterator[Entries]:
+    """A volume, and a film over five frames at a time; a time is that of one plane or frame."""
+    cube = square(choice.cube, patch_radius=1, search_radius=3)
+    cube = replace(cube, name=f"{choice.cube}^3 r=1 R=3")
+    for name, options in (("kernel's rule", {}), ("default call", DEFAULT)):
+        options = options | _GREY | {"batch": choice.cube, "deep": True}
+        yield [(cube, Contestant(f"nlmeans, volume, {name}, arrays on the GPU", OURS, options=options))]
+    film = frame(replace(choice, frame=choice.film), search=5)
+    for name, place in (("arrays on the GPU", "device"), ("NumPy in and out", "host")):
+        options = DEFAULT | {"place": place, "batch": choice.frames, "film": 2}
+        yield [(film, Contestant(f"nlmeans, film, {name}", OURS, options=options))]
+
+
 GROUPS = (
     ("rivals", rivals),
     ("sizes", sizes),
@@ -155,6 +174,7 @@ GROUPS = (
     ("channels", channels),
     ("batches", batches),
     ("tiles", tiles),
+    ("volumes", volumes),
 )
 
 

@@ -115,7 +115,8 @@ def _torch_marks(torch: Any) -> Marks:
 def ours(image: Image, setting: Setting, threads: int) -> Job:
     """This package: `place` is "kernel", "device" (arrays there) or "host" (NumPy in and out).
 
-    `batch` small pictures are the planes of one volume with radii of 0 across them.
+    `batch` small pictures are the planes of one volume with radii of 0 across them; `deep`, with the same
+    radii along all axes; `film`, frames with noise of their own, and its temporal radius.
     """
     import nlmeans
     from nlmeans import backends
@@ -123,15 +124,18 @@ def ours(image: Image, setting: Setting, threads: int) -> Job:
 
     asked = dict(setting.get("options", {}))
     place, batch, backend = asked.pop("place"), asked.pop("batch", 1), asked.pop("backend", "cuda")
+    deep, film = asked.pop("deep", False), asked.pop("film", None)
     engine = backends.load(backend)
     missing = engine.can_run(Request("numpy", str(image.dtype), image.size, 1))
     if missing:
         raise RuntimeError(missing)
     radii: dict[str, Any] = {n: setting[n] for n in ("patch_radius", "search_radius")}
-    pictures = [np.roll(image, 17 * n, axis=(0, 1)) for n in range(4)]
-    if batch > 1:
+    pictures: list[Any] = [np.roll(image, 17 * n, axis=(0, 1)) for n in range(4)]
+    if film is not None:
+        pictures = [_frames(image, setting, batch)]
+    elif batch > 1:
         pictures = [np.stack([np.roll(p, 5 * n, axis=(0, 1)) for n in range(batch)]) for p in pictures[:2]]
-        radii = {name: (0, r, r) for name, r in radii.items()}
+        radii = radii if deep else {name: (0, r, r) for name, r in radii.items()}
     unit = 255.0 if image.dtype == np.uint8 else 1.0
     options: dict[str, Any] = {
         "sigma": 0.0,
@@ -146,11 +150,16 @@ def ours(image: Image, setting: Setting, threads: int) -> Job:
     options |= {n: options[n] * unit for n in ("sigma", "h") if options.get(n) is not None}
     options = {name: value for name, value in options.items() if value is not None}
     told = f"nlmeans.denoise(image, {', '.join(f'{n}={v!r}' for n, v in options.items())})"
+    if film is not None:
+        told = told.replace("denoise(image", f"denoise_frames(frames, temporal_radius={film}")
     versions = f"nlmeans {nlmeans.__version__}"
     on_gpu = engine.namespace() is not np
     marks = _cupy_marks(engine.namespace()) if on_gpu and place != "host" else None
 
     def denoised(picture: Any) -> Any:
+        if film is not None:
+            frames = nlmeans.denoise_frames(picture, temporal_radius=film, workers=threads, **options)
+            return list(frames)
         return nlmeans.denoise(picture, workers=threads, **options)
 
     if place == "kernel":
@@ -163,7 +172,10 @@ def ours(image: Image, setting: Setting, threads: int) -> Job:
             marks=marks,
             result=lambda: np.asarray(denoised(image)),
         )
-    there = [engine.namespace().asarray(p) for p in pictures] if place == "device" else pictures
+    there = pictures
+    if place == "device":
+        up = engine.namespace().asarray
+        there = [up(p) if film is None else [up(f) for f in p] for p in pictures]
     return Steady(
         f"{told}, {'arrays on the device' if place == 'device' else 'NumPy arrays'}, {batch} at a time",
         lambda n: denoised(there[n % len(there)]),
@@ -172,6 +184,19 @@ def ours(image: Image, setting: Setting, threads: int) -> Job:
         marks=marks,
         result=lambda: _on_host(denoised(there[0]) if batch == 1 else denoised(there[0])[0]),
     )
+
+
+def _frames(image: Image, setting: Setting, count: int) -> list[Image]:
+    """The picture, and what a pan of 3 pixels a frame makes of it, with noise of the same strength."""
+    from nlmeans.benchmarks.problems import Problem
+
+    clean = Problem("", image.shape[:2], image.shape[2] if image.ndim == 3 else 1).clean()
+    unit = 255.0 if image.dtype == np.uint8 else 1.0
+    frames = [image]
+    for n in range(1, count):
+        noise = np.random.default_rng(n).normal(0, setting["noise"], clean.shape)
+        frames.append(((np.roll(clean, 3 * n, axis=1) + noise) * unit).clip(0, unit).astype(image.dtype))
+    return frames
 
 
 def _kernels(

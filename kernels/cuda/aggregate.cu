@@ -8,8 +8,9 @@
 // shared:   query, normaliser, own_value; key, value and vote of one chunk of shifts
 // numbers:  sm_90, r = 3, R = 10, bias: 253 registers, 0 spills, 113 KiB, 8 warps on a multiprocessor,
 //           36.0 issue slots a useful pair, at most 1.56 Gpixel/s on an H100: counted 2026-11-30 in the code of
-//           NVRTC 13.5; speed not measured (all settings: benchmarks/results/cuda_counts.md)
-// tested:   tests/kernels/test_cuda_emulator.py against nlmeans.backends.reference; test_cuda_compile.py
+//           NVRTC 13.5; speed not measured (all settings: benchmarks/results/cuda_counts.md); a volume, patches of
+//           3^3, R = 3: 162 registers, 0 spills, 103 KiB, 38.2 slots a pair and about 3.4 for loading
+// tested:   tests/kernels/test_cuda_emulator.py, test_cuda_slab.py against nlmeans.backends.reference; test_cuda_compile.py
 #include "strip.cuh"
 
 #ifndef ROWS

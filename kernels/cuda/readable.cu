@@ -8,7 +8,7 @@
 // thread:   one pixel (weigh: one pixel for each shift of the batch)
 // shared:   none
 // numbers:  O((2R+1)^n (2r+1)^n C) a pixel; not measured
-// tested:   tests/kernels/test_cuda_emulator.py against nlmeans.backends.reference
+// tested:   tests/kernels/test_cuda_emulator.py, test_cuda_slab.py against nlmeans.backends.reference
 #include "window.cuh"
 
 #ifndef CHANNELS

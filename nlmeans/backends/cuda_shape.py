@@ -22,6 +22,9 @@ MOST_VALUES = 4  # planes of values in registers at a time
 MOST_SLICES = 16
 _WIDEST_CHUNK = 64  # shifts along the row whose tile is loaded at a time
 _SHIFTS_IN_A_SUM = 2**16  # beyond, float32 sums lose digits: the window is cut in slices
+# Words of the tiles for one useful pair, each of about 12 instructions: beyond, loading takes as long as the
+# work, and fewer warps are tried where that halves it.
+_MOST_LOADING = 1.0
 _RESERVED = 1024  # bytes of shared memory that CUDA keeps for itself in each block
 _BLACKWELL = 100  # from this compute capability on, the compiler needs more registers
 _HOPPER = 90
@@ -151,20 +154,24 @@ class Shape:
 
     @staticmethod
     def best(kernel: str, problem: Problem, device: Device) -> Shape | None:
-        """The shape that fits the most warps on a multiprocessor; None when none fits."""
+        """The shape that fits the most warps on a multiprocessor and loads little; None when none fits."""
         if max(*problem.patch, len(problem.depth.taps) // 2) > LARGEST_PATCH or problem.values > MOST_VALUES:
             return None
         rows, registers_for = _rows(kernel, problem, device)
+        least: Shape | None = None
         for wanted in (registers_for, 4, 2, 1):
             for warps in (4, 2, 1):
                 if warps > wanted:
                     continue
                 budget = device.shared_per_multiprocessor * warps // wanted - _RESERVED
                 shape = _fitting(kernel, problem, rows, warps, min(budget, device.shared_per_block))
-                if shape is not None:
-                    rolled = problem.stacked > 1 and device.capability >= _BLACKWELL
-                    return replace(shape, warps_wanted=registers_for, rolled=rolled)
-        return None
+                if shape is None or (least is not None and least.loading <= 2 * shape.loading):
+                    continue
+                rolled = problem.stacked > 1 and device.capability >= _BLACKWELL
+                least = replace(shape, warps_wanted=registers_for, rolled=rolled)
+                if least.loading <= _MOST_LOADING:
+                    return least
+        return least
 
     @property
     def block_rows(self) -> int:
@@ -180,6 +187,12 @@ class Shape:
     def pitch(self) -> int:
         last = 2 * self.radius[1] + 1 - (self.chunks_x - 1) * self.chunk_x
         return SPAN + ((max(self.chunk_x, last) + 2) & ~3)
+
+    @property
+    def loading(self) -> float:
+        """Words of the tiles for one useful (pixel, shift) pair."""
+        pairs = self.block_rows * self.block_columns * self.chunk_y * self.chunk_x
+        return self.used_bytes / 4 / pairs
 
     @property
     def shared_bytes(self) -> int:

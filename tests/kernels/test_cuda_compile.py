@@ -19,7 +19,7 @@ import pytest
 
 from nlmeans.backends import cuda_plan
 from nlmeans.backends.cuda_plan import Launch
-from nlmeans.backends.cuda_shape import Device, Problem
+from nlmeans.backends.cuda_shape import Depth, Device, Problem
 
 counter: Any = import_module("nlmeans.benchmarks.counted.count_instructions")
 machine_code: Any = import_module("nlmeans.benchmarks.counted.machine_code")
@@ -55,6 +55,14 @@ def launch_of(kernel: str, architecture: str, **kinds: Any) -> tuple[Launch, str
     return plan.launches[0], architecture
 
 
+def deep(planes: int) -> dict[str, Any]:
+    """A volume with so many planes in a patch."""
+    return {"patch": 1, "radius": (3, 3), "depth": Depth(96, 0, 96, 3, (1 / planes,) * planes)}
+
+
+FILM: dict[str, Any] = {"radius": (5, 5), "depth": Depth(5, 2, 1, 2)}
+
+
 def every_key(architecture: str) -> Iterator[tuple[Launch, str]]:
     """Every key that the defaults of `denoise` lead to, and one of each other kind."""
     for radius in ((7, 7), (10, 10)):
@@ -71,6 +79,8 @@ def every_key(architecture: str) -> Iterator[tuple[Launch, str]]:
         {"gaussian": True, "channels": 3, "values": 3},
         {"patch": 0},
         {"channels": 2, "values": 4},
+        *({"values": values} | deep(planes) for planes in (1, 3, 5) for values in (1, 3)),
+        FILM,
     )
     for kinds in others:
         yield launch_of("accumulate", architecture, **kinds)
@@ -88,6 +98,10 @@ def some_keys() -> list[tuple[Launch, str]]:
         *(launch_of("accumulate", a, peak=True, patch=1, radius=(7, 7)) for a in ("sm_86", "sm_100")),
         *(launch_of("aggregate", a) for a in ("sm_75", "sm_90")),
         launch_of("accumulate", "sm_90", peak=True, channels=3, values=3),
+        *(launch_of("accumulate", a, peak=True, **deep(3)) for a in ("sm_75", "sm_120")),
+        launch_of("aggregate", "sm_90", **deep(5)),
+        launch_of("accumulate", "sm_90", peak=True, values=0, **FILM),
+        launch_of("aggregate", "sm_80", **FILM),
     ]
 
 

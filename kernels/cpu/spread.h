@@ -382,6 +382,7 @@ INLINE void both_sizes(const struct work *w, const struct columns_of_both *some,
         SIZE(5)
         SIZE(7)
         SIZE(9)
+        SIZE(11)
     default:
         both_columns(w, some, w->ny, to);
     }

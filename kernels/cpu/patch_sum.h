@@ -339,13 +339,13 @@ INLINE void tapped_sums_x(const vec *before, const vec *now, const vec *taps, in
     }
 }
 
-/* The last n terms become those of the step before, n > COLUMNS. */
+/* The last n terms become those of the step before. */
 INLINE void keep(vec *before, const vec *now, index_t n)
 {
     for (index_t i = 0; i < n - COLUMNS; i++)
         before[i] = before[i + COLUMNS];
-    for (index_t i = 0; i < COLUMNS; i++)
-        before[n - COLUMNS + i] = now[i];
+    UNROLL for (index_t i = most(0, n - COLUMNS); i < n; i++)
+        before[i] = now[COLUMNS - n + i];
 }
 
 /* Some rows of sums along y -> sums along x, with the bias and clamped where the bias is a number. */
@@ -359,16 +359,15 @@ INLINE void sums_x(const struct work *w, vec *restrict before, const vec *restri
                 tapped_sums_x(before, now, w->taps_x, c, f, clamp, sums + c);
             else
                 box_sums_x(before, now, c, f, clamp, sums + c);
-        if (f.n - 1 > COLUMNS)
-            keep(before, now, f.n - 1);
-        before += row_stride(f.n - 1);
+        keep(before, now, f.n - 1);
+        before += f.n - 1;
         now += COLUMNS;
         sums += COLUMNS;
     }
 }
 
 /* Sizes with a loop of their own, and their outputs. */
-#define EACH_SIZE_X(X) X(1, 2) X(3, 4) X(5, 4) X(7, 8) X(9, 8)
+#define EACH_SIZE_X(X) X(1, 2) X(3, 4) X(5, 4) X(7, 8) X(9, 8) X(11, 8)
 
 INLINE void patch_sum_x_of(const struct work *w, vec *before, const vec *now, vec *sums, index_t rows, int tapped,
                            const vec *start)

@@ -40,8 +40,8 @@ static void carve_step(struct work *w, struct arena *a)
     w->terms = carve_vectors(a, w->deep * (ROWS + w->ny - 1));
     w->squares = carve_vectors(a, w->deep + w->nz - 1);
     w->columns.n = margin;
-    w->columns.steps = carve_vectors(a, shifts * 2 * STEP);
-    w->columns.kept = carve_vectors(a, margin <= COLUMNS ? 0 : shifts * ROWS * margin);
+    w->columns.now = carve_vectors(a, w->deep * SHIFTS * STEP);
+    w->columns.before = carve_vectors(a, shifts * ROWS * margin);
     w->weights = carve_vectors(a, shifts * STEP);
     w->p = carve_vectors(a, (1 + w->both) * shifts * w->p_columns * ROWS);
 }

@@ -10,10 +10,11 @@
  * patches as well (`back`); both sides go at a time, since one difference of values serves both.
  *
  * Counted, r = 3, both sides, per column of ROWS pairs: next_p 48 loads, 16 stores, 48 operations; ROWS + 6 rows of
- * totals, each 4 loads, 2 stores, 3 operations, and 26 additions of B.  In all 104 loads, 44 stores, 116 operations: at 2
- * loads a cycle no less than 52 cycles.  Measured 100 with everything in the first cache, of which next_p 45; in a call
- * (1024^2, R = 10, AVX-512) 110 in steps without gaps and about 220 in those that meet the left or right border, 29 of
- * 100 steps there (AMD EPYC of family 26, model 2, 2026-11-30).
+ * totals, each 4 loads, 2 stores, 3 operations, and 26 additions of B.  In all 104 loads, 44 stores, 116 operations: at
+ * 2 loads a cycle no less than 52 cycles.  Measured 100 apart from a call; in a call (1024^2, R = 10, AVX-512) 110 in
+ * steps without gaps and about 220 in those that meet the left or right border, there 29 of 100 (AMD EPYC of family 26,
+ * model 2, 2026-11-30).  Tried, and within 3 % in a call: p made again of weights of earlier steps, 12 cycles less apart;
+ * one call for all shifts without gaps; three values one after the other, 427 to 322 cycles apart.
  *
  * The denominator is known where some pixels and all of the patches around them lie inside the plane and vote: a weight
  * counts with every pixel of its patch, so it is the sum of the weight sums around (aggregate.h).  Where there are
@@ -382,6 +383,7 @@ INLINE void both_sizes(const struct work *w, const struct columns_of_both *some,
         SIZE(5)
         SIZE(7)
         SIZE(9)
+        SIZE(11)
     default:
         both_columns(w, some, w->ny, to);
     }

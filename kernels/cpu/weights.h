@@ -18,7 +18,6 @@ struct step {
     struct run run;
     index_t t;              /* first of its COLUMNS vectors */
     const vec *query, *key; /* features a patch to the right of the last column summed along y */
-    int turn;               /* 0, 1, 0, .. from step to step */
 };
 
 /* Sums along y of the columns left of the first step, for each shift. */
@@ -27,9 +26,8 @@ static struct step first_step(const struct work *w, const struct run *run)
     const index_t C = w->pair->C, margin = w->nx - 1, deep = w->deep_key * C;
     struct step s = {.run = *run, .query = w->query};
     s.key = w->key + (run->dx - w->dx0) * deep + (run->dy - w->dy0) * C;
-    const index_t stride = shift_stride(&w->columns);
-    const struct column_sums to = {before_of(&w->columns, 0, s.turn), stride, row_stride(margin),
-                                   run->shifts * stride};
+    const index_t size = ROWS * margin;
+    const struct column_sums to = {w->columns.before, size, margin, run->shifts * size};
     patch_sum_y_of_margin(w, s.query, s.key, run->shifts, to);
     s.query += margin * w->deep_query * C;
     s.key += margin * deep;
@@ -41,7 +39,6 @@ static void next_step(const struct work *w, struct step *s)
     s->t += COLUMNS;
     s->query += COLUMNS * w->deep_query * w->pair->C;
     s->key += COLUMNS * w->deep_key * w->pair->C;
-    s->turn = !s->turn;
 }
 
 /* Lanes end within the last step. */
@@ -53,14 +50,14 @@ static void clear_past(vec *weights, index_t rows, index_t columns)
 }
 
 /* Sums along y -> weights of shift number g in plane b. */
-static void weights_of_shift(const struct work *w, const struct step *s, index_t b, index_t g)
+static void weights_of_shift(const struct work *w, const struct step *s, index_t b, index_t g, const vec *now)
 {
-    const index_t from = s->run.from, rows = s->run.to - from, length = w->stripe.length;
+    const index_t from = s->run.from, rows = s->run.to - from, length = w->stripe.length, margin = w->nx - 1;
     const index_t stride = rounded_up(length), here = (b * ROWS + from) * stride + s->t;
     const index_t number = b * s->run.shifts + g;
     vec *weights = w->weights + number * STEP + from * COLUMNS;
-    patch_sum_x(w, before_of(&w->columns, number, s->turn) + from * row_stride(w->nx - 1),
-                now_of(&w->columns, number, s->turn) + from * COLUMNS, weights, rows, w->start + b);
+    patch_sum_x(w, w->columns.before + (number * ROWS + from) * margin, now + from * COLUMNS, weights, rows,
+                w->start + b);
     if (w->bias_by_planes)
         weigh_by_planes(weights, w->bias + here, w->scale + here, stride, rows);
     else
@@ -91,12 +88,12 @@ static void weights(const struct work *w, const struct step *s)
     const index_t deep = w->deep_key * w->pair->C, at_a_time = shifts_at_a_time(w);
     for (index_t first = 0, count; first < s->run.shifts; first += count) {
         count = group(s->run.shifts - first, at_a_time);
-        const struct column_sums to = {now_of(&w->columns, first, s->turn), 2 * STEP, COLUMNS,
-                                       s->run.shifts * 2 * STEP};
+        vec *now = w->columns.now;
+        const struct column_sums to = {now, STEP, COLUMNS, count * STEP};
         patch_sum_y_of_step(w, s->query, s->key + first * deep, count, to);
         for (index_t b = 0; b < w->deep; b++)
-            for (index_t g = first; g < first + count; g++)
-                weights_of_shift(w, s, b, g);
+            for (index_t g = first; g < first + count; g++, now += STEP)
+                weights_of_shift(w, s, b, g, now);
     }
 }
 

@@ -21,10 +21,10 @@ INLINE vec *at(const struct planes *p, index_t plane, index_t row, index_t t)
 
 INLINE index_t rows_of(const struct planes *p) { return p->plane / p->row; }
 
-/* Sums along y that the steps along a stripe hand on, for each shift: [ROWS][COLUMNS] of this step and of the one
- * before; and where a step needs more columns before it than a step has, the last n ones, `kept`. */
+/* Sums along y: [ROWS][COLUMNS] of a step for the shifts at hand, which stay in the first cache; and for each shift of
+ * the run [ROWS][n], the last n columns before the step, which are all that the steps along a stripe hand on. */
 struct history {
-    vec *steps, *kept;
+    vec *now, *before;
     index_t n;
 };
 
@@ -71,7 +71,7 @@ struct work {
     vec *taps_z, *taps_y, *taps_x;
     vec *terms;                       /* [deep][ROWS + 2 ry] squared differences of a column, for some planes */
     vec *squares;                     /* [deep + 2 rz] of one pixel */
-    struct history columns;           /* sums along y, [deep][shifts] */
+    struct history columns;           /* sums along y, [deep][shifts at hand] and [deep][shifts] */
     vec *weights;                     /* [deep][shifts][ROWS][COLUMNS] of a step */
     vec *p;                           /* [deep][1 + both][shifts][p_columns][ROWS], see spread.h */
     struct planes values, own_values; /* values, vote, in aggregate see there; [deep] times as many */
@@ -90,20 +90,5 @@ static int all_vote(const struct work *w, index_t t, index_t end)
     const struct stripe s = w->stripe;
     return !w->holes && s.x0 + t >= 0 && s.x0 + (LANES - 1) * s.apart + end <= w->pair->W;
 }
-
-/* --- the history of sums along y ----------------------------------------------------------------------------- */
-
-/* [ROWS][COLUMNS] of shift number g; `turn` is 0, 1, 0, .. from step to step */
-INLINE vec *now_of(const struct history *h, index_t g, int turn) { return h->steps + (2 * g + turn) * STEP; }
-
-/* [ROWS][..] the n columns before, in rows of row_stride(n) */
-INLINE vec *before_of(const struct history *h, index_t g, int turn)
-{
-    return h->n <= COLUMNS ? now_of(h, g, !turn) + COLUMNS - h->n : h->kept + g * ROWS * h->n;
-}
-
-/* from row to row and from shift to shift, of what before_of gives */
-INLINE index_t row_stride(index_t n) { return n <= COLUMNS ? COLUMNS : n; }
-INLINE index_t shift_stride(const struct history *h) { return h->n <= COLUMNS ? 2 * STEP : ROWS * h->n; }
 
 #endif

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from PIL import Image
 pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
-from nlmeans.benchmarks.studies.learned import patterns, photographs, training
+from nlmeans.benchmarks.studies.learned import ablation, patterns, photographs, training
 
 from nlmeans.learned.training import Recipe
 from nlmeans.network.weights import arrays_in, network_of
@@ -80,3 +81,16 @@ def test_a_pattern_is_in_two_colours() -> None:
             (values - values.mean(axis=(1, 2), keepdims=True)).reshape(3, -1), compute_uv=False
         )
         assert spread[1] < 1e-4 * spread[0]
+
+
+@pytest.mark.usefixtures("one_torch_thread")
+def test_the_ablation_compares_networks_of_one_seed(tmp_path: Path) -> None:
+    target = tmp_path / "a.json"
+    assert ablation.main(["--quick", "--json", str(target)]) == 0
+    found = json.loads(target.read_text())
+    bare, blocks = found["rows"]
+    assert (bare["name"], blocks["name"]) == (ablation.BARE, ablation.BLOCKS)
+    for of, gains in found["gains"].items():
+        assert len(bare[of]) == len(found["pictures"][of])
+        assert gains == [pytest.approx(np.mean(blocks[of]) - np.mean(bare[of]), abs=1e-3)]
+    assert (len(bare["attended"]), len(blocks["attended"])) == (0, 2)

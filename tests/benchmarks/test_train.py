@@ -16,7 +16,7 @@ pytest.importorskip("safetensors")
 from nlmeans.benchmarks.studies.learned import ablation, patterns, photographs, training
 
 from nlmeans.learned.training import Recipe
-from nlmeans.network.weights import arrays_in, network_of
+from nlmeans.network.weights import arrays_in, networks_of
 
 RECIPE = Recipe(steps=3, batch=2, crop=32, pieces=2, first=2, fresh=0.0, half=False)
 
@@ -36,7 +36,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_it_goes_on_where_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "_CHECKED_EVERY", 2)
     checkpoint, target, told = folder / "train" / "c.safetensors", folder / "d.safetensors", []
-    order = training.Order(folder, checkpoint, recipe=RECIPE, export=target)
+    order = training.Order(folder, checkpoint, checkpoint, recipe=RECIPE, export=target)
     assert training.train(order, told.append)["steps"] == 3
     assert told[0].startswith("2: loss")
     whole = training.train(
@@ -46,7 +46,12 @@ def test_it_goes_on_where_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     assert [step for step, *_ in whole["gains"]] == [2, 4]
     assert {len(line) for line in whole["gains"]} == {1 + 2 * 3}  # grey and colour, three sigmas
     assert checkpoint.stat().st_size < 2e6
-    assert network_of(arrays_in(target.read_bytes())).channels == 48
+    light, differences = networks_of(arrays_in(target.read_bytes()))
+    assert light.channels == differences.channels == 48
+    for name, weight in light.weights.items():  # the same, but for its 8 bits
+        np.testing.assert_allclose(
+            differences.weights[name], weight, atol=1e-6 + 0.006 * np.abs(weight).max()
+        )
 
 
 def test_a_missing_picture_is_named_with_its_package(folder: Path) -> None:
@@ -94,3 +99,13 @@ def test_the_ablation_compares_networks_of_one_seed(tmp_path: Path) -> None:
         assert len(bare[of]) == len(found["pictures"][of])
         assert gains == [pytest.approx(np.mean(blocks[of]) - np.mean(bare[of]), abs=1e-3)]
     assert (len(bare["attended"]), len(blocks["attended"])) == (0, 2)
+
+
+def test_eight_bits_are_half_a_step_of_each_output_away_at_most() -> None:
+    weight = np.random.default_rng(0).normal(size=(4, 3, 3, 3))
+    weight[1] *= 100
+    found = training.eight_bits({"a.weight": weight, "a.bias": np.ones(4)})
+    steps = np.abs(weight).max(axis=(1, 2, 3), keepdims=True) / 127
+    back = found["a.weight"] * found["a.scale"].astype(float)[:, None, None, None]
+    assert (np.abs(back - weight) <= 0.57 * steps).all()  # half, and the rounding of the scale
+    assert found["a.bias"].dtype == np.float16

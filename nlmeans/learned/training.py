@@ -37,13 +37,12 @@ class Recipe:
     pieces: int = 3000  # held at once
     first: int = 500  # before the first step
     fresh: float = 0.3  # new ones per step
-    colours: float = 0.7  # of the squares; each makes a luminance and two differences
-    patterns: float = 0.07  # of the squares: generated, not of a picture
+    colours: float = 0.5  # of the squares; each makes a luminance and two differences
+    patterns: float = 0.05  # of the squares: generated, not of a picture
     sigmas: tuple[float, float] = (4.0, 80.0)  # of 255, as likely in every octave
-    often: tuple[float, float] = (5.0, 30.0)  # sigmas of a part of the squares: there the least is gained
-    oftener: float = 0.3  # that part
     averaging: float = 0.999  # of the weights
-    bend: float = 0.1  # of the loss, from square to absolute value; in units of sigma
+    bend: float = 1.0  # of the loss, from square to absolute value; in units of sigma
+    evening: float = 0.8  # power of sigma: squares in units of it are smaller the stronger the noise
     half: bool = True  # bfloat16
 
     def rate_at(self, step: int) -> float:
@@ -83,7 +82,7 @@ class Pieces:
         """A grey piece more, or the three of a square in colours; how many they are."""
         colours = bool(self.rng.random() < self.recipe.colours)
         clean = self._clean(colours)
-        low, high = self.recipe.often if self.rng.random() < self.recipe.oftener else self.recipe.sigmas
+        low, high = self.recipe.sigmas
         sigma = math.exp(self.rng.uniform(math.log(low), math.log(high))) / 255
         noise = self.rng.standard_normal(clean.shape, dtype=np.float32) * np.float32(sigma)
         noisy = clean + noise
@@ -211,13 +210,13 @@ class Trainer:
         return float(loss.detach())
 
     def _loss(self, noisy: Any, pilot: Any, clean: Any, sigma: Any, guide: Any) -> Any:
-        """Of the change in units of sigma, which is smaller the stronger the noise: a power evens it out."""
+        """Of the change in units of sigma, for every strength of noise alike."""
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.recipe.half):
             change = self.network(noisy, pilot, sigma, guide)
         error = (change.float() - (clean - pilot)) / sigma
         bend = self.recipe.bend
         each = torch.sqrt(error**2 + bend**2) - bend
-        return (each * (sigma * (255 / 25)) ** 0.4).mean()
+        return (each * (sigma * (255 / 25)) ** self.recipe.evening).mean()
 
     def _averaged(self) -> None:
         """The average follows, faster at first."""

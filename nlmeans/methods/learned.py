@@ -12,8 +12,7 @@ from nlmeans.choosing import Chosen
 from nlmeans.inputs import Inputs
 from nlmeans.methods import Parts
 from nlmeans.methods.nlridge import NLRidge
-from nlmeans.network.arithmetic import Network
-from nlmeans.network.weights import shipped
+from nlmeans.network.weights import Networks, shipped
 from nlmeans.noise.strength import Noise
 from nlmeans.tiling import Cost, Tile
 
@@ -26,25 +25,26 @@ class Learned(Parts):
     """The change of NL-Ridge, the pilot, plus what the network adds to it.
 
     The network corrects channels one by one.  Of three colours these are the luminance and the differences;
-    of a difference it sees the luminance too.
+    of the differences another one does, which sees the luminance too.
     """
 
-    network: Network
+    networks: Networks
     noise: Noise
     lead: bool = False  # the first channel is the luminance of the others
 
     @classmethod
     def of(cls, chosen: Chosen, inputs: Inputs, backend: str, *, lead: bool = False) -> Learned:
         """For one image; the pilot runs on a backend, the network on the processor."""
-        network, pilot = shipped(), NLRidge.of(chosen, inputs, backend, lead=lead)
+        networks, pilot = shipped(), NLRidge.of(chosen, inputs, backend, lead=lead)
         z, y, x = pilot.halo
-        own = Cost(pilot.cost.tile, max(pilot.cost.plane, network.bytes_a_pixel))
+        own = Cost(pilot.cost.tile, max(pilot.cost.plane, networks.light.bytes_a_pixel))
+        reach = max(network.reach for network in networks)
         return cls.made_of(
             (replace(pilot, cost=own),),
             levels=pilot.levels,
             arrays=2 * len(pilot.levels[0].offset),
-            halo=(z, y + network.reach, x + network.reach),
-            network=network,
+            halo=(z, y + reach, x + reach),
+            networks=networks,
             noise=pilot.noise,
             lead=lead,
         )
@@ -78,8 +78,9 @@ class Learned(Parts):
         result = np.zeros_like(noisy)
         even = tuple(slice(first % 2, None) for first in origin)
         led = None if guide is None else (guide[0][even], guide[1][even])
+        network = self.networks.light if guide is None else self.networks.differences
         if result[even].size:
-            result[even] = self.network.change(noisy[even], pilot[even], sigma[even], run, led)
+            result[even] = network.change(noisy[even], pilot[even], sigma[even], run, led)
         return result
 
     def _sigma(self, tile: Tile, c: int, z: int) -> Array:

@@ -10,6 +10,7 @@ import hashlib
 import json
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,13 +19,21 @@ from nlmeans.errors import BackendUnavailableError, InvalidValueError
 from nlmeans.network.arithmetic import Network
 
 SHIPPED = Path(__file__).parent / "denoiser.safetensors"
-SHA256 = "08979ebef8f0ec9e47da0b3697ff759797ee22735b20e624c9eed5c184896039"
-_TYPES = {"F16": np.float16, "F32": np.float32}
+SHA256 = "8b16268ed7c9252d59b0bb6738f6ac02bc8d6bbc89ddf1b8de89e4bf25eb6d36"
+DIFFERENCES = "differences."  # before the names of that network's weights
+_TYPES = {"F16": np.float16, "F32": np.float32, "I8": np.int8}
+
+
+class Networks(NamedTuple):
+    """One for grey and for the luminance, one for the differences of colours, guided by the luminance."""
+
+    light: Network
+    differences: Network
 
 
 @cache
-def shipped() -> Network:
-    """The package's network; read once in a process.
+def shipped() -> Networks:
+    """The package's networks; read once in a process.
 
     Raises
     ------
@@ -42,11 +51,11 @@ def shipped() -> Network:
         raise BackendUnavailableError(
             f"{SHIPPED} is not the file that came with this version of nlmeans; install it again"
         )
-    return network_of(arrays_in(held))
+    return networks_of(arrays_in(held))
 
 
 def arrays_in(held: bytes) -> dict[str, Array]:
-    """The arrays of a safetensors file that is known to be one."""
+    """The arrays of a safetensors file that is known to be one; integers are multiples of their scale."""
     start = 8 + int.from_bytes(held[:8], "little")
     header = json.loads(held[8:start])
     header.pop("__metadata__", None)
@@ -55,7 +64,16 @@ def arrays_in(held: bytes) -> dict[str, Array]:
         first, last = (start + at for at in about["data_offsets"])
         numbers = np.frombuffer(held[first:last], _TYPES[about["dtype"]])
         arrays[name] = numbers.reshape(about["shape"]).astype(np.float32)
+    for name in [name for name in arrays if name.endswith(".scale")]:
+        arrays[name.replace(".scale", ".weight")] *= arrays.pop(name)[:, None, None, None]
     return arrays
+
+
+def networks_of(arrays: dict[str, Array]) -> Networks:
+    """Both networks of one file; where the second is missing, the first takes its place."""
+    own = {n.removeprefix(DIFFERENCES): a for n, a in arrays.items() if n.startswith(DIFFERENCES)}
+    light = network_of({n: a for n, a in arrays.items() if not n.startswith(DIFFERENCES)})
+    return Networks(light, network_of(own) if own else light)
 
 
 def network_of(arrays: dict[str, Array]) -> Network:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,10 @@ from PIL import Image
 pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
-from nlmeans.benchmarks.studies.learned import patterns, photographs, training
+from nlmeans.benchmarks.studies.learned import ablation, patterns, photographs, training
 
 from nlmeans.learned.training import Recipe
-from nlmeans.network.weights import arrays_in, network_of
+from nlmeans.network.weights import arrays_in, networks_of
 
 RECIPE = Recipe(steps=3, batch=2, crop=32, pieces=2, first=2, fresh=0.0, half=False)
 
@@ -35,7 +36,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_it_goes_on_where_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "_CHECKED_EVERY", 2)
     checkpoint, target, told = folder / "train" / "c.safetensors", folder / "d.safetensors", []
-    order = training.Order(folder, checkpoint, recipe=RECIPE, export=target)
+    order = training.Order(folder, checkpoint, checkpoint, recipe=RECIPE, export=target)
     assert training.train(order, told.append)["steps"] == 3
     assert told[0].startswith("2: loss")
     whole = training.train(
@@ -45,7 +46,12 @@ def test_it_goes_on_where_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     assert [step for step, *_ in whole["gains"]] == [2, 4]
     assert {len(line) for line in whole["gains"]} == {1 + 2 * 3}  # grey and colour, three sigmas
     assert checkpoint.stat().st_size < 2e6
-    assert network_of(arrays_in(target.read_bytes())).channels == 48
+    light, differences = networks_of(arrays_in(target.read_bytes()))
+    assert light.channels == differences.channels == 48
+    for name, weight in light.weights.items():  # the same, but for its 8 bits
+        np.testing.assert_allclose(
+            differences.weights[name], weight, atol=1e-6 + 0.006 * np.abs(weight).max()
+        )
 
 
 def test_a_missing_picture_is_named_with_its_package(folder: Path) -> None:
@@ -80,3 +86,26 @@ def test_a_pattern_is_in_two_colours() -> None:
             (values - values.mean(axis=(1, 2), keepdims=True)).reshape(3, -1), compute_uv=False
         )
         assert spread[1] < 1e-4 * spread[0]
+
+
+@pytest.mark.usefixtures("one_torch_thread")
+def test_the_ablation_compares_networks_of_one_seed(tmp_path: Path) -> None:
+    target = tmp_path / "a.json"
+    assert ablation.main(["--quick", "--json", str(target)]) == 0
+    found = json.loads(target.read_text())
+    bare, blocks = found["rows"]
+    assert (bare["name"], blocks["name"]) == (ablation.BARE, ablation.BLOCKS)
+    for of, gains in found["gains"].items():
+        assert len(bare[of]) == len(found["pictures"][of])
+        assert gains == [pytest.approx(np.mean(blocks[of]) - np.mean(bare[of]), abs=1e-3)]
+    assert (len(bare["attended"]), len(blocks["attended"])) == (0, 2)
+
+
+def test_eight_bits_are_half_a_step_of_each_output_away_at_most() -> None:
+    weight = np.random.default_rng(0).normal(size=(4, 3, 3, 3))
+    weight[1] *= 100
+    found = training.eight_bits({"a.weight": weight, "a.bias": np.ones(4)})
+    steps = np.abs(weight).max(axis=(1, 2, 3), keepdims=True) / 127
+    back = found["a.weight"] * found["a.scale"].astype(float)[:, None, None, None]
+    assert (np.abs(back - weight) <= 0.57 * steps).all()  # half, and the rounding of the scale
+    assert found["a.bias"].dtype == np.float16

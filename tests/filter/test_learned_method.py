@@ -114,7 +114,7 @@ def test_with_the_pilot_given_a_part_is_the_whole_to_1e_5(origin: tuple[int, int
     guide = noisy[::-1].copy(), pilot[::-1].copy()
     whole = method.correction(noisy, pilot, sigma, (0, 0), Run(), guide)
     part = tuple(slice(first, None) for first in origin)
-    halo = [0 if first == 0 else method.network.reach + 1 for first in origin]
+    halo = [0 if first == 0 else method.networks.light.reach + 1 for first in origin]
     seen = method.correction(
         noisy[part], pilot[part], sigma[part], origin, Run(), (guide[0][part], guide[1][part])
     )

@@ -160,6 +160,14 @@ def test_the_package_has_a_small_network_that_the_library_reads_alike() -> None:
     held = weights.SHIPPED.read_bytes()
     assert len(held) < 10**6
     load = pytest.importorskip("safetensors.numpy").load
-    for name, array in load(held).items():
-        assert array.dtype == np.float16
-        np.testing.assert_array_equal(weights.shipped().weights[name], array.astype(np.float32))
+    arrays, told = load(held), {np.dtype(np.float16), np.dtype(np.int8)}
+    assert {array.dtype for array in arrays.values()} == told
+    light, differences = weights.shipped()
+    for name, array in light.weights.items():
+        np.testing.assert_array_equal(array, arrays[name].astype(np.float32))
+    for name, array in differences.weights.items():
+        expected = arrays[weights.DIFFERENCES + name].astype(np.float32)
+        if name.endswith(".weight"):
+            scale = arrays[weights.DIFFERENCES + name.replace(".weight", ".scale")].astype(np.float32)
+            expected = expected * scale[:, None, None, None]
+        np.testing.assert_array_equal(array, expected)

@@ -22,12 +22,12 @@ _CROP = 64  # pixels of the crops in which attention is measured: 32 x 32 positi
 
 def quality(network: Network, pictures: Pictures, schedule: Schedule) -> dict[str, Any]:
     """PSNR of each picture; and with every row made uniform, and with the blocks left out."""
-    result: dict[str, Any] = {"psnr": _psnrs(network, pictures, schedule)}
+    result: dict[str, Any] = {"psnr": psnrs(network, pictures, schedule)}
     if network.blocks:
         with _changed(network, uniform=True):
-            result["psnr_uniform"] = _psnrs(network, pictures, schedule)
+            result["psnr_uniform"] = psnrs(network, pictures, schedule)
         with _changed(network, weight=0.0):
-            result["psnr_without"] = _psnrs(network, pictures, schedule)
+            result["psnr_without"] = psnrs(network, pictures, schedule)
     return result
 
 
@@ -62,7 +62,7 @@ def _window(features: Tensor) -> int:
     return min(WINDOW, (int(min(features.shape[2:])) - 1) // 3)
 
 
-def _psnrs(network: Network, pictures: Pictures, schedule: Schedule) -> list[float]:
+def psnrs(network: Network, pictures: Pictures, schedule: Schedule) -> list[float]:
     """PSNR in dB, results clipped to [0, 1]; blocks look through windows."""
     found = []
     with torch.no_grad(), _changed(network, window=WINDOW):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 from nlmeans.learned.network import Denoiser
 from nlmeans.learned.training import Pieces, Recipe, Trainer, components, pilot_of
 from nlmeans.learned.weights_file import read, write
+from nlmeans.network.weights import DIFFERENCES
 
 from ... import RESULTS
 from . import photographs
 from .patterns import pattern
 
 COMMITTED = RESULTS / "train" / "checkpoint.safetensors"
+COMMITTED_DIFFERENCES = RESULTS / "train" / "differences.safetensors"
 _SAVED_EVERY = 120.0  # seconds
 _CHECKED_EVERY = 1000  # steps
 _SIGMAS = (15, 25, 50)  # of the pictures held back
@@ -36,6 +38,7 @@ class Order:
 
     pictures: Path  # a folder with the unpacked packages
     checkpoint: Path = COMMITTED
+    differences: Path = COMMITTED_DIFFERENCES  # of the network for them, which is exported with the other
     minutes: float = 60.0
     recipe: Recipe = Recipe()  # noqa: RUF009  (frozen) with the steps of all runs
     seed: int = 0
@@ -105,7 +108,7 @@ def train(order: Order, tell: Tell) -> dict[str, Any]:
             saved = time.monotonic()
     save(trainer, log, order.checkpoint)
     if order.export:
-        export(order.checkpoint, order.export)
+        export(order.checkpoint, order.differences, order.export)
     return asdict(log)
 
 
@@ -136,11 +139,27 @@ def save(trainer: Trainer, log: Log, path: Path) -> None:
     write(path, {n: t.numpy() for n, t in trainer.average.items()}, json.dumps(asdict(log)))
 
 
-def export(checkpoint: Path, target: Path) -> None:
-    """As float16: the file that comes with the package."""
-    arrays, told = read(checkpoint)
-    steps = json.loads(told or "{}").get("steps")
-    write(target, {n: a.astype(np.float16) for n, a in arrays.items()}, json.dumps({"steps": steps}))
+def export(light: Path, differences: Path, target: Path) -> None:
+    """The file that comes with the package: float16, and 8 bits of the network for the differences."""
+    (arrays, told), (more, other) = read(light), read(differences)
+    joined = {n: a.astype(np.float16) for n, a in arrays.items()}
+    joined |= {DIFFERENCES + n: a for n, a in eight_bits(more).items()}
+    steps = [json.loads(about or "{}").get("steps") for about in (told, other)]
+    write(target, joined, json.dumps({"steps": steps}))
+
+
+def eight_bits(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Weights as integers to 127 and a scale for each output; the rest as float16."""
+    found: dict[str, NDArray[Any]] = {}
+    for name, array in arrays.items():
+        if not name.endswith(".weight"):
+            found[name] = array.astype(np.float16)
+            continue
+        scale = (np.abs(array).max(axis=(1, 2, 3)) / 127).astype(np.float16)
+        scale[scale == 0] = 1
+        found[name] = np.clip(np.rint(array / scale[:, None, None, None]), -127, 127).astype(np.int8)
+        found[name.replace(".weight", ".scale")] = scale
+    return found
 
 
 def _weights(path: Path) -> dict[str, torch.Tensor]:

@@ -17,6 +17,7 @@ Draw = Callable[[Image, np.random.Generator], tuple[Image, Image]]  # of 0 to 25
 SIDE = 256
 _PEAK = 30.0  # counts at white
 _GAMMA = 2.2
+_WINDOW, _LAG = 24, 4
 
 
 def pictures(kodak: Path) -> dict[str, Image]:
@@ -35,6 +36,31 @@ def blurred(noise: Image, deviation: float) -> Image:
     gain = np.exp(-2 * (np.pi * deviation) ** 2 * (fy[:, None] ** 2 + fx[None, :] ** 2))
     result: Image = np.fft.ifft2(np.fft.fft2(noise) * (gain / np.sqrt(np.mean(gain**2)))).real
     return result
+
+
+def like_the_noise(noisy: Image) -> Callable[[Image], Image]:
+    """Makes of white noise of 1 such as the picture has, by what varies in its flattest parts.
+
+    The covariance up to `_LAG` pixels is that of the 5 % of squares in which least varies, less their planes.
+    """
+    windows = np.lib.stride_tricks.sliding_window_view(noisy, (_WINDOW, _WINDOW))[::8, ::8]
+    windows = windows.reshape(-1, _WINDOW, _WINDOW)
+    at = np.linspace(-1, 1, _WINDOW)
+    planes = np.stack([np.ones((_WINDOW, _WINDOW)), np.add.outer(at, 0 * at), np.add.outer(0 * at, at)])
+    basis = np.linalg.qr(planes.reshape(3, -1).T)[0]
+    flat = windows.reshape(len(windows), -1)
+    flat = flat - (flat @ basis) @ basis.T
+    energy = flat.var(axis=1)
+    rest = flat[energy <= np.quantile(energy, 0.05)].reshape(-1, _WINDOW, _WINDOW)
+    power = np.abs(np.fft.fft2(rest, (2 * _WINDOW, 2 * _WINDOW))) ** 2
+    covariance = np.fft.ifft2(power.mean(0)).real / _WINDOW**2
+    whole = np.zeros(noisy.shape)
+    for dy in range(-_LAG, _LAG + 1):
+        for dx in range(-_LAG, _LAG + 1):
+            taper = (1 - abs(dy) / (_LAG + 1)) * (1 - abs(dx) / (_LAG + 1))
+            whole[dy, dx] = covariance[dy, dx] * taper**0.5
+    gain = np.sqrt(np.maximum(np.fft.fft2(whole).real, 0))
+    return lambda white: np.asarray(np.fft.ifft2(np.fft.fft2(white) * gain).real)
 
 
 def _white(sigma: float, deviation: float = 0.0) -> Draw:

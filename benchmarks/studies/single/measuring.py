@@ -23,10 +23,9 @@ from nlmeans.judging import curve
 
 from ... import RESULTS
 from ...machine import machine
-from .cases import NOISES, SIDE, Image, blurred, pictures, psnr
+from .cases import NOISES, Image, like_the_noise, pictures, psnr
 
 COMMITTED = RESULTS / "single_picture.json"
-_BLUR, _SIGMA = "blurred by 0.7, 20", 20.0  # what networks are told of noise that neighbours share
 
 
 def ridge(noisy: Image, noise: Any, **more: Any) -> Image:
@@ -81,25 +80,34 @@ def rows(noise: str, kodak: Path, ways: tuple[str, ...]) -> list[dict[str, Any]]
     return result
 
 
-def of_networks(noise: str, kodak: Path, seconds: float) -> list[dict[str, Any]]:
+def of_networks(noise: str, kodak: Path, seconds: float, count: int = 6) -> list[dict[str, Any]]:
     """Of each picture the PSNR of a network that it trained for so long, and for a third of that."""
+    import torch
+
     from .networks import diagonals, recorrupted, trained
 
+    torch.set_num_threads(1)
     result = []
-    for seed, (name, picture) in enumerate(pictures(kodak).items()):
+    for seed, (name, picture) in list(enumerate(pictures(kodak).items()))[:count]:
         clean, noisy = NOISES[noise](picture, np.random.default_rng(seed))
-        pairs = recorrupted(_shared) if noise == _BLUR else diagonals
+        pairs = recorrupted(_drawn(noisy)) if noise.startswith("blurred") else diagonals
         found = trained(noisy, pairs, (seconds / 3, seconds))
-        result.append({"picture": name, **{f"{s:.0f} s": psnr(clean, a) for s, a in found.items()}})
+        row = {f"{s:.0f} s": psnr(clean, a) for s, a in found.items()}
+        result.append({"picture": name, **row, "gaussian": psnr(clean, ridge(noisy, "gaussian"))})
     return result
 
 
-def _shared(generator: Any) -> Any:
-    """Noise of the covariance that it has."""
+def _drawn(noisy: Image) -> Any:
+    """Noise of the covariance that the picture's seems to have."""
     import torch
 
-    white = torch.randn(SIDE, SIDE, generator=generator).numpy()
-    return torch.tensor(_SIGMA / 255 * blurred(white, 0.7), dtype=torch.float32)[None, None]
+    make = like_the_noise(noisy)
+
+    def draw(generator: Any) -> Any:
+        white = torch.randn(*noisy.shape, generator=generator).numpy()
+        return torch.tensor(make(white) / 255, dtype=torch.float32)[None, None]
+
+    return draw
 
 
 def mean(rows: list[dict[str, Any]]) -> dict[str, float]:
@@ -114,6 +122,7 @@ def main() -> None:
     parser.add_argument("--noise", nargs="*", default=list(NOISES), choices=list(NOISES))
     parser.add_argument("--ways", nargs="*", default=["gaussian", "auto", "measured", "curve"])
     parser.add_argument("--networks", type=float)
+    parser.add_argument("--pictures", type=int, default=6, help="how many of the six networks are trained on")
     parser.add_argument("--out", type=Path, default=COMMITTED)
     given = parser.parse_args()
     whole = json.loads(given.out.read_text(encoding="utf-8")) if given.out.exists() else {}
@@ -122,7 +131,7 @@ def main() -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             if given.networks:
-                found, part = of_networks(noise, given.kodak, given.networks), "networks"
+                found, part = of_networks(noise, given.kodak, given.networks, given.pictures), "networks"
             else:
                 found, part = rows(noise, given.kodak, tuple(given.ways)), " and ".join(given.ways)
         whole.setdefault(part, {})[noise] = {"mean": mean(found), "pictures": found}

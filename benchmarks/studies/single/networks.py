@@ -5,7 +5,7 @@ arXiv:2303.11253: two half-size pictures, the means of the two diagonals of ever
 content and independent noise; the network is trained to make one of the other.  That needs noise that is each
 pixel's own.  Where neighbours share it, two pictures are made by adding noise of the same covariance:
 ``y + a m`` and ``y - m / a`` have independent noise (T. Pang et al., "Recorrupted-to-recorrupted", CVPR
-2021), where the noise is normal and its covariance known: it is given to the network here, which flatters it.
+2021), where the noise is normal and its covariance known: here it is estimated from the flattest squares.
 """
 
 from __future__ import annotations

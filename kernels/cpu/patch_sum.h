@@ -221,6 +221,39 @@ INLINE void terms_of_depth(const struct work *w, const vec *query, const vec *ke
     }
 }
 
+/* The same for two shifts of one channel and box patches: what is loaded of the pixels serves both. */
+INLINE void terms_of_two(const vec *query, const vec *const key[2], index_t rows, index_t nz, index_t deep,
+                         vec *const terms[2])
+{
+    vec squares[2][MOST_DEEP + MOST_FIXED - 1];
+    const vec *first = key[0], *second = key[1];
+    for (index_t r = 0; r < rows; r++) {
+        UNROLL for (index_t p = 0; p < deep + nz - 1; p++) {
+            const vec pixel = *query++, d = pixel - *first++, e = pixel - *second++;
+            squares[0][p] = d * d;
+            squares[1][p] = e * e;
+        }
+        for (int two = 0; two < 2; two++)
+            box_sums(squares[two], nz, deep, terms[two] + r, rows);
+    }
+}
+
+/* Whether there is a loop for two shifts; then it has done them. */
+INLINE int depth_of_two(const struct work *w, const vec *query, const vec *const key[2], vec *const terms[2])
+{
+    const index_t rows = ROWS + w->ny - 1;
+#define DEPTH(nz, deep)                                                                                                \
+    case 8 * nz + deep:                                                                                                \
+        terms_of_two(query, key, rows, nz, deep, terms);                                                               \
+        return 1;
+    switch (8 * w->nz + w->deep) {
+        DEPTH(3, 1) DEPTH(3, 2) DEPTH(3, 3) DEPTH(3, 4)
+        DEPTH(5, 1) DEPTH(5, 2) DEPTH(5, 3) DEPTH(5, 4)
+    }
+    return 0;
+#undef DEPTH
+}
+
 INLINE void depth_of_channels(const struct work *w, const vec *query, const vec *key, index_t C, vec *terms)
 {
 #define DEPTH(nz, deep)                                                                                                \
@@ -250,32 +283,47 @@ INLINE void terms_to_sums(const struct work *w, const vec *restrict terms, vec *
                 box_sums(terms + i, n, outputs, sums + i * to.row, to.row);
 }
 
+/* Sums along y of a column. */
+INLINE void sums_of_depth(const struct work *w, const vec *terms, vec *sums, struct column_sums to)
+{
+    switch (w->ny) {
+    case 1:
+        terms_to_sums(w, terms, sums, to, 1, 8);
+        break;
+    case 3:
+        terms_to_sums(w, terms, sums, to, 3, 4);
+        break;
+    case 5:
+        terms_to_sums(w, terms, sums, to, 5, 4);
+        break;
+    default:
+        terms_to_sums(w, terms, sums, to, w->ny, 8);
+    }
+}
+
 static void patch_sum_z_y(const struct work *w, struct columns from, struct column_sums to)
 {
-    const index_t C = w->pair->C;
-    vec few[MOST_DEEP * (ROWS + MOST_FIXED - 1)], *terms = w->ny <= MOST_FIXED ? few : w->terms;
+    const index_t C = w->pair->C, size = w->deep * (ROWS + w->ny - 1);
+    vec few[2 * MOST_DEEP * (ROWS + MOST_FIXED - 1)], *terms = w->ny <= MOST_FIXED ? few : w->terms;
+    const int by_two = w->ny <= MOST_FIXED && w->channels == 1 && !w->tapped_z;
     for (index_t t = 0; t < from.count; t++)
         for (index_t g = 0; g < from.shifts; g++) {
             const vec *query = from.query + t * w->deep_query * C;
             const vec *key = from.key + (t + g) * w->deep_key * C;
             vec *sums = to.first + g * to.shift + t;
+            const vec *const keys[2] = {key, key + w->deep_key * C};
+            vec *const both[2] = {terms, terms + size};
+            if (by_two && g + 1 < from.shifts && depth_of_two(w, query, keys, both)) {
+                sums_of_depth(w, both[0], sums, to);
+                sums_of_depth(w, both[1], sums + to.shift, to);
+                g++;
+                continue;
+            }
             if (w->channels == 1)
                 depth_of_channels(w, query, key, 1, terms);
             else
                 depth_of_channels(w, query, key, w->channels, terms);
-            switch (w->ny) {
-            case 1:
-                terms_to_sums(w, terms, sums, to, 1, 8);
-                break;
-            case 3:
-                terms_to_sums(w, terms, sums, to, 3, 4);
-                break;
-            case 5:
-                terms_to_sums(w, terms, sums, to, 5, 4);
-                break;
-            default:
-                terms_to_sums(w, terms, sums, to, w->ny, 8);
-            }
+            sums_of_depth(w, terms, sums, to);
         }
 }
 

@@ -26,6 +26,9 @@ MAPS = Case(9, 30, bias="plane", scale="plane")
 TAPS = Case(9, 30, taps="gaussian")
 CHUNKS = Case(9, 30, radius=(6, 2))
 AT_THE_END = Case(**OWN_AT_THE_END, radius=(0, 63))
+TWO_WARPS = Device(
+    multiprocessors=1, shared_per_block=26 * 1024, shared_per_multiprocessor=27 * 1024
+)  # CHUNKS
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ BUGS = [
         "if (here.y >= window.height) continue;",
         "if (here.y >= window.height) return;",
         case=CHUNKS,
-        device=TIGHT["accumulate"],
+        device=TWO_WARPS,
         always=True,
     ),
     Bug(

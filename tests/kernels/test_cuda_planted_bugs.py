@@ -243,8 +243,8 @@ BUGS = [
     Bug("lanes without neighbours write", "lane >= HALO && lane < LANES - HALO", "true", case=Case(9, 130)),
     Bug(
         "columns past the plane are written",
-        "if (!in_plane(y + row, x + j, window)) continue;",
-        "if (!in_plane(y + row, 0, window)) continue;",
+        "if (!in_plane(y, x, window)) continue;",
+        "if (!in_plane(y, 0, window)) continue;",
         build="address",
     ),
     Bug(

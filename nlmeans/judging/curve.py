@@ -91,7 +91,7 @@ def _tiles(channel: Plane, valid: NDArray[np.bool_]) -> list[Plane]:
         if usable[y : y + sides[0], x : x + sides[1]].all()
     ]
     most = max(1, _TILES * _SIDE**2 // (sides[0] * sides[1]))
-    found.sort(key=lambda tile: float(tile.mean()))
+    found = sorted(found, key=lambda tile: float(tile.mean()))
     chosen: Any = np.unique(np.linspace(0, len(found) - 1, most).round().astype(int)) if found else []
     return [found[n] for n in chosen]
 

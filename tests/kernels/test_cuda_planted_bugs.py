@@ -26,6 +26,9 @@ MAPS = Case(9, 30, bias="plane", scale="plane")
 TAPS = Case(9, 30, taps="gaussian")
 CHUNKS = Case(9, 30, radius=(6, 2))
 AT_THE_END = Case(**OWN_AT_THE_END, radius=(0, 63))
+TWO_WARPS = Device(
+    multiprocessors=1, shared_per_block=26 * 1024, shared_per_multiprocessor=27 * 1024
+)  # CHUNKS
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ BUGS = [
         "if (here.y >= window.height) continue;",
         "if (here.y >= window.height) return;",
         case=CHUNKS,
-        device=TIGHT["accumulate"],
+        device=TWO_WARPS,
         always=True,
     ),
     Bug(
@@ -240,8 +243,8 @@ BUGS = [
     Bug("lanes without neighbours write", "lane >= HALO && lane < LANES - HALO", "true", case=Case(9, 130)),
     Bug(
         "columns past the plane are written",
-        "if (!in_plane(y + row, x + j, window)) continue;",
-        "if (!in_plane(y + row, 0, window)) continue;",
+        "if (!in_plane(y, x, window)) continue;",
+        "if (!in_plane(y, 0, window)) continue;",
         build="address",
     ),
     Bug(

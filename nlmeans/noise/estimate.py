@@ -33,12 +33,12 @@ from nlmeans.sampling import sample
 _PATCHES, _WINDOWS = 16_000, 1_000  # sampled at most
 _FEWEST = 8  # differences; of fewer nothing can be said
 _APART, _FAR_APART = 1.5, 3.0  # ratios of two estimates that count as two, and that are told
-# Logarithms of odds.  To smooth what is no noise harms the more the stronger, so that odds of 1.6 to 1 are
-# needed up to a sigma of 2.4 % of the data range, 2.7 to 1 for twice as much, and so on; real noise of such
-# strength has 4 to 1 and more in 9 of 10 pictures.  What harms little is used where the odds are lower: of
-# 990 clean pictures of other seeds than the bench's 4.0 % are then kept below 45 dB, 2.8 % without that.
-_LIKELY, _MOST_LIKELY, _PERHAPS, _POSSIBLE = 0.5, 1.25, -0.5, -0.7
-_HARMS, _HARMS_SOME, _HARMS_LITTLE = 0.024, 0.020, 0.007  # of the range: clean pictures keep 38, 39, 45 dB
+# Logarithms of odds.  To smooth what is no noise harms the more the stronger, so that odds of 3.5 to 1 are
+# needed for all of it, which real noise has in 9 of 10 pictures; from even odds on as much is used as
+# leaves a clean picture at 38 dB, and less where they are lower: of 990 clean pictures of other seeds than
+# the bench's 4 % are then kept below 45 dB, 2.8 % without that.
+_MOST_LIKELY, _PERHAPS, _POSSIBLE = 1.25, -0.5, -0.7
+_HARMS, _HARMS_LITTLE = 0.02, 0.007  # of the range: clean pictures keep 38, 45 dB
 # Part of equal neighbours in patches that vary: drawings have 0.42 to 0.87, clipped noise at most 0.29,
 # see "clean graphics" and "noisy graphics" of benchmarks/studies/kinds
 _FLAT = 0.35
@@ -122,7 +122,7 @@ def estimate_sigma(
       and what it has in some of them says nothing of the others.  Where that speaks for noise, 1.6 to
       1 at least and the more the stronger it is, sigma is that of all scales, typical of the
       brightnesses; else it is that of white noise, or a little more where the odds are about even (at
-      most 0.7 % of the range, from 1 to 1 on 2 %), because to smooth what is no noise harms more than
+      most 0.7 % of the range, from 1 to 1 on 1.6 %), because to smooth what is no noise harms more than
       to leave noise.
     * *JPEG.*  In whole numbers of 0 to 255 its grid of 8 x 8 blocks is sought, wherever it begins, and
       the steps to which it rounds each frequency.  From them follows how strong the noise was before,
@@ -202,8 +202,7 @@ class Found:
         """Sigma to use, by what speaks for shared noise and the span of means, here or in another channel."""
         if not self.apart:
             return self.white
-        harm = math.log2(max(self.shared / (_HARMS * span), 1.0)) if span > 0 else 0.0
-        if evidence > min(_LIKELY + harm / 2, _MOST_LIKELY):
+        if evidence > _MOST_LIKELY:
             return self.shared
         if evidence <= _PERHAPS:
             return self.white
@@ -211,13 +210,14 @@ class Found:
             return max(self.white, min(self.shared, _HARMS_LITTLE * span))
         # what JPEG rounded away lies between the two; else white is the nearer, see _NEAR in shared.py
         near = min(self.shared, _FAR_APART * self.white) if self.stored else self.white
-        return max(math.sqrt(self.white * near), min(self.shared, _HARMS_SOME * span))
+        return max(math.sqrt(self.white * near), min(self.shared, _HARMS * span))
 
     def stretch(self, used: float, span: float) -> float:
         """By what k grows against the sigma that is used; `span` is 0 where evidence is not its own."""
         if used <= self.white:
             return strength_against(1 / self.copies)
-        known = (self.evidence, used / span) if used == self.shared and span > 0 else ()
+        likely = span > 0 and used in (self.shared, _HARMS * span)
+        known = (self.evidence, used / span) if likely else ()
         return strength_against(self.freedom / self.copies, *known)
 
 

@@ -148,7 +148,7 @@ def test_the_strength_grows_where_neighbours_share_their_noise() -> None:
 
 def test_what_would_be_removed_most_of_decides() -> None:
     """A colour difference with a little shared noise does not make the luminance's texture noise."""
-    found = [Found(0.6, 11.3, -6.2), Found(0.45, 2.0, -1.0), Found(0.42, 1.2, 1.0)]
+    found = [Found(0.6, 11.3, -6.2, span=100.0), Found(0.45, 2.0, -1.0), Found(0.42, 1.2, 1.0)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         assert chosen_of(found).sigma == (0.6, 0.45, 1.2)
@@ -170,9 +170,11 @@ def test_a_clean_photograph_in_colour_has_no_bands() -> None:
 
 
 def test_what_harms_more_needs_more_evidence() -> None:
-    weak, strong = (Found(0.5, sigma, 0.8, span=250.0) for sigma in (5.0, 20.0))
+    weak, strong = (Found(0.5, sigma, 0.8, span=250.0) for sigma in (4.0, 20.0))
     with pytest.warns(UserWarning, match="two estimates"):
-        assert [chosen_of([found]).sigma[0] for found in (weak, strong)] == [5.0, 0.020 * 250]
+        assert [chosen_of([found]).sigma[0] for found in (weak, strong)] == [4.0, 0.02 * 250]
+    with pytest.warns(UserWarning, match="two estimates"):
+        assert chosen_of([replace(strong, evidence=0.1)]).sigma == (0.02 * 250,)
     assert chosen_of([replace(strong, evidence=-0.8)]).sigma == (0.5,)
     with pytest.warns(UserWarning, match="two estimates"):
         assert chosen_of([replace(strong, evidence=-0.3)]).sigma == (0.007 * 250,)

@@ -122,7 +122,7 @@ def estimate_sigma(
       and what it has in some of them says nothing of the others.  Where that speaks for noise, 1.6 to
       1 at least and the more the stronger it is, sigma is that of all scales, typical of the
       brightnesses; else it is that of white noise, or a little more where the odds are about even (at
-      most 0.7 % of the range, from 1 to 1 on 1.6 %), because to smooth what is no noise harms more than
+      most 0.7 % of the range, from 1 to 1 on 2 %), because to smooth what is no noise harms more than
       to leave noise.
     * *JPEG.*  In whole numbers of 0 to 255 its grid of 8 x 8 blocks is sought, wherever it begins, and
       the steps to which it rounds each frequency.  From them follows how strong the noise was before,

@@ -15,7 +15,7 @@ from ..progress import Progress
 from ..status import UsageError
 from .container import Film, messages
 from .planes import Form, Frame
-from .run import denoised, opened_film, refuse_options_of_pictures, settings_of
+from .run import denoised, opened_film, refuse_options_of_pictures, settings_of, told_once
 
 SCENES = 4
 _FRAMES = 1500  # among which scenes are sought: a minute at 25 a second
@@ -70,7 +70,7 @@ def look(name: str, job: Job, environment: Environment, progress: Progress) -> L
         words = f"{film.codec}, {context.width} x {context.height}"
     with messages(), _film(name, environment) as film:
         sights = list(_sights(film, job, scenes, progress))
-    warnings += job.taken_warnings()
+    warnings += told_once(job.taken_warnings())
     return Looked(words, scenes, sights, scenes[-1].last + 1, whole, warnings)
 
 

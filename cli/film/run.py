@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Container, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -63,7 +64,7 @@ class FilmTask:
             size = film.picture.codec_context.width * film.picture.codec_context.height / 1e6
             self.progress.size(size * (film.frames or 1))
             count, left_out = self._through(film, encoding)
-        warnings = film.warnings + self.job.taken_warnings()
+        warnings = film.warnings + told_once(self.job.taken_warnings())
         if told:
             warnings.append(
                 f"FFmpeg met damage {len(told)} times, and may have filled it in; first {told[0]}"
@@ -201,6 +202,15 @@ def settings_of(form: Form, job: Job) -> list[dict[str, Any]]:
         }
         for places in form.groups
     ]
+
+
+def told_once(warnings: list[str]) -> list[str]:
+    """Of those that begin alike up to a number, as each scene and plane gives them, the first."""
+    kinds: dict[str, list[str]] = {}
+    for each in warnings:
+        kinds.setdefault(re.split(r"\d", each, maxsplit=1)[0], []).append(each)
+    more = " (and {} more like it, of other scenes or planes)".format
+    return [first + (more(len(rest)) if rest else "") for first, *rest in kinds.values()]
 
 
 def denoised(

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image, ImageCms
 
 import nlmeans
+from nlmeans.cli.film.run import told_once
 
 from ..faults import films
 from ..faults.streams import Ran
@@ -300,3 +301,8 @@ def test_what_cannot_hold_an_animation_is_refused(tmp_path: Path) -> None:
         assert words in ran.err
     for name in ("c.png", "d.webp"):
         assert "nlmeans denoise" in Ran("estimate", tmp_path / name).err
+
+
+def test_scenes_that_warn_alike_are_told_of_once() -> None:
+    told = told_once(["sigma is 3", "sigma is 4.5; give 5", "it may be cut", "sigma is 3.25"])
+    assert told == ["sigma is 3 (and 2 more like it, of other scenes or planes)", "it may be cut"]

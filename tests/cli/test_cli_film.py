@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from nlmeans.cli.film.run import told_once
 from PIL import Image, ImageCms
 
 import nlmeans
-from nlmeans.cli.film.run import told_once
 
 from ..faults import films
 from ..faults.streams import Ran

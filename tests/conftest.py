@@ -77,6 +77,24 @@ def why_not(name: str) -> str | None:
     return backend.can_run(Request(array_library="numpy", dtype="float32", pixels=4096, channels=1))
 
 
+@pytest.fixture
+def fresh_cuda() -> Iterator[None]:
+    """What one test is answered of a GPU is not kept for the next."""
+    from .cupy_stand_in import forget
+
+    forget()
+    yield
+    forget()
+
+
+@pytest.fixture
+def fake(fresh_cuda: None, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """CuPy's stand-in, and the reference in place of the window kernels: what counts is what moves."""
+    from .cupy_stand_in import FakeCuPy, install, with_reference
+
+    return with_reference(monkeypatch, install(monkeypatch, FakeCuPy()))
+
+
 @pytest.fixture(scope="session", params=BACKENDS)
 def backend(request: pytest.FixtureRequest) -> str:
     """Each backend that can run here.  NLMEANS_TEST_BACKENDS="cpu,..." names those that must."""

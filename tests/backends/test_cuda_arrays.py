@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -17,22 +17,11 @@ from nlmeans.backends.contract import PlanePair, Run
 from nlmeans.backends.cuda_shape import Device, Shape
 
 from ..cuda_emulator.emulator import COMPILER
-from ..cupy_stand_in import Array, FakeCuPy, forget, install, with_reference
+from ..cupy_stand_in import Array, FakeCuPy, install
+
+pytestmark = pytest.mark.usefixtures("fresh_cuda")
 
 OPTIONS: dict[str, Any] = {"sigma": 20.0, "patch_radius": 1, "search_radius": 2}
-
-
-@pytest.fixture(autouse=True)
-def _fresh() -> Iterator[None]:
-    forget()
-    yield
-    forget()
-
-
-@pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> FakeCuPy:
-    """CuPy's stand-in, and the reference in place of the kernels: what counts here is what moves."""
-    return with_reference(monkeypatch, install(monkeypatch, FakeCuPy()))
 
 
 def noisy(shape: tuple[int, ...] = (40, 30), dtype: str = "uint8") -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -28,7 +27,9 @@ from ..cuda_emulator.problems import (
     weight_error,
     weights_of_centre,
 )
-from ..cupy_stand_in import Array, FakeCuPy, forget, install
+from ..cupy_stand_in import Array, FakeCuPy, install
+
+pytestmark = pytest.mark.usefixtures("fresh_cuda")
 
 REQUEST = Request(array_library="numpy", dtype="float32", pixels=64, channels=1)
 
@@ -43,13 +44,6 @@ assert not {"cupy", "torch", "nvidia"} & set(sys.modules), sorted(sys.modules)
 
 
 # --- reasons ---------------------------------------------------------------------------------
-
-
-@pytest.fixture(autouse=True)
-def _fresh() -> Iterator[None]:
-    forget()
-    yield
-    forget()
 
 
 def test_without_cupy_the_reason_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

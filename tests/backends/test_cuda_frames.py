@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,25 +11,14 @@ from skimage import data
 from nlmeans import InvalidValueError, denoise_frames
 
 from ..cuda_emulator.emulator import COMPILER
-from ..cupy_stand_in import Array, FakeCuPy, forget, install, with_reference
+from ..cupy_stand_in import Array, FakeCuPy, install
+
+pytestmark = pytest.mark.usefixtures("fresh_cuda")
 
 SIGMA = 0.1
 CAMERA = (data.camera() / 255).astype(np.float32)
 COINS = (data.coins() / 255).astype(np.float32)
 FIXED: dict[str, Any] = {"sigma": SIGMA, "k": 0.45, "patch_radius": 1, "search_radius": 2}
-
-
-@pytest.fixture(autouse=True)
-def _fresh() -> Iterator[None]:
-    forget()
-    yield
-    forget()
-
-
-@pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> FakeCuPy:
-    """CuPy's stand-in, and the reference in place of the kernels."""
-    return with_reference(monkeypatch, install(monkeypatch, FakeCuPy()))
 
 
 def noisy(clean: np.ndarray, seed: int) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,22 +11,11 @@ import nlmeans
 from nlmeans import backends
 from nlmeans.backends.contract import Request
 
-from ..cupy_stand_in import Array, FakeCuPy, forget, install, with_reference
+from ..cupy_stand_in import Array, FakeCuPy
+
+pytestmark = pytest.mark.usefixtures("fresh_cuda")
 
 SETTINGS: dict[str, Any] = {"method": "nlridge"}
-
-
-@pytest.fixture(autouse=True)
-def _fresh() -> Iterator[None]:
-    forget()
-    yield
-    forget()
-
-
-@pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> FakeCuPy:
-    """CuPy's stand-in; the reference does the window kernels of the pilot."""
-    return with_reference(monkeypatch, install(monkeypatch, FakeCuPy()))
 
 
 def noisy(shape: tuple[int, ...], seed: int = 0) -> Any:

@@ -29,22 +29,16 @@ from nlmeans.benchmarks.report import gpu as gpu_report
 import nlmeans
 from nlmeans.errors import InvalidValueError
 
-from ..cupy_stand_in import FakeCuPy, forget, install, with_reference
+from ..cupy_stand_in import FakeCuPy
+
+pytestmark = pytest.mark.usefixtures("fresh_cuda")
 
 TINY = GpuChoice(frame=(9, 16), large=(12, 20), cube=6, film=(9, 16), frames=2)
 
 
-@pytest.fixture(autouse=True)
-def _fresh() -> Iterator[None]:
-    forget()
-    yield
-    forget()
-
-
 @pytest.fixture
-def gpu(monkeypatch: pytest.MonkeyPatch) -> FakeCuPy:
+def gpu(fake: FakeCuPy, monkeypatch: pytest.MonkeyPatch) -> FakeCuPy:
     """CuPy's stand-in in this process, where everything that has a process of its own runs as well."""
-    fake = with_reference(monkeypatch, install(monkeypatch, FakeCuPy()))
 
     class Here:
         def __init__(self, rival: str, folder: Path, effort: Effort) -> None:

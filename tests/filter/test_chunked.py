@@ -20,7 +20,7 @@ from nlmeans.benchmarks.studies.chunkings import CASES, differences  # noqa: E40
 from nlmeans.chunked.work import Work  # noqa: E402
 
 from ..conftest import why_not  # noqa: E402
-from ..cupy_stand_in import Array, FakeCuPy, forget, install, with_reference  # noqa: E402
+from ..cupy_stand_in import Array, FakeCuPy  # noqa: E402
 
 GIVEN: dict[str, Any] = {"sigma": 12.0, "k": 0.5, "patch_radius": 2, "search_radius": 5}
 
@@ -191,10 +191,8 @@ def test_a_volume_that_looks_like_colour_is_warned_of_once() -> None:
 
 
 @pytest.mark.parametrize("given", [GIVEN, {"passes": 1}], ids=["given", "sampled"])
-def test_chunks_on_a_gpu_stay_there(given: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_on_a_gpu_stay_there(given: dict[str, Any], fake: FakeCuPy) -> None:
     """So says what is computed, and `meta` before it; a mask beside them is there too."""
-    forget()
-    with_reference(monkeypatch, install(monkeypatch, FakeCuPy()))
 
     def up(array: np.ndarray) -> Any:
         meta = Array(np.empty((0,) * array.ndim, array.dtype))
@@ -213,7 +211,6 @@ def test_chunks_on_a_gpu_stay_there(given: dict[str, Any], monkeypatch: pytest.M
         InvalidTypeError, match="mask must be an array of the image's library cupy, got numpy"
     ):
         denoise(up(image), mask=mask, **given)
-    forget()
 
 
 def test_a_worker_that_sees_a_gpu_computes_there(monkeypatch: pytest.MonkeyPatch) -> None:

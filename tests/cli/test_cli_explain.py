@@ -59,12 +59,6 @@ def test_impulses_are_counted(noisy: Path, tmp_path: Path) -> None:
     assert "impulses replaced" not in Ran("denoise", noisy, "--json").err
 
 
-def test_stores_refuse_it(noisy: Path) -> None:
-    ran = Ran("denoise", noisy, "-o", noisy.with_suffix(".zarr"), "--explain")
-    assert ran.code != 0
-    assert "--explain is not possible with a store" in ran.err
-
-
 def test_tune_finds_another_strength(tmp_path: Path) -> None:
     x = np.arange(200.0)
     flat = 100 + 20 * np.sin(np.add.outer(x, x) / 40)

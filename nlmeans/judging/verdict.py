@@ -13,6 +13,7 @@ _LITTLE_BIAS, _MUCH_BIAS = 0.07, 0.45
 _ALIKE = 0.015
 _SHARED = 0.2  # correlation of neighbours that hardly any structure leaves: noise that they share
 _FOLLOWS = 0.1  # correlation with steepness that tells structure from noise
+_HARDLY = 0.5  # of the variance of the noise: where so much error is expected it is not noise that is gone
 _LEAST = 0.02  # of sigma: less was removed by rounding alone
 _FEWEST = 1024  # numbers: fewer tell nothing
 
@@ -34,7 +35,8 @@ def verdict_of(
         return "nothing", "nothing was removed"
     least, most = (1 - sigma**2 / averaged / max(mse[0] + e, 1e-9 * sigma**2) for e in (-mse[1], mse[1]))
     alike = removed.autocorrelation > _ALIKE + 3 * removed.tolerance
-    if removed.autocorrelation > _SHARED and removed.structure < _FOLLOWS:
+    better = mse[0] - mse[1] < _HARDLY * sigma**2
+    if removed.autocorrelation > _SHARED and removed.structure < _FOLLOWS and better:
         return "noise", (
             "what was removed is alike in neighbouring pixels, also where the result is flat: noise that "
             "they share; the expected error does not hold for it"

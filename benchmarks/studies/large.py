@@ -165,6 +165,14 @@ def store(side: int, repeats: int) -> dict[str, Any]:
     }
 
 
+def _printed_by(program: str) -> str:
+    """Run it from a file, which the processes that it starts read again."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "program.py"
+        path.write_text(program)
+        return subprocess.run([sys.executable, str(path)], capture_output=True, text=True, check=True).stdout
+
+
 def scheduler(side: int, repeats: int) -> dict[str, Any]:
     """Tasks a second of a scheduler with two workers, and its memory, with blocks that do nothing."""
     program = (
@@ -182,11 +190,7 @@ def scheduler(side: int, repeats: int) -> dict[str, Any]:
         "            peak = int(open('/proc/self/status').read().partition('VmHWM:')[2].split()[0])\n"
         "            print(count, round(rate), peak // 1024)\n"
     )
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "rate.py"
-        path.write_text(program)
-        done = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, check=True)
-    rows = [line.split() for line in done.stdout.splitlines()]
+    rows = [line.split() for line in _printed_by(program).splitlines()]
     return {count: {"tasks_a_second": int(rate), "peak_megabytes": int(size)} for count, rate, size in rows}
 
 
@@ -215,11 +219,7 @@ def queue(side: int, repeats: int) -> dict[str, Any]:
         "        print(count, size - before, time.perf_counter() - began)\n"
         "        scheduler.kill()\n"
     )
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "many.py"
-        path.write_text(program)
-        done = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, check=True)
-    tasks, size, seconds = map(float, done.stdout.split())
+    tasks, size, seconds = map(float, _printed_by(program).split())
     return {"tasks": tasks, "megabytes": round(size, 1), "seconds": round(seconds, 1)}
 
 

@@ -8,15 +8,15 @@ from typing import Any, cast
 
 import numpy as np
 
-from nlmeans.arrays import Array, on_device_of, to_numpy
+from nlmeans.arrays import Array, on_device_of
 from nlmeans.choosing import Chosen, choose, levels_of
 from nlmeans.choosing.given import strengths
 from nlmeans.choosing.modelled import with_model
-from nlmeans.inputs import Inputs, Part, check, warn_of_volume
+from nlmeans.inputs import Part, check, warn_of_volume
 from nlmeans.levels import Ends
 from nlmeans.methods.composition import method_for
 from nlmeans.noise.impulses import REACH, Rule, Rules, rules_of, without_impulses
-from nlmeans.noise.stabilised import Stabilised, Stabiliser, stabiliser
+from nlmeans.noise.stabilised import Stabilised, Stabiliser, is_modelled, stabiliser
 from nlmeans.noise_models.model import NoiseModel
 from nlmeans.parameters import BY_GROUPS, Parameters, Settings
 from nlmeans.running import Progress, Running, in_tiles
@@ -99,7 +99,7 @@ class Work:
         inputs = check(some, their, Part((0,) * len(grid), grid, (None, None)))
         rules = known.impulses if known else None
         if not given and their.get("impulses", "keep") != "keep":
-            rules = _rules(inputs)
+            rules = rules_of(inputs)
             inputs = without_impulses(inputs, their, rules)
         ends = (None, None) if given else (inputs.value_ends, inputs.feature_ends)
         found = known or Known(ends, white, rules)
@@ -205,10 +205,6 @@ def sampled(image: Any, settings: Settings, *more: tuple[Any, Settings]) -> tupl
     return _together(every, check_sliced(image, settings), along_grid(image, settings))
 
 
-def _rules(inputs: Inputs) -> Rules:
-    return rules_of(to_numpy(inputs.value), None if inputs.mask is None else to_numpy(inputs.mask))
-
-
 def _white(stable: Stabilised) -> dict[str, Any]:
     """The settings that say that the noise is white after all."""
     return {"noise": "gaussian", "sigma": stable.settings["sigma"]}
@@ -239,7 +235,7 @@ def says_all(image: Any, settings: Settings) -> bool:
     radii = given("patch_radius") and given("search_radius")
     if settings.get("impulses", "keep") != "keep":
         return False  # what is one is told by the noise, and by how many there are
-    modelled = settings.get("noise") not in (None, "gaussian")
+    modelled = is_modelled(settings)
     if modelled and not _says_noise(settings["noise"]):
         return False
     if settings.get("method") in BY_GROUPS:

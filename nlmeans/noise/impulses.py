@@ -87,7 +87,7 @@ def without_impulses(inputs: Inputs, settings: Settings, rules: Rules | None = N
     if inputs.impulses is not None:
         raise InvalidValueError(Parameter("impulses"), " are replaced already")
     xp = namespace(inputs.value)
-    value, valid = to_numpy(inputs.value), None if inputs.mask is None else to_numpy(inputs.mask)
+    value, valid = _value_and_valid(inputs)
     found = impulses(value, valid, rules)
     if not found.any():
         return inputs
@@ -120,9 +120,14 @@ def impulses(channels: NDArray[Any], valid: Bools | None, rules: Rules | None = 
     return result
 
 
-def rules_of(channels: NDArray[Any], valid: Bools | None) -> Rules:
-    """By what the impulses of each channel (Z, Y, X) are told."""
-    return tuple(_measured(channel, valid)[0] for channel in channels)
+def rules_of(inputs: Inputs) -> Rules:
+    """By what the impulses of each channel are told."""
+    value, valid = _value_and_valid(inputs)
+    return tuple(_measured(channel, valid)[0] for channel in value)
+
+
+def _value_and_valid(inputs: Inputs) -> tuple[NDArray[Any], Bools | None]:
+    return to_numpy(inputs.value), None if inputs.mask is None else to_numpy(inputs.mask)
 
 
 def _of_planes(rule: Rule, channel: NDArray[Any], valid: Bools | None, alone: Bools | None) -> Bools:

@@ -129,11 +129,7 @@ class NoiseModel:
     @property
     def channels(self) -> int | None:
         """For how many channels it has parameters; None: the same for any number."""
-        counts = {
-            len(v)
-            for n in self._names
-            if isinstance(v := getattr(self, n), tuple) and (n not in _POINTS or isinstance(v[0], tuple))
-        }
+        counts = {len(getattr(self, n)) for n in self._names if self._is_per_channel(n)}
         if len(counts) > 1:
             raise InvalidValueError(
                 f"parameters of noise per channel must be equally many, got {sorted(counts)}"
@@ -147,12 +143,14 @@ class NoiseModel:
 
     def of_channel(self, channel: int) -> NoiseModel:
         """That of one channel."""
-        own: dict[str, Any] = {}
-        for name in self._names:
-            value = getattr(self, name)
-            apart = isinstance(value, tuple) and (name not in _POINTS or isinstance(value[0], tuple))
-            own[name] = value[channel] if apart else value
+        each = {n: getattr(self, n) for n in self._names}
+        own = {n: v[channel] if self._is_per_channel(n) else v for n, v in each.items()}
         return NoiseModel(self.kind, **own)
+
+    def _is_per_channel(self, name: str) -> bool:
+        """Whether a parameter is one per channel: a tuple, of points a tuple of tuples."""
+        value = getattr(self, name)
+        return isinstance(value, tuple) and (name not in _POINTS or isinstance(value[0], tuple))
 
     def to_dict(self) -> dict[str, Any]:
         """The kind and what is set, as :meth:`of` takes it."""

@@ -125,7 +125,7 @@ def _session(environment: Environment, options: dict[str, Any], names: list[str]
     """What the page asks, with the ways to save and to spell what it shows."""
     from ..job import Job
     from ..viewer.session import Session
-    from ..viewer.spelling import spelled
+    from ..views.spelling import spelled
 
     output = OutputOptions.of(options)
     filter_ = FilterOptions.of(options)

@@ -13,7 +13,8 @@ from ..views import method_noise
 from ..views import pictures as views
 from ..views.page import page_of, png
 from ..views.page_data import middle, table_of
-from ..views.words import model_words, noise_option, noise_words, radii_words
+from ..views.spelling import spelled_options
+from ..views.words import model_words, noise_words, radii_words
 from .looking import Looked, Sight, look
 
 _LARGEST = (960, 640)  # pixels of a frame on the page, which holds up to twelve of them; else their middle
@@ -105,17 +106,6 @@ def _difference(noisy: Array, clean: Array) -> Array:
 
 def _command(job: Job, name: str) -> str:
     """The command line that denoises the film so."""
-    parts = ["nlmeans", "denoise", printable(name)]
-    given: dict[str, Any] = dict(job.options.settings)
-    if job.options.sigma is not None:
-        given["sigma"] = ",".join(f"{level:g}" + "%" * percent for level, percent in job.options.sigma)
-    if job.options.temporal_radius != 2:
-        given["temporal_radius"] = job.options.temporal_radius
-    for option, value in given.items():
-        if option == "nan":
-            continue
-        if option == "noise":
-            value = noise_option(value if isinstance(value, str) else value.to_dict())
-        text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-        parts += ["--" + option.replace("_", "-"), text]
-    return shlex.join(parts)
+    radius = job.options.temporal_radius
+    more = {"temporal_radius": None if radius == 2 else radius}
+    return shlex.join(["nlmeans", "denoise", printable(name), *spelled_options(job.options, more)])

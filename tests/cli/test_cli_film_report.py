@@ -87,6 +87,14 @@ def test_of_many_scenes_the_first_four_are_shown(tmp_path: Path) -> None:
     assert "--temporal-radius 1" in found["command"]
 
 
+def test_a_model_of_noise_with_numbers_is_repeated_as_it_was_given(tmp_path: Path) -> None:
+    path = film(tmp_path / "in.mkv", [2])
+    options = ["--noise", "poisson-gaussian:gain=1.5,sigma=3", "--patch-radius", 1, "--search-radius", 1]
+    assert Ran("report", path, *options).code == 0
+    command = data_of(tmp_path / "in.report.html")["command"]
+    assert "--noise poisson-gaussian:gain=1.5,sigma=3" in command
+
+
 def test_an_animated_picture_has_a_report_too(tmp_path: Path) -> None:
     frames = [Image.fromarray(PICTURES[0]), Image.fromarray(PICTURES[0][::-1].copy())]
     frames[0].save(tmp_path / "a.webp", save_all=True, append_images=frames[1:], duration=50, lossless=True)

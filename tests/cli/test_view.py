@@ -16,8 +16,8 @@ import imagecodecs
 import numpy as np
 import pytest
 from nlmeans.cli.options import FilterOptions
-from nlmeans.cli.viewer.spelling import spelled
 from nlmeans.cli.viewer.wish import Wish
+from nlmeans.cli.views.spelling import spelled
 
 import nlmeans
 

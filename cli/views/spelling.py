@@ -7,7 +7,7 @@ from typing import Any
 
 from ..environment import printable
 from ..options import FilterOptions, Levels
-from ..views.words import noise_option
+from .words import noise_option
 
 _SAID_BY_DEFAULT = {"nan": "raise"}
 _FLAGS = ("convert",)
@@ -16,6 +16,14 @@ _FILES = ("sigma_map", "guide", "mask")
 
 def spelled(name: str, options: FilterOptions, more: dict[str, Any]) -> str:
     """The words of ``nlmeans denoise`` for a file, quoted for a shell."""
+    words = ["nlmeans", "denoise", *spelled_options(options, more)]
+    if name.startswith("-"):
+        words.append("--")
+    return shlex.join([*words, printable(name)])
+
+
+def spelled_options(options: FilterOptions, more: dict[str, Any]) -> list[str]:
+    """The words of the options that were given."""
     given: dict[str, Any] = {
         n: value for n, value in options.settings.items() if value != _SAID_BY_DEFAULT.get(n)
     }
@@ -24,14 +32,12 @@ def spelled(name: str, options: FilterOptions, more: dict[str, Any]) -> str:
         n: v for n in (*_FILES, "channel_axis", *_FLAGS) if (v := getattr(options, n)) not in (None, False)
     }
     given |= {n: v for n, v in more.items() if v not in (None, False)}
-    words = ["nlmeans", "denoise"]
+    words = []
     for option, value in given.items():
         words.append("--" + option.replace("_", "-"))
         if value is not True:
             words.append(_word(value))
-    if name.startswith("-"):
-        words.append("--")
-    return shlex.join([*words, printable(name)])
+    return words
 
 
 def _word(value: Any) -> str:

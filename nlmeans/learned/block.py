@@ -13,8 +13,15 @@ from array_api_compat import torch as xp
 from torch import nn
 
 from nlmeans.errors import InvalidValueError
-from nlmeans.learned.arithmetic.features import Embedding, embedded, joined_heads, pooled_mask, unchanged
-from nlmeans.learned.arithmetic.given import check_features, check_guide, checked_mask
+from nlmeans.learned.arithmetic.features import (
+    Embedding,
+    check_guide,
+    embedded,
+    joined_heads,
+    pooled_mask,
+    unchanged,
+)
+from nlmeans.learned.arithmetic.given import check_features, checked_mask
 from nlmeans.learned.arithmetic.maps import all_rows, check_rows, named_rows
 from nlmeans.learned.arithmetic.projection import Output, Projection, saturated
 from nlmeans.learned.arithmetic.routes import MEMORY_LIMIT, attend

@@ -8,7 +8,14 @@ from typing import Any, Unpack
 
 from nlmeans.arrays import Array, dtype_name, library, namespace
 from nlmeans.errors import InvalidTypeError, InvalidValueError
-from nlmeans.learned.arithmetic.features import Embedding, embedded, filled, joined_heads
+from nlmeans.learned.arithmetic.features import (
+    Embedding,
+    check_guide,
+    check_mask,
+    embedded,
+    filled,
+    joined_heads,
+)
 from nlmeans.learned.settings import LEAST_LOG_BANDWIDTH, BlockSettings, SettingNames, plain_names
 from nlmeans.learned.weights_file import Path, opened
 from nlmeans.operation.nonlocal_mean import nonlocal_mean
@@ -160,10 +167,7 @@ def _check_features(x: Array, name: str) -> None:
 def _checked_guide(guide: Array, x: Array, xp: Any, dtype: Any) -> Array:
     """The guide (B, *grid, G)."""
     _check_features(guide, "guide")
-    if (guide.shape[0], *guide.shape[2:]) != (x.shape[0], *x.shape[2:]):
-        raise InvalidValueError(
-            f"guide must have the batch and the grid of x, got {tuple(guide.shape)} for {tuple(x.shape)}"
-        )
+    check_guide(guide, x)
     return xp.moveaxis(guide.astype(dtype), 1, -1)
 
 
@@ -171,13 +175,8 @@ def _checked_mask(mask: Array, x: Array, xp: Any) -> Array:
     """The mask (B, *grid)."""
     if library(mask) != library(x) or dtype_name(mask) != "bool":
         raise InvalidTypeError("mask must be an array of bool of the library of x")
-    grid = tuple(x.shape[2:])
-    if tuple(mask.shape) not in (grid, (1, *grid), (x.shape[0], *grid)):
-        raise InvalidValueError(
-            f"mask must have the grid {grid} of x, or that for each of {x.shape[0]}, "
-            f"got shape {tuple(mask.shape)}"
-        )
-    return xp.broadcast_to(mask, (x.shape[0], *grid))
+    check_mask(mask, x)
+    return xp.broadcast_to(mask, (x.shape[0], *x.shape[2:]))
 
 
 # --- the weights -----------------------------------------------------------------------------

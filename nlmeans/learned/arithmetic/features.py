@@ -28,6 +28,23 @@ class Embedding:
     of_key: Array | None = None
 
 
+def check_guide(guide: Array, x: Array) -> None:
+    """Refuse a guide (B, G, *grid) on another batch or grid than x."""
+    if (guide.shape[0], *guide.shape[2:]) != (x.shape[0], *x.shape[2:]):
+        raise InvalidValueError(
+            f"guide must have the batch and the grid of x, got {tuple(guide.shape)} for {tuple(x.shape)}"
+        )
+
+
+def check_mask(mask: Array, x: Array) -> None:
+    """Refuse a mask that is on another grid than x (B, C, *grid), or for another batch."""
+    batch, grid = x.shape[0], tuple(x.shape[2:])
+    if tuple(mask.shape) not in (grid, (1, *grid), (batch, *grid)):
+        raise InvalidValueError(
+            f"mask must have the grid {grid} of x, or that for each of {batch}, got shape {tuple(mask.shape)}"
+        )
+
+
 def unchanged(features: Array) -> Array:
     """In the place of theta and phi where features are compared as they are."""
     return features

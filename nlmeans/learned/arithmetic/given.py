@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from nlmeans.errors import InvalidTypeError, InvalidValueError
+from nlmeans.learned.arithmetic.features import check_mask
 from nlmeans.learned.arithmetic.tools import Tensor
 
 
@@ -38,14 +39,6 @@ def _check_finite(x: Tensor, name: str) -> None:
         )
 
 
-def check_guide(guide: Tensor, x: Tensor) -> None:
-    """Refuse a guide on another batch or grid."""
-    if (guide.shape[0], *guide.shape[2:]) != (x.shape[0], *x.shape[2:]):
-        raise InvalidValueError(
-            f"guide must have the batch and the grid of x, got {tuple(guide.shape)} for {tuple(x.shape)}"
-        )
-
-
 def checked_mask(mask: Any, x: Tensor) -> Tensor | None:
     """A mask as (B, *grid) of bool."""
     if mask is None:
@@ -53,9 +46,5 @@ def checked_mask(mask: Any, x: Tensor) -> Tensor | None:
     if not isinstance(mask, torch.Tensor) or mask.dtype != torch.bool:
         got = mask.dtype if isinstance(mask, torch.Tensor) else type(mask).__name__
         raise InvalidTypeError(f"mask must be a torch tensor of bool, True where a key takes part, got {got}")
-    batch, grid = x.shape[0], tuple(x.shape[2:])
-    if tuple(mask.shape) not in (grid, (1, *grid), (batch, *grid)):
-        raise InvalidValueError(
-            f"mask must have the grid {grid} of x, or that for each of {batch}, got shape {tuple(mask.shape)}"
-        )
-    return mask.expand(batch, *grid)
+    check_mask(mask, x)
+    return mask.expand(x.shape[0], *x.shape[2:])

@@ -29,6 +29,7 @@ from nlmeans.choosing import choose
 from nlmeans.errors import warn
 from nlmeans.inputs import Inputs, check
 from nlmeans.noise.estimate import Found, both_estimates
+from nlmeans.noise.patches import power_of_two
 from nlmeans.noise_models.model import NoiseModel, joined
 from nlmeans.noise_models.transforms import Curve
 from nlmeans.parameters import Settings
@@ -49,6 +50,8 @@ _LEAST_SIDE = 32
 _FREE = 0.75
 _WEAK = 0.015  # of the range of brightness, as in `noise_curve`: below, no model changes anything
 
+_SQUARED = 1e-100, 1e100  # values whose squares are numbers, with room
+
 
 def learned_curve(seen: Inputs, workers: int | None = None) -> NoiseModel | None:
     """The curve of each channel; None where none can be learned.
@@ -62,14 +65,26 @@ def learned_curve(seen: Inputs, workers: int | None = None) -> NoiseModel | None
     for c in range(seen.value.shape[0]):
         channel = to_numpy(seen.value[c]).astype(np.float64)
         valid = np.isfinite(channel) if seen.voters is None else to_numpy(seen.voters) & np.isfinite(channel)
-        tiles = _tiles(channel, valid)
+        largest = float(np.abs(channel[valid]).max(initial=0.0))
+        unit = 1.0 if _SQUARED[0] < largest < _SQUARED[1] else power_of_two(largest)
+        tiles = _tiles(channel / unit, valid)
         if not tiles:
             return None
         found = _Search(tiles, workers).best()
         if found is None:
             return NoiseModel("gaussian")
-        models.append(found)
+        models.append(found if unit == 1 else _in_units_of(unit, found))
+    if any(model.kind == "gaussian" for model in models):
+        return NoiseModel("gaussian")
     return joined(models)
+
+
+def _in_units_of(unit: float, model: NoiseModel) -> NoiseModel:
+    """A curve found in a unit; white noise where its deviations are no numbers in smaller ones."""
+    levels, deviations = (unit * np.array(points) for points in (model.levels, model.deviations))
+    if deviations.min() < np.finfo(np.float64).tiny:
+        return NoiseModel("gaussian")
+    return NoiseModel("curve", levels=tuple(levels.tolist()), deviations=tuple(deviations.tolist()))
 
 
 def _shared(found: Found) -> bool:

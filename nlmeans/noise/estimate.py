@@ -21,7 +21,7 @@ from nlmeans.errors import InvalidTypeError, Parameter, warn
 from nlmeans.inputs import check
 from nlmeans.levels import ends
 from nlmeans.noise.curve import Curve, curves_of_photons, root_mean
-from nlmeans.noise.patches import Bools, Patches, clipping_levels, white_variance
+from nlmeans.noise.patches import Bools, Patches, clipping_levels, power_of_two, white_variance
 from nlmeans.noise.shared import COARSE, FINE, shared_noise
 from nlmeans.noise.signs import COPIES, Signs
 from nlmeans.noise.spectrum import shared_variance
@@ -384,7 +384,7 @@ def _unit(channel: NDArray[Any], valid: Bools | None) -> float:
         return 1.0
     both = ends(channel[None], None if valid is None else valid)
     largest = 0.0 if both is None else max(both[1][0], -both[0][0], 0.0)
-    return math.ldexp(1.0, min(max(math.frexp(largest)[1], -1000), 1000))
+    return power_of_two(largest)
 
 
 def _rounding(dtype: np.dtype[Any]) -> float:

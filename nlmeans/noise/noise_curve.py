@@ -12,6 +12,7 @@ import numpy as np
 
 from nlmeans.arrays import Array, is_chunked, library, to_numpy
 from nlmeans.carriers import carried
+from nlmeans.errors import InvalidValueError
 from nlmeans.inputs import Inputs, check
 from nlmeans.noise.models.brightness import Bins, bins_of
 from nlmeans.noise.models.fitting import Fit, completed, fits, together
@@ -91,7 +92,8 @@ def noise_curve(
     Raises
     ------
     InvalidValueError, InvalidTypeError
-        For what is not an image, a channel axis it does not have, or a mask that does not fit.
+        For what is not an image, a channel axis it does not have, a mask that does not fit, or values so
+        large or small (beyond about 1e150 or 1e-150) that the variance of their noise is no number.
 
     Notes
     -----
@@ -136,7 +138,14 @@ def bins_of_channels(inputs: Inputs) -> list[Bins]:
 def _curve(bins: Bins, found: dict[str, Fit]) -> NoiseCurve:
     kind, model, confidence = told([bins], [found])
     own = found.get(model.kind)
-    means, variances, counts = (tuple(a.tolist()) for a in (bins.means, bins.variances, bins.counts))
+    with np.errstate(over="ignore", under="ignore"):
+        measured = bins.means * bins.unit, bins.variances * bins.unit * bins.unit, bins.counts
+    if bins.usable and not (np.isfinite(measured[1]) & (measured[1] > 0)).all():
+        raise InvalidValueError(
+            f"the variance of noise in values of about {float(np.abs(measured[0]).max()):.3g} is no number "
+            f"in float64: divide the image by about {bins.unit:.3g}"
+        )
+    means, variances, counts = (tuple(a.tolist()) for a in measured)
     errors = MappingProxyType({} if own is None else own.errors)
     return NoiseCurve(means, variances, counts, kind, model, confidence, errors)
 

@@ -106,6 +106,11 @@ class Patches:
         return 1 - unequal.astype(np.float64) / max(pairs, 1.0)
 
 
+def power_of_two(largest: float) -> float:
+    """A unit in which squares of values are numbers, and which takes nothing from their precision."""
+    return math.ldexp(1.0, min(max(math.frexp(largest)[1], -1000), 1000))
+
+
 def _places(counts: Sequence[int], limit: int) -> tuple[NDArray[np.intp], ...]:
     """Indices along each axis, as an open mesh of about `limit` places at most."""
     thinning = max(1.0, math.prod(counts) / limit) ** (1 / max(1, sum(n > 1 for n in counts)))

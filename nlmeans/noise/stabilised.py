@@ -6,6 +6,7 @@ alike, so that distances are in units of the noise.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -251,7 +252,12 @@ def _transforms(model: NoiseModel, seen: Inputs) -> tuple[Transform, ...]:
 def _mean(seen: Inputs, channel: int) -> float:
     """Of the valid pixels of a channel."""
     values = seen.value[channel] if seen.mask is None else seen.value[channel][seen.mask]
-    return float(values.astype(np.float64).mean()) if values.size else 0.0
+    if not values.size:
+        return 0.0
+    values = values.astype(np.float64)
+    with np.errstate(over="ignore"):
+        mean = float(values.mean())
+    return mean if math.isfinite(mean) else float((values / values.size).sum())
 
 
 def _sigma(array: Array, axis: int | None, mask: Any, transforms: tuple[Transform, ...]) -> Any:

@@ -211,7 +211,8 @@ def _curve_table(levels: tuple[float, ...], deviations: tuple[float, ...]) -> Cu
     """1024 pieces, from 6 deviations below the first level to 6 above the last: beyond, f is its mean."""
     z = np.linspace(levels[0] - 6 * deviations[0], levels[-1] + 6 * deviations[-1], 1025)
     deviation = np.exp(np.interp(z, levels, np.log(deviations)))
-    f = np.concatenate([[0], np.cumsum(np.diff(z) * (1 / deviation[1:] + 1 / deviation[:-1]) / 2)])
+    steps = np.diff(z)
+    f = np.concatenate([[0], np.cumsum((steps / deviation[1:] + steps / deviation[:-1]) / 2)])
     x, w = np.polynomial.hermite_e.hermegauss(24)
     noisy = z[:, None] + deviation[:, None] * x
     mean_f = _straight_beyond(noisy, z, f, np) @ (w / w.sum())

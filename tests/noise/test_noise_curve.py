@@ -63,6 +63,37 @@ def test_variances_are_those_of_the_noise() -> None:
     assert np.median(np.array(curve.variances) / expected) == pytest.approx(1, abs=0.06)
 
 
+@pytest.mark.parametrize("draw", [draw for _, draw in NOISES[1:]], ids=NAMES[1:])
+@pytest.mark.parametrize("exponent", [-450, -60, 60, 500])
+def test_no_scale_is_too_small_or_too_large(exponent: int, draw: Callable[[Any], Any]) -> None:
+    """Against the same values in ordinary units; a power of two changes no bit of them."""
+    ordinary, unit = 0.7 * draw(scene(200)), 2.0**exponent
+    curve, other = (nlmeans.noise_curve(image) for image in (ordinary, unit * ordinary))
+    assert (other.kind, other.counts) == (curve.kind, curve.counts)
+    assert other.confidence == pytest.approx(curve.confidence, rel=1e-3)
+    np.testing.assert_allclose(np.array(other.levels) / unit, curve.levels, rtol=1e-6)
+    np.testing.assert_allclose(np.array(other.variances) / unit / unit, curve.variances, rtol=1e-4)
+    for name, scale in (("gain", unit), ("sigma", unit), ("looks", 1.0)):
+        if getattr(curve.model, name) is not None:
+            assert getattr(other.model, name) / scale == pytest.approx(getattr(curve.model, name), rel=1e-3)
+            assert other.errors[name] / scale == pytest.approx(curve.errors[name], rel=1e-2)
+
+
+@pytest.mark.parametrize("exponent", [-1000, -60, 60, 530, 1010])
+@pytest.mark.parametrize("noise", ["auto", "poisson", "rician"])
+def test_models_hold_at_every_scale(exponent: int, noise: str) -> None:
+    counts = 0.7 * rng().poisson(scene(96) / 2)
+    unit = 2.0**exponent
+    result, other = (nlmeans.denoise(image, noise=noise) for image in (counts, unit * counts))
+    np.testing.assert_allclose(other / unit, result, atol=1e-3 * np.ptp(counts))
+
+
+@pytest.mark.parametrize("unit", [1e-300, 1e160])
+def test_variances_that_are_no_numbers_are_refused(unit: float) -> None:
+    with pytest.raises(nlmeans.errors.InvalidValueError, match=r"no number in float64: divide the image"):
+        nlmeans.noise_curve(unit * rng().poisson(scene()).astype(float))
+
+
 def test_clipped_ends_are_left_out() -> None:
     """Noise that clipping makes weaker in the dark is no noise of photons."""
     noisy = np.clip(np.rint(scene() + rng().normal(0, 25, (256, 256))), 0, 255).astype(np.uint8)

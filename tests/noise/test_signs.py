@@ -72,6 +72,17 @@ def test_the_curves_of_channels_are_found_and_must_be_alike() -> None:
     assert curves_of_photons(level, None) == ()
 
 
+def test_what_lacks_frequencies_is_not_taken_for_photons() -> None:
+    """As demosaiced noise and many textures do; its variance over brightness is that of photons."""
+    side = 256
+    light, noise = np.tile(np.linspace(20, 220, side), (side, 1)), rng(3).normal(0, 1, (side, side))
+    high = np.abs(np.fft.fftfreq(side)) > 0.375
+    lacking = np.fft.ifft2(np.fft.fft2(noise) * ~np.outer(high, high)).real
+    assert curves_of_photons((light + lacking * np.sqrt(2 * light))[None, None], None) == ()
+    (curve,) = curves_of_photons((light + noise * np.sqrt(2 * light))[None, None], None)
+    assert curve.slope == pytest.approx(2, rel=0.1)
+
+
 def test_photons_of_nearly_one_light_need_no_curve() -> None:
     """Below 1.4 times the sigma in the brightest parts: a map would win next to nothing."""
     y, x = np.mgrid[:384, :384] / 768

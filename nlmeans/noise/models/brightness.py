@@ -11,13 +11,13 @@ single image", Image Processing On Line 3 (2013), doi:10.5201/ipol.2013.45, choo
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nlmeans.noise.patches import Bools, Floats, Patches, clipping_levels
+from nlmeans.noise.patches import Bools, Floats, Patches, clipping_levels, power_of_two
 from nlmeans.noise.spectrum import chi_square, cosine_transform
 
 _SIDE, _LENGTH = 8, 32  # of windows in images and in signals
@@ -29,11 +29,16 @@ _MORE = 1.3  # times: by so much the highest frequencies may exceed the others, 
 _TEXTURE = 0.25  # by so much the energy falls towards the highest frequencies at most; of noise by nothing
 _ROOM = 2.5  # standard deviations from a clipping level that leave noise whole
 _COUNTS = 1 / 3  # of sigma: where values are that far apart they are counts, and none is clipped at 0
+# Typical values between these are measured as they are; others in a unit, for squares are taken in float32
+_USUAL = 2.0**-20, 2.0**40
 
 
 @dataclass(frozen=True, eq=False)
 class Bins:
-    """Mean, variance of the noise, and relative standard error of that variance, at each brightness."""
+    """Mean, variance of the noise, and relative standard error of that variance, at each brightness.
+
+    Means are in multiples of `unit`, variances of its square, which may not be a number.
+    """
 
     means: Floats
     variances: Floats
@@ -42,6 +47,7 @@ class Bins:
     whole: bool  # all values are whole numbers >= 0
     spread: float  # between the darkest and the brightest windows, usable or not
     darkest: float  # mean of a window
+    unit: float = 1.0  # a power of two
 
     @property
     def usable(self) -> bool:
@@ -62,10 +68,10 @@ def bins_of(channel: NDArray[Any], valid: Bools | None) -> Bins:
     alive = (windows.values != windows.values[:, :1]).any(axis=1)
     if np.count_nonzero(alive) < max(_BINS * _FEWEST // 2, 0.05 * len(alive)):
         return NONE
-    values = windows.values
+    values, unit = _in_unit(windows.values)
     some = slice(None, None, max(1, len(values) // 1000))
     levels = clipping_levels(values[some][alive[some]])
-    whole = all(bool((some >= 0).all() and (some == np.rint(some)).all()) for some in (values[:50], values))
+    whole = unit == 1 and all(bool(((v >= 0) & (v == np.rint(v))).all()) for v in (values[:50], values))
     lattice = _lattice(values)
     means = values.mean(axis=1)
     kept = alive | (means == means.min()) if whole else alive  # windows of 0 counts are counts
@@ -73,7 +79,18 @@ def bins_of(channel: NDArray[Any], valid: Bools | None) -> Bins:
         means, values = means[kept], values[kept]
     low, high = _energies(values - means[:, None], windows.shape)
     share = min(1.0, channel.size / values.shape[1] / len(values))  # of windows that do not overlap
-    return _binned(means, low, high, share, levels, lattice, whole)
+    return replace(_binned(means, low, high, share, levels, lattice, whole), unit=unit)
+
+
+def _in_unit(values: Floats) -> tuple[Floats, float]:
+    """Windows in multiples of a power of two."""
+    typical = float(
+        np.quantile(np.abs(values[:: max(1, len(values) // 1000)]).max(axis=1), 0.5, method="lower")
+    )
+    if typical == 0 or _USUAL[0] <= typical <= _USUAL[1]:
+        return values, 1.0
+    unit = power_of_two(typical)
+    return values / unit, unit
 
 
 def _lattice(values: Floats) -> float:

@@ -31,9 +31,29 @@ class Fit:
     loss: float  # minus the logarithm of how probable the bins are, and of its parameters (BIC)
     errors: dict[str, float]
 
+    def scaled(self, unit: float) -> Fit:
+        """In smaller units."""
+        if unit == 1:
+            return self
+        errors = {name: v * (1 if name == "looks" else unit) for name, v in self.errors.items()}
+        return Fit(_scaled(self.model, unit), self.loss, errors)
+
+
+def _scaled(model: NoiseModel, unit: float) -> NoiseModel:
+    """A model of one channel in smaller units."""
+    gain, offset, sigma = (
+        None if v is None else unit * one_number(v) for v in (model.gain, model.offset, model.sigma)
+    )
+    return replace(model, gain=gain, offset=offset, sigma=sigma)
+
 
 def fits(bins: Bins) -> dict[str, Fit]:
-    """The best model of each kind that the bins can have."""
+    """The best model of each kind that the bins can have, in units of the image."""
+    return {kind: fit.scaled(bins.unit) for kind, fit in _fits(bins).items()}
+
+
+def _fits(bins: Bins) -> dict[str, Fit]:
+    """In the unit of the bins."""
     found: dict[str, Fit] = {}
     for powers in _POWERS if bins.usable else ():
         fit = _fitted(bins, powers)
@@ -50,13 +70,19 @@ def completed(model: NoiseModel, bins: Bins) -> NoiseModel | None:
         return model
     if not bins.usable:
         return None
+    found = _completed(_scaled(model, 1 / bins.unit), bins)
+    return None if found is None else _scaled(found, bins.unit)
+
+
+def _completed(model: NoiseModel, bins: Bins) -> NoiseModel | None:
+    """The same in the unit of the bins."""
     if model.kind == "rician":
         return _rician(bins)
     offset = one_number(model.offset)
     shifted = replace(bins, means=bins.means - offset, darkest=bins.darkest - offset)
     if model.kind == "poisson-gaussian" and len(model.missing) == 1:
         return _half(model, shifted)
-    found = fits(shifted)
+    found = _fits(shifted)
     fit = found.get(model.kind) or (found.get("poisson") if model.kind == "poisson-gaussian" else None)
     if model.kind == "poisson" and model.offset is not None:
         fit = _fitted(shifted, (1,))

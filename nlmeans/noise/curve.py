@@ -26,10 +26,10 @@ _UNLIKE = 1.5
 # Sigma of the brightest over that of the darkest, at least: below, a map wins next to nothing, and 3 of 7
 # textured pictures with white noise that were taken for photons are there (333 of train400, sigma 3 to 8)
 _GROWS = 1.4
-# Standard deviation that is left of the noise once the curve is undone, at least: of photons 0.91 to 1.02 in
-# 180 pictures of train400, skimage and kodim01 to 11 at peaks of 8 to 400, 0.86 to 0.94 in 5 others that were
-# taken for photons, and 0.4 of a texture with blurred noise
-_LEFT, _PATCHES = 0.9, 8_000
+# Standard deviation left of the noise once the curve is undone: of photons 0.92 to 1.02 in 330 pictures
+# (train400, skimage, kodim01 to 11; peaks of 8 to 400); 0.86 to 0.94 in 5 with white noise that were taken
+# for photons, whose curve is that much too high; where neighbours share noise and in texture below half
+_LEFT, _USUAL, _PATCHES = 0.6, 0.95, 8_000
 _SAMPLED = 64  # places along an axis that a mean is taken of
 MEAN_RADIUS = 4  # of the mean that brightness is taken from: 81 pixels know it nine times better than one
 
@@ -41,6 +41,10 @@ class Curve:
     slope: float
     floor: float
     ends: tuple[float, float]  # darkest and brightest mean
+
+    def times(self, factor: float) -> Curve:
+        """With so much of the variance."""
+        return replace(self, slope=factor * self.slope, floor=factor * self.floor)
 
     def variance(self, mean: Any) -> Any:
         """At some brightnesses; beyond the measured ones it goes on, but not below a quarter of the least."""
@@ -63,8 +67,10 @@ def curves_of_photons(channels: NDArray[Any], valid: Bools | None) -> tuple[Curv
     gains = [curve.slope for curve in curves]
     if max(gains) > _UNLIKE * min(gains):
         return ()
-    explained = (_left(curve, channel, valid) for curve, channel in zip(curves, channels, strict=True))
-    return curves if all(left >= _LEFT for left in explained) else ()
+    left = [_left(curve, channel, valid) for curve, channel in zip(curves, channels, strict=True)]
+    if min(left) < _LEFT:
+        return ()
+    return tuple(curve.times(min(1.0, each / _USUAL) ** 2) for curve, each in zip(curves, left, strict=True))
 
 
 def _left(curve: Curve, channel: NDArray[Any], valid: Bools | None) -> float:

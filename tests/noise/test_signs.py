@@ -76,7 +76,7 @@ def test_what_lacks_frequencies_is_not_taken_for_photons() -> None:
     """As demosaiced noise and many textures do; its variance over brightness is that of photons."""
     side = 256
     light, noise = np.tile(np.linspace(20, 220, side), (side, 1)), rng(3).normal(0, 1, (side, side))
-    high = np.abs(np.fft.fftfreq(side)) > 0.375
+    high = np.abs(np.fft.fftfreq(side)) > 0.25
     lacking = np.fft.ifft2(np.fft.fft2(noise) * ~np.outer(high, high)).real
     assert curves_of_photons((light + lacking * np.sqrt(2 * light))[None, None], None) == ()
     (curve,) = curves_of_photons((light + noise * np.sqrt(2 * light))[None, None], None)

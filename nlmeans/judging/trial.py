@@ -181,8 +181,8 @@ def trial(
     feature = value if inputs.feature is inputs.value else inputs.feature
     clean = run(inputs, chosen).astype(np.float64)
     other = run(replace(inputs, image=value, value=value, feature=feature), chosen).astype(np.float64)
-    with np.errstate(invalid="ignore"):  # of invalid pixels
-        return Trial(noisy, clean, noise, (other - clean) / step, variance, valid)
+    noisy, clean, other = (np.where(valid, a, 0.0) for a in (noisy, clean, other))  # NaN and infinity
+    return Trial(noisy, clean, noise, (other - clean) / step, variance, valid)
 
 
 def _more_noise(

@@ -98,23 +98,40 @@ class Denoiser(nn.Module):  # type: ignore[misc]
         """
         height, width = noisy.shape[-2:]
         sigma = sigma.expand(noisy.shape)
-        unit = torch.where(sigma > 0, sigma, 1.0)
-        own = _inputs(noisy / unit, pilot / unit)
-        led = torch.zeros_like(own) if guide is None else _inputs(guide[:, :1] / unit, guide[:, 1:] / unit)
+        noise = _unit(sigma)
+        own = _inputs(noisy, pilot, noise)
+        led = torch.zeros_like(own) if guide is None else _inputs(guide[:, :1], guide[:, 1:], noise)
         x = self.head(torch.cat([own, led], 1))
         for at, unit in enumerate(self.units, 1):
             x = unit(x)
             if str(at) in self.blocks:
                 x = self.blocks[str(at)](x)
         change = pixel_shuffle(self.tail(x).float(), 2)[..., :height, :width]
-        return change * sigma
+        return change * torch.minimum(sigma, noise)
 
 
-def _inputs(noisy: Any, pilot: Any) -> Any:
+def _unit(sigma: Any) -> Any:
+    """What values are divided by, as in :mod:`nlmeans.network.arithmetic`: the noise around, or 1."""
+    even = sigma.amin((1, 2, 3), keepdim=True) == sigma.amax((1, 2, 3), keepdim=True)
+    around = pixel_unshuffle(_even(sigma.square()), 2)
+    height, width = sigma.shape[-2:]
+    unit = _mean(around).sqrt().repeat_interleave(2, 2).repeat_interleave(2, 3)[..., :height, :width]
+    unit = torch.where(even, sigma, unit)
+    return torch.where(unit > 0, unit, 1.0)
+
+
+def _inputs(noisy: Any, pilot: Any, noise: Any) -> Any:
     """What is seen of an image and its pilot, in units of the noise: (B, 8, H / 2, W / 2)."""
-    height, width = noisy.shape[-2:]
-    even = (0, width % 2, 0, height % 2)
-    residue, seen = (pixel_unshuffle(pad(p, even, mode="replicate"), 2) for p in (noisy - pilot, pilot))
-    side = 2 * _AROUND + 1
-    mean = avg_pool2d(seen.mean(1, keepdim=True), side, 1, _AROUND, count_include_pad=False)
-    return torch.cat([residue, torch.asinh(seen - mean)], 1)
+    residue, seen, unit = (pixel_unshuffle(_even(p), 2) for p in (noisy - pilot, pilot, noise))
+    return torch.cat([residue / unit, torch.asinh((seen - _mean(seen)) / unit)], 1)
+
+
+def _even(planes: Any) -> Any:
+    """With a last row and column repeated where their number is odd."""
+    height, width = planes.shape[-2:]
+    return pad(planes, (0, width % 2, 0, height % 2), mode="replicate")
+
+
+def _mean(halves: Any) -> Any:
+    """Of all pixels around, at half resolution."""
+    return avg_pool2d(halves.mean(1, keepdim=True), 2 * _AROUND + 1, 1, _AROUND, count_include_pad=False)

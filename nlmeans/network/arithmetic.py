@@ -19,7 +19,7 @@ from nlmeans.arrays import Array
 from nlmeans.backends.contract import Run
 
 SLOPE = 0.1  # of the rectifiers below 0
-AROUND = 4  # radius, at half resolution, of the mean that is taken off the pilot
+AROUND = 4  # radius, at half resolution, of the mean that is taken off the pilot, and of that of the noise
 _INPUTS = 8  # channels of an image and its pilot: 4 pixels of each
 _ROWS = 4  # of a block: with its neighbours it stays in the cache; 4 and 16 take the same time
 
@@ -91,7 +91,7 @@ class Network:
         """
         height, width = noisy.shape
         sigma = np.broadcast_to(np.asarray(sigma, np.float32), noisy.shape)
-        unit = np.where(sigma > 0, sigma, np.float32(1))
+        unit = _unit(sigma)
         pairs = [(noisy, pilot)] if guide is None else [(noisy, pilot), guide]
         inputs = np.concatenate([_inputs(*pair, unit) for pair in pairs], axis=-1)
         with _one_thread_each(), ThreadPoolExecutor(run.workers) as pool:
@@ -101,7 +101,7 @@ class Network:
                 x = (x + _by_half(self._units(_by_half(inputs), pool, run))) / 2
             else:
                 x = self._units(inputs, pool, run)
-        return _whole(x)[:height, :width] * sigma
+        return _whole(x)[:height, :width] * np.minimum(sigma, unit)
 
     def _units(self, inputs: Array, pool: ThreadPoolExecutor, run: Run) -> Array:
         """All layers; each adds to what it is given in place where that is not needed again."""
@@ -154,11 +154,24 @@ def _float(array: Array) -> Array:
     return np.asarray(array, dtype=np.float32)
 
 
+def _unit(sigma: Array) -> Array:
+    """What values are divided by: the root mean square of the noise around, 1 where there is none.
+
+    Of each pixel's own noise a map with edges, or with places that have next to none, would give the image
+    edges that it has not.
+    """
+    if np.ptp(sigma) == 0:
+        return np.where(sigma > 0, sigma, np.float32(1))
+    variance = _around((_halves(sigma).astype(np.float64) ** 2).mean(axis=-1), AROUND)
+    unit = _float(np.sqrt(variance)).repeat(2, axis=0).repeat(2, axis=1)[: sigma.shape[0], : sigma.shape[1]]
+    return np.where(unit > 0, unit, np.float32(1))
+
+
 def _inputs(noisy: Array, pilot: Array, unit: Array) -> Array:
     """What is seen of an image and its pilot, in units of the noise: (H / 2, W / 2, 8)."""
-    residue, seen = (_halves(_float(plane / unit)) for plane in (noisy - pilot, pilot))
+    residue, seen, unit = (_halves(_float(plane)) for plane in (noisy - pilot, pilot, unit))
     mean = _around(seen.mean(axis=-1), AROUND)[..., None]
-    return np.concatenate([residue, np.arcsinh(seen - mean)], axis=-1)
+    return np.concatenate([residue / unit, np.arcsinh((seen - mean) / unit)], axis=-1)
 
 
 def _by_half(x: Array) -> Array:

@@ -197,6 +197,7 @@ BAD: dict[str, tuple[np.ndarray, dict[str, Any]]] = {
     "saturated": (np.minimum(noisy(np.full((64, 64), 250.0), 9), 255).astype(np.uint8), {}),
     "nothing valid": (np.full((20, 20), np.nan), {"nan": "keep"}),
     "half NaN": (np.where(np.arange(64) % 2, np.nan, noisy(np.ones((64, 64)), 1)), {"nan": "keep"}),
+    "half infinite": (np.where(np.arange(64) % 2, np.inf, noisy(np.ones((64, 64)), 1)), {"nan": "keep"}),
     "h alone": (noisy(picture((40, 40)), 5), {"h": 3.0}),
     "no strength": (noisy(picture((40, 40)), 5), {"h": 0.0}),
     "sigma 0": (noisy(picture((40, 40)), 5), {"sigma": 0.0, "h": 3.0}),

@@ -83,6 +83,7 @@ def test_a_budget_ends_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
         (np.full((40, 40), 7, np.uint8), {}),
         (np.arange(30.0), {}),
         (np.full((20, 20), np.nan), {"nan": "keep"}),
+        (np.where(np.eye(64) > 0, -np.inf, noisy(smooth((64, 64)))), {"nan": "keep"}),
         (noisy(smooth((64, 64))), {"h": 0.0}),
         (noisy(smooth((64, 64))), {"sigma": np.full((64, 64), 10.0)}),
         (noisy(smooth((64, 64))), {"sigma": np.full((64, 64), 10.0), "method": "nlridge"}),

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
+
+from nlmeans.noise import impulses
 
 from ..faults import files
 from ..faults.streams import Ran
@@ -57,6 +60,32 @@ def test_impulses_are_counted(noisy: Path, tmp_path: Path) -> None:
     assert json.loads(ran.out)["pages"][0]["impulses"] == 4
     assert ", 4 impulses replaced, " in ran.err
     assert "impulses replaced" not in Ran("denoise", noisy, "--json").err
+
+
+@pytest.mark.parametrize("how", [("--volume",), ("--axis", "0")])
+def test_impulses_of_a_stack_are_counted_once(how: tuple[str, ...], tmp_path: Path) -> None:
+    image = np.random.default_rng(1).normal(100, 3, (3, 60, 60))
+    image[1, [10, 20, 30, 40], [11, 31, 17, 50]] = 250
+    stack = tmp_path / ("hot.tif" if how[0] == "--volume" else "hot.npy")
+    levels = np.rint(image).astype("u1")
+    if stack.suffix == ".npy":
+        np.save(stack, levels)
+    else:
+        tifffile.imwrite(stack, levels, photometric="minisblack")
+    ran = Ran("denoise", stack, *how, "--impulses", "replace")
+    assert ", 4 impulses replaced, " in ran.err, ran.err
+
+
+@pytest.mark.parametrize("more", [(), ("--noise", "poisson"), ("--tune",), ("--explain",)])
+def test_impulses_are_looked_for_as_often_as_settings_are_chosen(
+    more: tuple[str, ...], noisy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once by `suggest` and once by `denoise`: to count them they are not looked for again."""
+    calls, look = [], impulses.impulses
+    monkeypatch.setattr(impulses, "impulses", lambda *given: (calls.append(1), look(*given))[1])
+    ran = Ran("denoise", noisy, "--impulses", "replace", *more)
+    assert ran.code == 0, ran.err
+    assert len(calls) == 2
 
 
 def test_tune_finds_another_strength(tmp_path: Path) -> None:

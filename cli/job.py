@@ -84,7 +84,19 @@ class Result:
     pictures: tuple[Any, ...] = ()  # those of each picture along --axis of a bare array
     info: Any = None  # nlmeans.Info, where it is asked for
     impulses: int | None = None  # pixels that were replaced, where that is asked for
+    tuned: float | None = None  # times the strength of the table, where it is tuned
     uncertainty: Array | None = None  # standard error of each pixel, where that is asked for
+
+
+@dataclass(frozen=True)
+class Denoised:
+    """Colours without noise, by which parameters, and of `Result` what comes with them."""
+
+    colour: Array
+    parameters: Any
+    info: Any = None
+    impulses: int | None = None
+    tuned: float | None = None
 
 
 @dataclass
@@ -179,10 +191,11 @@ class Job:
             yield self._along_axis(samples, split, layout, part)
             return
         settings = self.settings_for(split, layout)
-        colour, chosen, info, replaced = self._denoised(split.colour, settings, layout, part, chosen)
-        clean = merged(samples, colour, layout)
-        error = self._uncertainty(split.colour, _with_chosen(settings, chosen))
-        one = Result(layout, samples, clean, chosen, info=info, impulses=replaced, uncertainty=error)
+        done = self._denoised(split.colour, settings, layout, part, chosen)
+        clean, replaced = merged(samples, done.colour, layout), done.impulses
+        error = self._uncertainty(split.colour, _with_chosen(settings, done.parameters))
+        more: dict[str, Any] = {"info": done.info, "impulses": replaced, "tuned": done.tuned}
+        one = Result(layout, samples, clean, done.parameters, **more, uncertainty=error)
         if len(pages) == 1:
             yield one
             return
@@ -240,10 +253,10 @@ class Job:
         for n, (one, own) in enumerate(zip(batch.pictures, batch.settings, strict=True)):
             part = progress.part(n / len(batch.pictures), 1 / len(batch.pictures))
             found.append(self._denoised(one, own, layout, part, shared))
-        colours, chosen, _, counts = zip(*found, strict=True)
-        replaced = None if None in counts else sum(counts)
-        clean = np.stack(colours, axis=batch.axis)
-        return Result(layout, samples, clean, chosen[0], chosen, impulses=replaced)
+        counts = [done.impulses for done in found if done.impulses is not None]
+        clean = np.stack([done.colour for done in found], axis=batch.axis)
+        each = tuple(done.parameters for done in found)
+        return Result(layout, samples, clean, each[0], each, impulses=sum(counts) if counts else None)
 
     def _in_type(self, samples: Array, layout: Layout) -> Array:
         """Samples in the type of the results, which the library returns in the type that it gets.
@@ -304,7 +317,8 @@ class Job:
     ) -> tuple[Array, Any]:
         """The colours without noise, and the parameters used: those that are `chosen` already, or its own."""
         settings = self.settings_for(split, layout)
-        return self._denoised(split.colour, settings, layout, progress, chosen)[:2]
+        done = self._denoised(split.colour, settings, layout, progress, chosen)
+        return done.colour, done.parameters
 
     def explained(
         self, split: Split, layout: Layout, progress: Progress | Part, chosen: Any = None
@@ -312,30 +326,32 @@ class Job:
         """The same, and what is known of the result: nlmeans.Info."""
         settings = self.settings_for(split, layout)
         own = replace(self, options=replace(self.options, explain=True))  # with the same list of warnings
-        return own._denoised(split.colour, settings, layout, progress, chosen)[:3]
+        done = own._denoised(split.colour, settings, layout, progress, chosen)
+        return done.colour, done.parameters, done.info
 
     def _denoised(
         self, colour: Array, settings: Settings, layout: Layout, progress: Progress | Part, chosen: Any
-    ) -> tuple[Array, Any, Any, int | None]:
-        """The same, with what is known of the result, and its number of impulses, where that is asked for."""
+    ) -> Denoised:
+        """The same, with what is known of the result where that is asked for."""
         import nlmeans
+        from nlmeans.judging.suggesting import tuned
         from nlmeans.noise.impulses import counted
 
-        explain, tune, known = self.options.explain, self.options.tune, settings
-        given = chosen is not None
+        explain, known, found, times = self.options.explain, settings, chosen, None
         with self.collecting_warnings():
-            found = chosen or nlmeans.suggest(colour, by="sure" if tune else "table", **settings)
-        chosen = chosen or self._settled(found, layout)
-        if (
-            given or not explain or tune or chosen != found
-        ):  # else sigma is estimated, and its uncertainty told
-            known = _with_chosen(settings, chosen)
+            if chosen is None and self.options.tune:
+                found, times = tuned(colour, settings)
+            elif chosen is None:
+                found = nlmeans.suggest(colour, **settings)
+        own = chosen or self._settled(found, layout)
+        if chosen or not explain or times or own != found:
+            known = _with_chosen(settings, own)  # else sigma is estimated, and its uncertainty told
         with self.collecting_warnings(), progress.environment.stopped_at_progress(), counted() as counts:
             running = {**self.options.running, "progress": progress}
             result = nlmeans.denoise(colour, **known, **running, return_info=explain)
-        replaced = sum(counts) if settings.get("impulses", "keep") != "keep" else None
         clean, info = result if explain else (result, None)
-        return clean, chosen, info, replaced
+        replaced = sum(counts) if settings.get("impulses", "keep") != "keep" else None
+        return Denoised(clean, own, info, replaced, times)
 
     def _uncertainty(self, colour: Array, settings: Settings) -> Array | None:
         """The standard error of each pixel, where that is asked for."""

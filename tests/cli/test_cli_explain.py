@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from nlmeans.cli.views.words import tuned_words
 
 from nlmeans.noise import impulses
 
@@ -95,13 +96,29 @@ def test_tune_finds_another_strength(tmp_path: Path) -> None:
     path.write_bytes(
         files.png(np.rint(flat + np.random.default_rng(0).normal(0, 9, flat.shape)).astype("u1"))
     )
-    found = [
-        json.loads(Ran("denoise", path, "--json", "--overwrite", "--sigma", 9, *more).out)["pages"][0][
-            "parameters"
-        ]["k"]
-        for more in ((), ("--tune",))
-    ]
-    assert found[1] > 1.1 * found[0]
+    table, tuned = (
+        Ran("denoise", path, "--json", "--overwrite", "--sigma", 9, *m) for m in ((), ("--tune",))
+    )
+    (before,), (after,) = (json.loads(ran.out)["pages"] for ran in (table, tuned))
+    factor = after["parameters"]["k"] / before["parameters"]["k"]
+    assert factor > 1.1
+    assert after["tuned"] == pytest.approx(factor, abs=1e-4)
+    assert f"sigma 9, tuned to {factor:.3g} times the strength of the table, " in tuned.err
+    assert "tuned" not in before
+    assert "tuned" not in table.err
+
+
+@pytest.mark.parametrize("method", ["nlmeans", "nlridge"])
+def test_tune_says_that_the_table_is_kept(method: str, noisy: Path) -> None:
+    ran = Ran("denoise", noisy, "--tune", "--method", method, "--sigma", 0, "--json")
+    assert ", tuned: the strength of the table is kept, " in ran.err
+    assert json.loads(ran.out)["pages"][0]["tuned"] == 1
+
+
+def test_several_are_told_of_together() -> None:
+    assert tuned_words([1.0, 1.41, 0.71]) == (
+        "tuned to 0.71 to 1.41 times the strength of the table, kept for 1 of 3"
+    )
 
 
 def test_uncertainty_is_written_in_the_units_of_the_picture(noisy: Path) -> None:

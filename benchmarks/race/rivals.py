@@ -122,7 +122,7 @@ def skimage(image: Image, setting: Setting, threads: int) -> Job:
         "fast_mode": True,
         "sigma": 0.0,
         "channel_axis": -1 if image.ndim == 3 else None,
-    }
+    } | setting.get("options", {})
     denoise_nl_means(image[:32, :32], **options)
     return Job(
         f"skimage.restoration.denoise_nl_means(image, {told(options)})",

@@ -22,39 +22,6 @@ def _volume(name: str, function: Callable[..., Any], image: Image, options: dict
     return Job(call, lambda: np.asarray(function(image, **options)), versions=f"{of} {version(of)}")
 
 
-def ours(image: Image, setting: Setting, threads: int) -> Job:
-    """This package."""
-    import nlmeans
-
-    options = {
-        "sigma": 0.0,
-        "h": setting["h"],
-        "patch_radius": setting["patch_radius"],
-        "search_radius": setting["search_radius"],
-        "aggregate": "pixel",
-        "center": "one",
-        "backend": "cpu",
-        "workers": threads,
-    }
-    return _volume("nlmeans.denoise", nlmeans.denoise, image, options, "nlmeans")
-
-
-def skimage(image: Image, setting: Setting, threads: int) -> Job:
-    """scikit-image's fast mode."""
-    from skimage.restoration import denoise_nl_means
-
-    if threads > 1:
-        raise RuntimeError("it has one thread: see there")
-    options = {
-        "patch_size": 2 * setting["patch_radius"] + 1,
-        "patch_distance": setting["search_radius"],
-        "h": setting["h"],
-        "fast_mode": True,
-        "sigma": 0.0,
-    }
-    return _volume("skimage.restoration.denoise_nl_means", denoise_nl_means, image, options, "scikit-image")
-
-
 def dipy(image: Image, setting: Setting, threads: int) -> Job:
     """DIPY's, for brains."""
     from dipy.denoise.nlmeans import nlmeans  # type: ignore[import-not-found, import-untyped, unused-ignore]
@@ -115,8 +82,6 @@ def vapoursynth_film(image: Image, setting: Setting, threads: int) -> Job:
 
 
 RIVALS: dict[str, Callable[[Image, Setting, int], Job]] = {
-    "nlmeans, volume": ours,
-    "scikit-image, volume": skimage,
     "DIPY": dipy,
     "ANTsPy": ants,
     "nlmeans, film": our_film,

@@ -25,9 +25,15 @@ from typing import Any
 from ..problems import Problem
 from .turns import Contestant, Effort, Row, measure
 
-VOLUMES = ("nlmeans, volume", "scikit-image, volume", "DIPY", "ANTsPy")
-FILMS = ("nlmeans, film", "vs-nlm-ispc, film")
-_TEMPORAL_RADIUS = 2
+_RADIUS = {"temporal_radius": 2}
+VOLUMES = {
+    "nlmeans": {"channel_axis": None, "color": None},
+    "scikit-image": {"channel_axis": None},
+    "DIPY": {},
+    "ANTsPy": {},
+}  # with their options, beside the problem's
+FILMS = {"nlmeans, film": _RADIUS, "vs-nlm-ispc, film": _RADIUS}
+Rivals = dict[str, dict[str, Any]]
 
 
 def volume(side: int) -> Problem:
@@ -41,12 +47,11 @@ def film(width: int, height: int, count: int) -> Problem:
     return Problem(name, (count, height, width), patch_radius=3, search_radius=5, moving=True)
 
 
-def race(problem: Problem, rivals: tuple[str, ...], threads: int, effort: Effort) -> list[dict[str, Any]]:
+def race(problem: Problem, rivals: Rivals, threads: int, effort: Effort) -> list[dict[str, Any]]:
     """Of every program its medians, and how many times as fast the first is."""
-    options = {"temporal_radius": _TEMPORAL_RADIUS} if problem.moving else {}
     contestants = [
-        Contestant(name, name, threads=1 if name.startswith("scikit-image") else threads, options=options)
-        for name in rivals
+        Contestant(name, name, threads=1 if name == "scikit-image" else threads, options=options)
+        for name, options in rivals.items()
     ]
     rows = measure("stacks", [(problem, each) for each in contestants], effort)
     return [_told(row, rows[0]) for row in rows]
@@ -77,7 +82,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, nargs="+", default=[96], help="of the cubes")
     parser.add_argument("--size", default="1280x720", help="of the frames")
     parser.add_argument("--frames", type=int, default=20)
-    parser.add_argument("--rivals", nargs="+", choices=(*VOLUMES[1:], *FILMS[1:]), metavar="NAME")
+    parser.add_argument("--rivals", nargs="+", choices=(*VOLUMES, *FILMS), metavar="NAME")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--once", type=float, default=20.0, help="seconds after which a call is the only one")
@@ -85,9 +90,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     effort = Effort(given.repeats, seconds=1e6, patience=1e6, once=given.once, python=given.vapoursynth)
-    names = VOLUMES if given.what == "volumes" else FILMS
+    rivals: Rivals = VOLUMES if given.what == "volumes" else FILMS
     if given.rivals:
-        names = (names[0], *given.rivals)
+        rivals = {name: rivals[name] for name in (next(iter(rivals)), *given.rivals)}
     if given.what == "volumes":
         problems = [volume(side) for side in given.side]
     else:
@@ -95,7 +100,7 @@ def main() -> None:
         problems = [film(width, height, given.frames)]
     rows = []
     for problem in problems:
-        for row in race(problem, names, given.threads, effort):
+        for row in race(problem, rivals, given.threads, effort):
             rows.append(row)
             print(json.dumps(row), flush=True)
     if given.json:

@@ -224,6 +224,8 @@ class Job:
 
         if self.options.share is None or isinstance(self.options.axis, int):
             return None
+        if self.options.tune:
+            raise UsageError("--tune finds a strength for each picture, --share one for all: leave one out")
         layout = picture.pages[0]
         if layout.colours == 0 and len(together) == 1:
             raise UsageError("--share settings: name the axis of its pictures too, as in --axis 0")

@@ -75,12 +75,12 @@ class StoreRun:
         finished = self._finished(job, record)
         sigma = [one_sigma(c["parameters"].get("sigma")) for c in record.data["chosen"]]
         words = ", ".join(number(s) for s in sigma if s is not None)
-        tuned = tuned_words([c["tuned"] for c in record.data["chosen"] if "tuned" in c])
         words = f"sigma {words}" if words else ""
+        times = [c["tuned"] for c in record.data["chosen"] if "tuned" in c]
         seconds = round(time.monotonic() - began, 3)
         state = "" if finished else ", not complete: other parts are missing"
         blocks = f"{count} of {len(plan)} blocks, {seconds:.1f} s{state}"
-        words = ", ".join(filter(None, (words, tuned, blocks)))
+        words = ", ".join(filter(None, (words, tuned_words(times), blocks)))
         return Outcome(
             name,
             "written",
@@ -94,6 +94,7 @@ class StoreRun:
                 "done": count,
                 "complete": finished,
                 "chosen": [c["parameters"] for c in record.data["chosen"]],
+                **({"tuned": times} if times else {}),
                 **({"info": infos} if infos else {}),
             },
         )

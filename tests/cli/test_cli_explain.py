@@ -115,6 +115,14 @@ def test_tune_says_that_the_table_is_kept(method: str, noisy: Path) -> None:
     assert json.loads(ran.out)["pages"][0]["tuned"] == 1
 
 
+def test_tune_and_share_contradict_each_other(tmp_path: Path) -> None:
+    stack = tmp_path / "stack.tif"
+    tifffile.imwrite(stack, np.zeros((2, 30, 30), "u1"), photometric="minisblack")
+    ran = Ran("denoise", stack, "--tune", "--share", "settings")
+    assert ran.code == 2
+    assert "leave one out" in ran.err
+
+
 def test_several_are_told_of_together() -> None:
     assert tuned_words([1.0, 1.41, 0.71]) == (
         "tuned to 0.71 to 1.41 times the strength of the table, kept for 1 of 3"

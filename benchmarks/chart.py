@@ -17,6 +17,7 @@ _COLOURS = {
 _LINE = 24
 _LEFT = 190
 _WIDTH = 860
+_LETTER = 7  # pixels wide, about
 
 
 def chart(result: dict[str, Any]) -> str:
@@ -124,14 +125,15 @@ def gains(rows: dict[str, dict[str, dict[str, float]]]) -> str:
             parts.append(text(left - 6, y + 4, f"{level}", "end"))
         for value in _ticks([row["seconds"] for row in found.values()]):
             parts.append(text(horizontal(value), bottom + 18, f"{value:g}", "middle"))
-        for name, row in found.items():
-            x, y = (
-                horizontal(row["seconds"]),
-                bottom + (row["gain"] - low) / max(high - low, 1) * (top + 24 - bottom),
-            )
+        step = (top + 24 - bottom) / max(high - low, 1)
+        dots = {n: (horizontal(r["seconds"]), bottom + (r["gain"] - low) * step) for n, r in found.items()}
+        for name, (x, y) in dots.items():
             colour = _COLOURS["nlmeans"] if name.startswith("nlmeans") else "#777"
             parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>')
-            parts.append(text(x + 7, y + 4, name, colour=colour))
+            taken = any(
+                0 < other - x < _LETTER * len(name) and abs(up - y) < 9 for other, up in dots.values()
+            )
+            parts.append(text(x + (-7 if taken else 7), y + 4, name, "end" if taken else "start", colour))
     return sheet(parts, height * len(rows))
 
 

@@ -155,14 +155,20 @@ def _methods_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--json", type=Path, metavar="FILE", help=f"write the result there, default {methods.COMMITTED.name}"
     )
+    names = (*methods.METHODS, methods.RIVAL)
+    told = "measure these alone, and leave the rows of others in that file as they are"
+    command.add_argument("--only", nargs="+", choices=names, default=(), metavar="NAME", help=told)
 
 
 def _methods(given: argparse.Namespace) -> int:
     folders = {"set12": given.set12, "kodak12": given.kodak}
     result = methods.measure(
-        folders, lambda line: print(line, file=sys.stderr, flush=True), quick=given.quick
+        folders, lambda line: print(line, file=sys.stderr, flush=True), quick=given.quick, only=given.only
     )
-    _tell(result, given.json or (None if given.quick else methods.COMMITTED), methods.table)
+    path = given.json or (None if given.quick else methods.COMMITTED)
+    if path and path.exists() and given.only:
+        result = methods.renewed(path, result)
+    _tell(result, path, methods.table)
     return 0
 
 

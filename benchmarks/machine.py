@@ -39,6 +39,11 @@ def circumstances() -> dict[str, Any]:
     return {"time": datetime.now(UTC).isoformat(timespec="seconds"), "load_average": list(os.getloadavg())}
 
 
+def measured() -> dict[str, Any]:
+    """When, where and how busy: what a row keeps that was measured at another time than those around it."""
+    return {"cpu": machine()["cpu"], **circumstances()}
+
+
 def _text(path: str) -> str:
     """Of a file that only Linux has."""
     return Path(path).read_text(encoding="utf-8") if Path(path).exists() else ""

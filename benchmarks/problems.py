@@ -1,13 +1,17 @@
 """What is measured: named pictures with noise, and the filter's settings, the same for everyone.
 
 The pictures are generated (dead leaves: discs of every size, each with a grey level and a texture of
-its own, hiding one another), so that any size is there on any machine and nothing is downloaded.
+its own, hiding one another), so that any size is there on any machine and nothing is downloaded; volumes
+hold a ball, and the frames of a film are the picture that moves.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -16,19 +20,20 @@ from numpy.typing import NDArray
 Image = NDArray[Any]
 
 _SCENE = 1024  # pixels a side at most; larger pictures continue it by reflection
+_PAN = 2  # columns a frame
 NOISE = 20.0 / 255.0
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One noisy picture and the settings of the filter, in the units of a picture in [0, 1].
+    """One noisy picture, volume or film, and the settings of the filter, in the units of a picture in [0, 1].
 
     Parameters
     ----------
     name : str
         How tables and JSON call it.
     shape : tuple of int
-        Rows and columns.
+        Rows and columns; with planes before them it is a volume, or with `moving` a film.
     channels : int
         1 (grey) or 3 (colour, last axis).
     dtype : {"float32", "uint8"}
@@ -41,6 +46,8 @@ class Problem:
         Filtering strength.
     seed : int
         Of the scene and of the noise.
+    moving : bool
+        Whether it is a film.
 
     Examples
     --------
@@ -50,7 +57,7 @@ class Problem:
     """
 
     name: str
-    shape: tuple[int, int]
+    shape: tuple[int, ...]
     channels: int = 1
     dtype: str = "float32"
     patch_radius: int = 3
@@ -58,19 +65,20 @@ class Problem:
     noise: float = NOISE
     h: float = NOISE
     seed: int = 0
+    moving: bool = False
 
     @property
     def pixels(self) -> int:
-        """Rows times columns: a colour pixel counts once."""
-        return self.shape[0] * self.shape[1]
+        """Rows times columns, and planes: a colour pixel counts once."""
+        return math.prod(self.shape)
 
     def clean(self) -> Image:
         """The picture without noise: float64 in [0.15, 0.85]."""
-        return _clean(self.shape, self.channels, self.seed)
+        return _clean(self.shape, self.channels, self.seed, self.moving)
 
     def noisy(self) -> Image:
         """The picture with noise, rounded to 8 bits, in the type asked for."""
-        levels = _noisy(self.shape, self.channels, self.seed, self.noise)
+        levels = _noisy(self.shape, self.channels, self.seed, self.noise, self.moving)
         return levels if self.dtype == "uint8" else (levels / np.float32(255)).astype(np.float32)
 
     def with_dtype(self, dtype: str) -> Problem:
@@ -100,25 +108,60 @@ def edge(side: int = 64) -> Image:
     return step + np.random.default_rng(0).normal(0, 0.01, step.shape)
 
 
+def frames(shape: tuple[int, ...], channels: int = 1, noise: float = NOISE, seed: int = 0) -> Iterator[Image]:
+    """A picture that moves two columns to the left a frame, round and round: 8-bit levels with noise."""
+    rng = np.random.default_rng(seed + 1)
+    for clean in _moved(_clean(shape, channels, seed)):
+        yield _levels(clean, noise, rng)
+
+
+def _moved(scene: Image) -> Iterator[Image]:
+    """One frame after the other, without end."""
+    number = 0
+    while True:
+        yield np.roll(scene, -_PAN * number, axis=1)
+        number += 1
+
+
 @lru_cache(maxsize=2)
-def _clean(shape: tuple[int, int], channels: int, seed: int) -> Image:
+def _clean(shape: tuple[int, ...], channels: int, seed: int, moving: bool = False) -> Image:
     """Read-only, because it is shared."""
-    scene = _dead_leaves((min(shape[0], _SCENE), min(shape[1], _SCENE)), channels, seed)
-    more = [(0, n - m) for n, m in zip(shape, scene.shape[:2], strict=True)]
-    whole = np.pad(scene, [*more, (0, 0)], mode="symmetric")
-    whole = whole if channels > 1 else whole[..., 0]
+    if moving:
+        whole = np.stack(list(islice(_moved(_clean(shape[1:], channels, seed)), shape[0])))
+    elif len(shape) == 3:
+        whole = _ball(shape)
+    else:
+        scene = _dead_leaves((min(shape[0], _SCENE), min(shape[1], _SCENE)), channels, seed)
+        more = [(0, n - m) for n, m in zip(shape, scene.shape[:2], strict=True)]
+        whole = np.pad(scene, [*more, (0, 0)], mode="symmetric")
+        whole = whole if channels > 1 else whole[..., 0]
     whole.flags.writeable = False
     return whole
 
 
 @lru_cache(maxsize=2)
-def _noisy(shape: tuple[int, int], channels: int, seed: int, noise: float) -> Image:
+def _noisy(shape: tuple[int, ...], channels: int, seed: int, noise: float, moving: bool) -> Image:
     """8-bit levels, read-only, because they are shared."""
-    clean = _clean(shape, channels, seed)
-    spoiled = clean + np.random.default_rng(seed + 1).normal(0, noise, clean.shape)
-    levels = np.clip(np.rint(spoiled * 255), 0, 255).astype(np.uint8)
+    if moving:
+        levels = np.stack(list(islice(frames(shape[1:], channels, noise, seed), shape[0])))
+    else:
+        levels = _levels(_clean(shape, channels, seed), noise, np.random.default_rng(seed + 1))
     levels.flags.writeable = False
     return levels
+
+
+def _levels(clean: Image, noise: float, rng: np.random.Generator) -> Image:
+    """With noise, as 8 bits."""
+    spoiled = clean + rng.normal(0, noise, clean.shape)
+    levels: Image = np.clip(np.rint(spoiled * 255), 0, 255).astype(np.uint8)
+    return levels
+
+
+def _ball(shape: tuple[int, ...]) -> Image:
+    """A textured ball in an even surrounding, in [0.15, 0.85]."""
+    z, y, x = (i / n - 0.5 for i, n in zip(np.indices(shape), shape, strict=True))
+    inside = z**2 + y**2 + x**2 < 0.16
+    return np.where(inside, 0.65 + 0.2 * np.sin(25 * z) * np.cos(20 * y), 0.25)
 
 
 def _dead_leaves(shape: tuple[int, int], channels: int, seed: int) -> Image:

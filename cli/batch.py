@@ -26,7 +26,7 @@ from .progress import Progress
 from .slow import tell_if_slow
 from .status import ExistsError, ExitStatus, UsageError, status_of
 from .stores import cluster
-from .views.words import number, one_sigma
+from .views.words import number, one_sigma, tuned_words
 
 
 @dataclass
@@ -322,6 +322,7 @@ def facts_of(result: Result) -> dict[str, Any]:
     more = {
         "pictures": [p.to_dict() for p in result.pictures] or None,
         "impulses": result.impulses,
+        "tuned": result.tuned,
         "info": None if result.info is None else result.info.to_dict(),
     }
     return facts | {name: value for name, value in more.items() if value is not None}
@@ -330,8 +331,9 @@ def facts_of(result: Result) -> dict[str, Any]:
 def _summary(facts: list[dict[str, Any]]) -> str:
     """The chosen noise level of one page, or the range of several."""
     replaced = sum(f.get("impulses", 0) for f in facts)
-    found = f", {replaced} impulses replaced" if any("impulses" in f for f in facts) else ""
-    return _noise_found(facts) + found
+    found = f"{replaced} impulses replaced" if any("impulses" in f for f in facts) else ""
+    tuned = tuned_words([f["tuned"] for f in facts if "tuned" in f])
+    return ", ".join(filter(None, (_noise_found(facts), tuned, found)))
 
 
 def _noise_found(facts: list[dict[str, Any]]) -> str:

@@ -84,7 +84,19 @@ class Result:
     pictures: tuple[Any, ...] = ()  # those of each picture along --axis of a bare array
     info: Any = None  # nlmeans.Info, where it is asked for
     impulses: int | None = None  # pixels that were replaced, where that is asked for
+    tuned: float | None = None  # times the strength of the table, where it is tuned
     uncertainty: Array | None = None  # standard error of each pixel, where that is asked for
+
+
+@dataclass(frozen=True)
+class Denoised:
+    """Colours without noise, by which parameters, and of `Result` what comes with them."""
+
+    colour: Array
+    parameters: Any
+    info: Any = None
+    impulses: int | None = None
+    tuned: float | None = None
 
 
 @dataclass
@@ -176,20 +188,21 @@ class Job:
         samples, layout = self._stacked(picture, pages)
         split = Split.of(samples, layout, self.options.channel_axis if len(pages) == 1 else None)
         if isinstance(self.options.axis, int):
-            colour, each = self._along_axis(split, layout, part)
-            yield Result(layout, samples, colour, each[0], each)
+            yield self._along_axis(samples, split, layout, part)
             return
         settings = self.settings_for(split, layout)
-        colour, chosen, info = self._denoised(split.colour, settings, layout, part, chosen)
-        clean, replaced = merged(samples, colour, layout), self._impulses(split.colour, settings)
-        error = self._uncertainty(split.colour, _with_chosen(settings, chosen))
-        one = Result(layout, samples, clean, chosen, info=info, impulses=replaced, uncertainty=error)
+        done = self._denoised(split.colour, settings, layout, part, chosen)
+        clean, replaced = merged(samples, done.colour, layout), done.impulses
+        error = self._uncertainty(split.colour, _with_chosen(settings, done.parameters))
+        more: dict[str, Any] = {"info": done.info, "impulses": replaced, "tuned": done.tuned}
+        one = Result(layout, samples, clean, done.parameters, **more, uncertainty=error)
         if len(pages) == 1:
             yield one
             return
         for z, (before, after) in enumerate(zip(samples, clean, strict=True)):
             own = None if error is None else error[z]
-            yield replace(one, noisy=before, clean=after, uncertainty=own)
+            yield replace(one, noisy=before, clean=after, uncertainty=own, impulses=replaced)
+            replaced = 0 if replaced else replaced  # they are told of once
 
     def _stacked(self, picture: Picture, pages: list[int]) -> tuple[Array, Layout]:
         """The samples of one page, or of several along a new first axis."""
@@ -211,6 +224,8 @@ class Job:
 
         if self.options.share is None or isinstance(self.options.axis, int):
             return None
+        if self.options.tune:
+            raise UsageError("--tune finds a strength for each picture, --share one for all: leave one out")
         layout = picture.pages[0]
         if layout.colours == 0 and len(together) == 1:
             raise UsageError("--share settings: name the axis of its pictures too, as in --axis 0")
@@ -227,8 +242,8 @@ class Job:
             chosen = nlmeans.suggest(split.colour, batch_axis=0, share=self.options.share, **settings)
         return self._settled(chosen, layout)
 
-    def _along_axis(self, split: Split, layout: Layout, progress: Part) -> tuple[Array, tuple[Any, ...]]:
-        """Every picture along an axis of a bare array by itself, and the parameters of each."""
+    def _along_axis(self, samples: Array, split: Split, layout: Layout, progress: Part) -> Result:
+        """Every picture along an axis of a bare array by itself."""
         import numpy as np
 
         if self.options.explain or self.options.tune or self.options.uncertainty:
@@ -240,7 +255,10 @@ class Job:
         for n, (one, own) in enumerate(zip(batch.pictures, batch.settings, strict=True)):
             part = progress.part(n / len(batch.pictures), 1 / len(batch.pictures))
             found.append(self._denoised(one, own, layout, part, shared))
-        return np.stack([colour for colour, *_ in found], axis=batch.axis), tuple(c for _, c, _ in found)
+        counts = [done.impulses for done in found if done.impulses is not None]
+        clean = np.stack([done.colour for done in found], axis=batch.axis)
+        each = tuple(done.parameters for done in found)
+        return Result(layout, samples, clean, each[0], each, impulses=sum(counts) if counts else None)
 
     def _in_type(self, samples: Array, layout: Layout) -> Array:
         """Samples in the type of the results, which the library returns in the type that it gets.
@@ -301,8 +319,8 @@ class Job:
     ) -> tuple[Array, Any]:
         """The colours without noise, and the parameters used: those that are `chosen` already, or its own."""
         settings = self.settings_for(split, layout)
-        clean, chosen, _ = self._denoised(split.colour, settings, layout, progress, chosen)
-        return clean, chosen
+        done = self._denoised(split.colour, settings, layout, progress, chosen)
+        return done.colour, done.parameters
 
     def explained(
         self, split: Split, layout: Layout, progress: Progress | Part, chosen: Any = None
@@ -310,27 +328,32 @@ class Job:
         """The same, and what is known of the result: nlmeans.Info."""
         settings = self.settings_for(split, layout)
         own = replace(self, options=replace(self.options, explain=True))  # with the same list of warnings
-        return own._denoised(split.colour, settings, layout, progress, chosen)
+        done = own._denoised(split.colour, settings, layout, progress, chosen)
+        return done.colour, done.parameters, done.info
 
     def _denoised(
         self, colour: Array, settings: Settings, layout: Layout, progress: Progress | Part, chosen: Any
-    ) -> tuple[Array, Any, Any]:
+    ) -> Denoised:
         """The same, with what is known of the result where that is asked for."""
         import nlmeans
+        from nlmeans.judging.suggesting import tuned
+        from nlmeans.noise.impulses import counted
 
-        explain, tune, known = self.options.explain, self.options.tune, settings
-        given = chosen is not None
+        explain, known, found, times = self.options.explain, settings, chosen, None
         with self.collecting_warnings():
-            found = chosen or nlmeans.suggest(colour, by="sure" if tune else "table", **settings)
-        chosen = chosen or self._settled(found, layout)
-        if (
-            given or not explain or tune or chosen != found
-        ):  # else sigma is estimated, and its uncertainty told
-            known = _with_chosen(settings, chosen)
-        with self.collecting_warnings(), progress.environment.stopped_at_progress():
+            if chosen is None and self.options.tune:
+                found, times = tuned(colour, settings)
+            elif chosen is None:
+                found = nlmeans.suggest(colour, **settings)
+        own = chosen or self._settled(found, layout)
+        if chosen or not explain or times or own != found:
+            known = _with_chosen(settings, own)  # else sigma is estimated, and its uncertainty told
+        with self.collecting_warnings(), progress.environment.stopped_at_progress(), counted() as counts:
             running = {**self.options.running, "progress": progress}
             result = nlmeans.denoise(colour, **known, **running, return_info=explain)
-        return (result[0], chosen, result[1]) if explain else (result, chosen, None)
+        clean, info = result if explain else (result, None)
+        replaced = sum(counts) if settings.get("impulses", "keep") != "keep" else None
+        return Denoised(clean, own, info, replaced, times)
 
     def _uncertainty(self, colour: Array, settings: Settings) -> Array | None:
         """The standard error of each pixel, where that is asked for."""
@@ -340,15 +363,6 @@ class Job:
 
         with self.collecting_warnings():
             return nlmeans.uncertainty(colour, **settings, **self.options.running)
-
-    def _impulses(self, colour: Array, settings: Settings) -> int | None:
-        """How many pixels were replaced, where that was asked for."""
-        if settings.get("impulses", "keep") == "keep":
-            return None
-        from nlmeans.noise.impulses import count_impulses
-
-        with self.collecting_warnings():
-            return count_impulses(colour, settings)
 
     def _settled(self, chosen: Any, layout: Layout) -> Any:
         """The parameters, with no noise where what was estimated is the rounding of the estimate."""

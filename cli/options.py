@@ -260,8 +260,8 @@ parameter_options = _stacked(
         FILTER,
         "--method",
         type=click.Choice(METHODS),
-        help="nlridge is 0.5 dB better than two passes of nlmeans, in 2.5 times the time; learned has a "
-        "network trained on photographs correct that, in five times the time. They take of these options "
+        help="nlridge is 0.5 dB better than two passes of nlmeans, in 3 to 5 times the time; learned has "
+        "a network trained on photographs correct that, in 5 to 7 times the time. They take of these options "
         "--sigma, --noise, --color, --strength, --blend, --mask, --nan and --impulses. Default: nlmeans.",
     ),
     option(

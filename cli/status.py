@@ -56,6 +56,11 @@ class Terminated(BaseException):
     """SIGTERM has come: unwind, clean up, end."""
 
 
+def reason_of(error: object) -> str:
+    """What another library says of an error, on one line and not too long; or the kind of error."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
 def status_of(error: BaseException) -> ExitStatus:
     """The exit code that an error means."""
     from nlmeans.errors import BackendUnavailableError

@@ -74,11 +74,11 @@ def denoise(
     method : {"nlmeans", "nlridge", "learned"}
         "nlridge" replaces groups of like patches by their best linear combinations, in two steps with
         NL-means between them: 0.5 dB better than two passes of "nlmeans" on photographs, 0.9 dB better
-        than one, in 2.5 and 5 times the time.  It takes `sigma`, `color`, `strength`, `blend`, `mask` and
+        than one, in 3 and 6 times the time.  It takes `sigma`, `color`, `strength`, `blend`, `mask` and
         `nan`, and denoises images, and volumes plane by plane.  On a GPU it is plain array operations,
         which "auto" takes for arrays that are there.
         Equal colours come back, sigma 0 returns the image.  "learned" corrects that by a small network
-        trained on photographs, in five times the time: see docs/learned_denoiser.md.
+        trained on photographs, in five to seven times the time: see docs/learned_denoiser.md.
     noise : {"gaussian", "auto", "poisson", "poisson-gaussian", "rician", "speckle", "curve"} or NoiseModel
         What kind of noise it is: white, of counted photons, of photons and a sensor's electronics, of
         magnitudes in MRI, of radar or ultrasound.  All but white noise is made white by a transform of the

@@ -78,6 +78,17 @@ def why_not(name: str) -> str | None:
 
 
 @pytest.fixture
+def kernel_on_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The C kernels; what is small too is worked on by threads, as what is large is."""
+    from nlmeans.backends import bands
+
+    if why_not("cpu") is not None:
+        pytest.skip("the extension is not built")
+    monkeypatch.setattr(bands, "_WORTH_THREADS", 0)
+    monkeypatch.setattr(bands, "_ALONE", 0)
+
+
+@pytest.fixture
 def fresh_cuda() -> Iterator[None]:
     """What one test is answered of a GPU is not kept for the next."""
     from .cupy_stand_in import forget

@@ -136,7 +136,8 @@ def measure(setting: Setting, backend: str, seconds: float, tell: Tell, gpu: Gpu
         row.reason = " ".join((str(error) or type(error).__name__).split())
     if gpu is not None:
         sizes = (problem.patch_radius, problem.search_radius, problem.channels, setting.patch)
-        asked = problem_of(problem.shape, *sizes, corrected=setting.corrected)
+        height, width = problem.shape
+        asked = problem_of((height, width), *sizes, corrected=setting.corrected)
         device = device_of(int(gpu.architecture.removeprefix("sm_")), gpu.multiprocessors)
         row.ceiling = seconds_at_least(plans_of(asked, device, aggregates=setting.corrected), gpu, asked)
         row.exponential = exponential_seconds(gpu, asked, 2 if setting.corrected else 1)

@@ -40,6 +40,7 @@ from .gpu_plan import (
     LARGE,
     OURS,
     TORCH,
+    UNITS,
     WHOLE,
     GpuChoice,
     frame,
@@ -262,10 +263,7 @@ def _beginning(order: FirstOrder, no_gpu: str | None) -> dict[str, Any]:
     return {
         "what": "non-local means on a GPU, first light: right answers, then times, one row after another",
         "units": {
-            "device": "seconds for one picture by the GPU's own events, every turn",
-            "wall, cpu": "seconds for one picture of wall and processor time, every turn",
-            "psnr": "dB against the clean picture",
-            "h, noise": "of a picture in [0, 1]",
+            **UNITS,
             "largest, allowed": "of a check: difference from the float64 reference, of the data range",
             "first": "of a check: seconds of the call, compiling included",
         },

@@ -13,6 +13,13 @@ from .turns import Contestant
 OURS, TORCH = "nlmeans on the GPU", "torch unfold"
 LARGE = "4K"  # the group of the rows of the large frame
 _GREY = {"place": "device"}
+#: What the numbers of a row are.
+UNITS = {
+    "device": "seconds for one picture by the GPU's own events, every turn",
+    "wall, cpu": "seconds for one picture of wall and processor time, every turn",
+    "psnr": "dB against the clean picture",
+    "h, noise": "of a picture in [0, 1]",
+}
 
 KERNEL = Contestant("nlmeans, kernel only", OURS, options={"place": "kernel", "center": "one"})
 DEVICE = Contestant("nlmeans, arrays on the GPU", OURS, options=_GREY)

@@ -11,7 +11,7 @@ from nlmeans import backends
 from .. import device
 from ..machine import circumstances, machine
 from .cpu_plan import Entries
-from .gpu_plan import GROUPS, OURS, QUICK, TORCH, GpuChoice, needs_gpu, on_processor
+from .gpu_plan import GROUPS, OURS, QUICK, TORCH, UNITS, GpuChoice, needs_gpu, on_processor
 from .turns import Contestant, Effort, Log, Row, measure
 
 PARTS = tuple(name for name, _ in GROUPS)
@@ -38,12 +38,7 @@ def record(order: GpuOrder, log: Log) -> dict[str, Any]:
         log(f"no GPU: {missing}; small pictures on the processor show that everything runs")
     result: dict[str, Any] = {
         "what": "non-local means on a GPU: this package and its rivals, in one run, taking turns",
-        "units": {
-            "device": "seconds for one picture by the GPU's own events, every turn",
-            "wall, cpu": "seconds for one picture of wall and processor time, every turn",
-            "psnr": "dB against the clean picture",
-            "h, noise": "of a picture in [0, 1]",
-        },
+        "units": UNITS,
         "command": order.command,
         "device": found,
         "no_gpu": missing,

@@ -9,6 +9,7 @@ import statistics
 import time
 from collections.abc import Callable
 from importlib.metadata import version
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -187,16 +188,14 @@ def ours(image: Image, setting: Setting, threads: int) -> Job:
 
 
 def _frames(image: Image, setting: Setting, count: int) -> list[Image]:
-    """The picture, and what a pan of 3 pixels a frame makes of it, with noise of the same strength."""
-    from nlmeans.benchmarks.problems import Problem
+    """The picture, and what a pan makes of it, with noise of the same strength."""
+    from nlmeans.benchmarks.problems import frames
 
-    clean = Problem("", image.shape[:2], image.shape[2] if image.ndim == 3 else 1).clean()
-    unit = 255.0 if image.dtype == np.uint8 else 1.0
-    frames = [image]
-    for n in range(1, count):
-        noise = np.random.default_rng(n).normal(0, setting["noise"], clean.shape)
-        frames.append(((np.roll(clean, 3 * n, axis=1) + noise) * unit).clip(0, unit).astype(image.dtype))
-    return frames
+    levels = frames(image.shape[:2], image.shape[2] if image.ndim == 3 else 1, setting["noise"])
+    others = list(islice(levels, count))[1:]
+    if image.dtype != np.uint8:
+        others = [(other / np.float32(255)).astype(image.dtype) for other in others]
+    return [image, *others]
 
 
 def _kernels(

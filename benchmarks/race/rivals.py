@@ -101,7 +101,7 @@ def ours(image: Image, setting: Setting, threads: int) -> Job:
     options = {name: value for name, value in options.items() if value is not None}
     nlmeans.denoise(image[:64, :64].copy(), workers=threads, **options)  # imports are not its memory
     return Job(
-        f"nlmeans.denoise(image, {_arguments(options)}, workers={threads})",
+        f"nlmeans.denoise(image, {told(options)}, workers={threads})",
         lambda: nlmeans.denoise(image, workers=threads, **options),
         versions=f"nlmeans {nlmeans.__version__} ({cpu.isa()})",
     )
@@ -122,10 +122,10 @@ def skimage(image: Image, setting: Setting, threads: int) -> Job:
         "fast_mode": True,
         "sigma": 0.0,
         "channel_axis": -1 if image.ndim == 3 else None,
-    }
+    } | setting.get("options", {})
     denoise_nl_means(image[:32, :32], **options)
     return Job(
-        f"skimage.restoration.denoise_nl_means(image, {_arguments(options)})",
+        f"skimage.restoration.denoise_nl_means(image, {told(options)})",
         lambda: np.asarray(denoise_nl_means(image, **options)),
         versions=f"scikit-image {version('scikit-image')}",
     )
@@ -145,7 +145,7 @@ def opencv(image: Image, setting: Setting, threads: int) -> Job:
     }
     cv2.fastNlMeansDenoising(image[:64, :64].copy(), None, **options)
     return Job(
-        f"cv2.setNumThreads({threads}); cv2.fastNlMeansDenoising(image, None, {_arguments(options)})",
+        f"cv2.setNumThreads({threads}); cv2.fastNlMeansDenoising(image, None, {told(options)})",
         lambda: np.asarray(cv2.fastNlMeansDenoising(image, None, **options)),
         versions=f"OpenCV {cv2.__version__}",
     )
@@ -166,48 +166,51 @@ def vapoursynth_filter(
     setting: Setting,
     threads: int,
     together: int,
+    *,
+    film: bool = False,
     **more: Any,
 ) -> Job:
-    """A filter with KNLMeansCL's parameters, asked for so many frames at a time."""
+    """A filter with KNLMeansCL's parameters, asked for so many frames at a time: of a picture, or a film."""
     import vapoursynth as vs  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
     core = vs.core
     if not hasattr(core, plugin):
         raise RuntimeError(missing)
     core.num_threads = threads
-    planes = np.moveaxis(image, -1, 0) if image.ndim == 3 else image[None]
+    every = image[:, None] if film else np.moveaxis(image.reshape(*image.shape[:2], -1), -1, 0)[None]
+    _, colours, height, width = every.shape  # planes of frames
     kinds = {(1, "u"): vs.GRAY8, (1, "f"): vs.GRAYS, (3, "u"): vs.RGB24, (3, "f"): vs.RGBS}
-    if (len(planes), image.dtype.kind) not in kinds:
+    if (colours, image.dtype.kind) not in kinds:
         raise RuntimeError("grey and RGB only")
-    kind = kinds[len(planes), image.dtype.kind]
+    kind = kinds[colours, image.dtype.kind]
     options = {
         "d": 0,
         "a": setting["search_radius"],
         "s": setting["patch_radius"],
         "h": setting["h"] * 255,
-        "channels": "RGB" if image.ndim == 3 else "Y",
+        "channels": "RGB" if colours == 3 else "Y",
         "wmode": 0,
         "wref": 1.0,
     } | more
-    frame = core.std.BlankClip(width=image.shape[1], height=image.shape[0], format=kind, length=1).get_frame(
-        0
-    )
-    filled = frame.copy()
-    for number, plane in enumerate(planes):
-        np.copyto(np.asarray(filled[number]), plane)
-    blank = core.std.BlankClip(width=image.shape[1], height=image.shape[0], format=kind, length=10**6)
-    clip = core.std.ModifyFrame(blank, blank, lambda n, f: filled)
+    blank = core.std.BlankClip(width=width, height=height, format=kind, length=10**6)
+    filled = []
+    for planes in every:
+        filled.append(blank.get_frame(0).copy())
+        for number, plane in enumerate(planes):
+            np.copyto(np.asarray(filled[-1][number]), plane)
+    clip = core.std.ModifyFrame(blank, blank, lambda n, f: filled[n % len(filled)])
     result = getattr(getattr(core, plugin), function)(clip, **options)
     asked = iter(range(0, 10**6, together))  # never the same frame, which may be kept
 
     def run() -> Image:
         first = next(asked)
         frames = [f.result() for f in [result.get_frame_async(first + n) for n in range(together)]]
-        return np.stack([np.asarray(frames[0][number]) for number in range(len(planes))], axis=-1)
+        done = np.array([[np.asarray(f[c]) for c in range(colours)] for f in frames[: len(every)]])
+        return done if film else np.moveaxis(done[0], 0, -1)
 
     version = getattr(core, plugin).version
     return Job(
-        f"core.num_threads = {threads}; core.{plugin}.{function}(clip, {_arguments(options)}) in "
+        f"core.num_threads = {threads}; core.{plugin}.{function}(clip, {told(options)}) in "
         f"{kind.name if hasattr(kind, 'name') else kind}, {together} frame(s) at a time",
         lambda: run().reshape(image.shape),
         versions=f"VapourSynth R{vs.__version__.release_major}, {name} {version.major}.{version.minor}",
@@ -333,22 +336,23 @@ RIVALS: dict[str, Callable[[Image, Setting, int], Job]] = {
 }
 
 
-def _arguments(options: dict[str, Any]) -> str:
+def told(options: dict[str, Any]) -> str:
     """As they are written in a call."""
     return ", ".join(f"{n}={round(v, 6) if isinstance(v, float) else v!r}" for n, v in options.items())
 
 
 def _adapter(name: str) -> Callable[[Image, Setting, int], Job]:
-    """Of a program; those that want a GPU are in the file beside this one."""
+    """Of a program; those that want a GPU, and those for volumes and films, are in files beside this one."""
     if name in RIVALS:
         return RIVALS[name]
     if not __package__:  # run alone: a package of these two files, without the others
         package = ModuleType("contest")
         package.__path__ = [str(Path(__file__).parent)]
         sys.modules["contest"] = package
-    others = import_module(".gpu_rivals", __package__ or "contest")
-    found: Callable[[Image, Setting, int], Job] = others.RIVALS[name]
-    return found
+    others: dict[str, Callable[[Image, Setting, int], Job]] = {}
+    for file in (".gpu_rivals", ".stack_rivals"):
+        others |= import_module(file, __package__ or "contest").RIVALS
+    return others[name]
 
 
 def _answer(request: dict[str, Any], job: Job | None) -> tuple[dict[str, Any], Job | None]:

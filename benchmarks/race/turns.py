@@ -27,7 +27,7 @@ from . import rivals
 
 Log = Callable[[str], None]
 PYTHON_VARIABLE = "NLMEANS_VAPOURSYNTH_PYTHON"
-_NEEDS_OTHER_PYTHON = ("vs-nlm-ispc", "vszip", "vs-nlm-cuda", "vszipcu", "KNLMeansCL")
+_NEEDS_OTHER_PYTHON = ("vs-nlm-ispc", "vs-nlm-ispc, film", "vszip", "vs-nlm-cuda", "vszipcu", "KNLMeansCL")
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,8 @@ class Row:
 
     @property
     def pixels(self) -> int:
-        """Of the problem."""
-        rows, columns = self.problem["shape"]
-        return int(rows * columns)
+        """Of the problem, of all planes."""
+        return math.prod(self.problem["shape"])
 
     @property
     def cpu_seconds(self) -> float:

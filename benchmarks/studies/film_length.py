@@ -17,34 +17,24 @@ import json
 import platform
 import resource
 import time
-from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from nlmeans import denoise_frames
 
 from ..children import module, objects
+from ..problems import NOISE, frames
 
 _HOUR = 3600.0
 
 
-def film(height: int, width: int, count: int) -> Iterator[np.ndarray]:
-    """Blocks of several levels that move to the left, with noise."""
-    rng = np.random.default_rng(0)
-    rows, columns = np.indices((height, width), dtype=np.float32)
-    for n in range(count):
-        clean = 60 + 30 * (((rows // 40) + ((columns + 2 * n) // 56)) % 5)
-        noisy = clean + 20 * rng.standard_normal(clean.shape, np.float32)
-        yield np.clip(noisy, 0, 255).astype(np.uint8)
-
-
 def one(height: int, width: int, count: int, settings: dict[str, Any]) -> dict[str, Any]:
     """A film in this process."""
-    list(denoise_frames(film(32, 32, 6), **settings))
+    list(denoise_frames(islice(frames((32, 32)), 6), **settings))
+    next(frames((height, width)))  # the scene
     before, began = _peak(), time.process_time()
-    done = sum(1 for _ in denoise_frames(film(height, width, count), **settings))
+    done = sum(1 for _ in denoise_frames(islice(frames((height, width)), count), **settings))
     seconds = time.process_time() - began
     return {
         "frames": done,
@@ -78,7 +68,7 @@ def main() -> None:
         "temporal_radius": given.radius,
         "patch_radius": given.patch,
         "search_radius": given.search,
-        "sigma": 20.0,
+        "sigma": 255 * NOISE,
         "workers": given.workers,
     }
     if given.here:

@@ -1,10 +1,13 @@
 """Quality against time: how many dB each filter wins from noise, and for how many seconds of a processor.
 
     python -m nlmeans.benchmarks.studies.tradeoff --grey FOLDER --kodak FOLDER [--every N] [--out FILE]
+        [--only NAME ...]
 
 Grey pictures, and squares of 256 pixels from the middle of kodim13 to kodim23, with white noise of 25 of 255.
 Rivals get the strength that is best on these very pictures; nlmeans and BM3D are told the noise.  Times are
 those of one process, all of its threads counted: set OMP_NUM_THREADS=1.  Writes an SVG beside the JSON.
+With `--only` those filters alone are measured, on the same pictures as before, and the other rows of the JSON
+stay as they are.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -24,7 +27,7 @@ from numpy.typing import NDArray
 import nlmeans
 
 from ..chart import gains
-from ..machine import machine
+from ..machine import machine, measured
 
 SIGMA = 25.0
 _SIDE = 256
@@ -94,15 +97,19 @@ def rivals() -> dict[str, tuple[Filter, Iterable[float]]]:
     }
 
 
-def filters() -> dict[str, tuple[Filter, Iterable[float]]]:
-    """All of them."""
-    return {
-        "nlmeans, pixels": (ours(aggregate="pixel"), (1.0,)),
-        "nlmeans, one pass": (ours(passes=1), (1.0,)),
-        "nlmeans, default": (ours(), (1.0,)),
-        "nlmeans, nlridge": (ours(method="nlridge"), (1.0,)),
-        **rivals(),
-    }
+OURS: dict[str, tuple[Filter, Iterable[float]]] = {
+    "nlmeans, pixels": (ours(aggregate="pixel"), (1.0,)),
+    "nlmeans, one pass": (ours(passes=1), (1.0,)),
+    "nlmeans, default": (ours(), (1.0,)),
+    "nlmeans, nlridge": (ours(method="nlridge"), (1.0,)),
+    "nlmeans, learned": (ours(method="learned"), (1.0,)),
+}
+
+
+def filters(only: Sequence[str]) -> dict[str, tuple[Filter, Iterable[float]]]:
+    """All of them, or some."""
+    every = OURS if only and set(only) <= set(OURS) else OURS | rivals()
+    return {name: every[name] for name in only or every}
 
 
 def psnr(clean: Image, result: Image) -> float:
@@ -110,7 +117,7 @@ def psnr(clean: Image, result: Image) -> float:
     return float(-10 * np.log10(np.mean((np.clip(result, 0, 255) - clean) ** 2) / 255**2))
 
 
-def measured(pictures: list[Image], run: Filter, strengths: Iterable[float]) -> dict[str, float]:
+def race(pictures: list[Image], run: Filter, strengths: Iterable[float]) -> dict[str, Any]:
     """Of the best strength: dB above the noisy pictures, and seconds per megapixel."""
     rng = np.random.default_rng(0)
     noisy = [p + rng.normal(0, SIGMA, p.shape) for p in pictures]
@@ -137,6 +144,7 @@ def main() -> None:
     parser.add_argument("--kodak", type=Path, required=True)
     parser.add_argument("--every", type=int, default=1, metavar="N", help="take each N-th picture only")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--only", nargs="+", default=(), metavar="NAME", help="measure these filters alone")
     options = parser.parse_args()
     grey = [imread(f).astype(np.float64) for f in sorted(options.grey.glob("*.png"))]
     colour = []
@@ -150,13 +158,14 @@ def main() -> None:
         "sigma": SIGMA,
         "every": options.every,
         "machine": machine(),
-        "rows": {},
+        "rows": {"grey": {}, "colour": {}},
     }
+    if options.only and options.out and options.out.exists():
+        result = json.loads(options.out.read_text())
     for kind, every in (("grey", grey), ("colour", colour)):
-        pictures = every[:: options.every]
-        result["rows"][kind] = {}
-        for name, (run, strengths) in filters().items():
-            found = result["rows"][kind][name] = measured(pictures, run, strengths)
+        pictures = every[:: result["every"]]
+        for name, (run, strengths) in filters(options.only).items():
+            found = result["rows"][kind][name] = race(pictures, run, strengths) | {"measured": measured()}
             print(kind, name, found, flush=True)
     if options.out:
         options.out.write_text(json.dumps(result, indent=1) + "\n")

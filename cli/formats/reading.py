@@ -16,7 +16,7 @@ from importlib import import_module
 from io import BytesIO
 from typing import Any, BinaryIO
 
-from ..status import CommandError, LimitError, UnreadableError, UnwritableError, UsageError
+from ..status import CommandError, LimitError, UnreadableError, UnwritableError, UsageError, reason_of
 from . import refused
 from .further.graphics import is_tga
 from .limits import MEBI, Limits
@@ -235,5 +235,5 @@ def one_error(format_name: str) -> Iterator[None]:
     except (CommandError, MemoryError):
         raise
     except Exception as error:
-        detail = " ".join(str(error).split())[:200] or type(error).__name__
-        raise UnreadableError(f"it is damaged, or no {format_name} that can be read ({detail})") from error
+        words = f"it is damaged, or no {format_name} that can be read ({reason_of(error)})"
+        raise UnreadableError(words) from error

@@ -14,7 +14,7 @@ from threading import Thread
 from typing import Any
 
 from ..outcome import Report
-from ..status import CommandError, ExitStatus, UnwritableError, UsageError
+from ..status import CommandError, ExitStatus, UnwritableError, UsageError, reason_of
 from .source import needed
 
 _A_THREAD = 4  # blocks that are handed out, for each thread
@@ -83,8 +83,7 @@ def _connected(distributed: Any, scheduler: str) -> Any:
     if isinstance(error, distributed.Client):
         return error
     if isinstance(error, OSError | TimeoutError | ValueError | str):
-        detail = " ".join(str(error).split()) or type(error).__name__
-        raise UnreachableError(f"the scheduler at {scheduler} does not answer: {detail}") from None
+        raise UnreachableError(f"the scheduler at {scheduler} does not answer: {reason_of(error)}") from None
     raise error
 
 

@@ -125,20 +125,20 @@ class StoreJob:
 
 def chosen_for(images: Images, settings: Settings, running: dict[str, Any], *, tune: bool) -> list[Any]:
     """What is chosen for each key, as JSON: parameters, and what else was read off it."""
-    import nlmeans
     from nlmeans.chunked.work import Work, sampled
+    from nlmeans.judging.suggesting import tuned
 
     found = []
     for key in images.keys:
         every = images.with_settings(settings, key)
         work = Work.of(*every[0], *every[1:], backend=running.get("backend", "auto"))
-        parameters = work.parameters
+        parameters, more = work.parameters, {}
         if tune:
             some, their = sampled(*every[0], *every[1:])
             as_it_is: Any = {**their, "repeats": 1}
-            tuned = nlmeans.suggest(some, by="sure", **as_it_is)
-            parameters = replace(tuned, repeats=None)
-        found.append({"parameters": parameters.to_dict(), "known": work.known.to_json()})
+            parameters, more["tuned"] = tuned(some, as_it_is)
+            parameters = replace(parameters, repeats=None)
+        found.append({"parameters": parameters.to_dict(), "known": work.known.to_json(), **more})
     return found
 
 

@@ -14,7 +14,7 @@ from ..formats.limits import Limits
 from ..formats.npy import SIGNATURE
 from ..formats.picture import Picture
 from ..formats.tiff.pieces import Pieces
-from ..status import UnreadableError
+from ..status import UnreadableError, reason_of
 from . import ome
 from .source import Source, is_store, needed
 
@@ -55,8 +55,7 @@ def _zarr(path: str, mask: bool) -> Source:
         node = zarr.open(path, mode="r")
         attributes = dict(node.attrs)
     except Exception as error:
-        detail = " ".join(str(error).split())
-        raise UnreadableError(f"it is no Zarr store that can be read ({detail})") from None
+        raise UnreadableError(f"it is no Zarr store that can be read ({reason_of(error)})") from None
     if isinstance(node, zarr.Array):
         names = getattr(node.metadata, "dimension_names", None) or ()
         axes = tuple(names) if names and all(names) else ()

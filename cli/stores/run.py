@@ -17,7 +17,7 @@ from ..files import writing
 from ..outcome import Outcome, Report
 from ..progress import Progress
 from ..status import CommandError, ExistsError, ExitStatus, UnreadableError, UnwritableError
-from ..views.words import number, one_sigma
+from ..views.words import number, one_sigma, tuned_words
 from . import cluster, export, pyramid
 from .job import Images, StoreJob, chosen_for, explained, works_of
 from .plan import Plan
@@ -75,15 +75,17 @@ class StoreRun:
         finished = self._finished(job, record)
         sigma = [one_sigma(c["parameters"].get("sigma")) for c in record.data["chosen"]]
         words = ", ".join(number(s) for s in sigma if s is not None)
-        words = f"sigma {words}, " if words else ""
+        words = f"sigma {words}" if words else ""
+        times = [c["tuned"] for c in record.data["chosen"] if "tuned" in c]
         seconds = round(time.monotonic() - began, 3)
         state = "" if finished else ", not complete: other parts are missing"
         blocks = f"{count} of {len(plan)} blocks, {seconds:.1f} s{state}"
+        words = ", ".join(filter(None, (words, tuned_words(times), blocks)))
         return Outcome(
             name,
             "written",
             output,
-            message=f"{printable(name)} -> {printable(output)}  {words}{blocks}",
+            message=f"{printable(name)} -> {printable(output)}  {words}",
             warnings=list(request.warnings),
             details={
                 "format": self._format,
@@ -92,6 +94,7 @@ class StoreRun:
                 "done": count,
                 "complete": finished,
                 "chosen": [c["parameters"] for c in record.data["chosen"]],
+                **({"tuned": times} if times else {}),
                 **({"info": infos} if infos else {}),
             },
         )

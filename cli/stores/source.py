@@ -14,7 +14,7 @@ from typing import Any
 
 from ..formats.picture import Array, Layout
 from ..formats.tiff.scale import Scale
-from ..status import CommandError, UnreadableError, UsageError
+from ..status import CommandError, UnreadableError, UsageError, reason_of
 
 _MARKS = ("zarr.json", ".zarray", ".zgroup")  # what makes a folder a Zarr store
 _METADATA = (*_MARKS, ".zattrs", ".zmetadata")
@@ -65,8 +65,7 @@ class Source:
         except Exception as error:
             _let_end()
             at = ", ".join(f"{s.start}:{s.stop}" if isinstance(s, slice) else str(s) for s in region)
-            detail = " ".join(str(error).split())[:200] or type(error).__name__
-            raise UnreadableError(f"the pixels [{at}] cannot be read: {detail}") from None
+            raise UnreadableError(f"the pixels [{at}] cannot be read: {reason_of(error)}") from None
 
     def fingerprint(self) -> dict[str, Any]:
         """What tells this state of the source from another."""
@@ -167,8 +166,8 @@ def _open(source: Source, level: int) -> tuple[Any, Any]:
         try:
             return np.load(source.path, mmap_mode="r", allow_pickle=False), None
         except ValueError as error:
-            detail = " ".join(str(error).split())
-            raise UnreadableError(f"it is no NPY file whose pixels are all there ({detail})") from None
+            words = f"it is no NPY file whose pixels are all there ({reason_of(error)})"
+            raise UnreadableError(words) from None
     zarr = needed("zarr")
     if source.kind == "zarr":
         return zarr.open_array(os.path.join(source.path, source.arrays[level]), mode="r"), None

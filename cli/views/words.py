@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from ..formats.picture import Array, Layout, valued
@@ -47,6 +48,16 @@ def radii_words(parameters: dict[str, Any]) -> str:
 def one_sigma(sigma: float | tuple[float, ...] | None) -> float | None:
     """The root mean square over channels or components; None where it is a map."""
     return math.hypot(*sigma) / math.sqrt(len(sigma)) if isinstance(sigma, tuple) else sigma
+
+
+def tuned_words(times: Sequence[float]) -> str:
+    """What tuning has come to, for one picture or several."""
+    others = [t for t in times if t != 1]
+    if not times or not others:
+        return "tuned: the strength of the table is kept" if times else ""
+    words = list(dict.fromkeys((number(min(others)), number(max(others)))))
+    kept = f", kept for {len(times) - len(others)} of {len(times)}" if len(others) < len(times) else ""
+    return f"tuned to {' to '.join(words)} times the strength of the table{kept}"
 
 
 def _range(colour: Array, layout: Layout) -> str:

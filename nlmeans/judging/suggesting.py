@@ -86,10 +86,23 @@ def suggest(
             raise InvalidValueError(Parameter('by="sure"'), " is for one image: suggest for each of a batch")
         check_names(settings)
         return suggested(image, batch_axis, share, settings)
+    return _with_strength(image, by, budget, settings)[0]
+
+
+def tuned(image: Array, settings: Settings) -> tuple[Parameters, float]:
+    """What `suggest` finds with "sure", and how many times the table's strength that is: 1 where kept."""
+    return _with_strength(image, "sure", None, settings)
+
+
+def _with_strength(
+    image: Array, by: str, budget: float | None, settings: Settings
+) -> tuple[Parameters, float]:
     if library(image) is None and (found := carried(image, settings)):
         image, settings = found[0], found[1]  # type: ignore[assignment]
     if (small := reduced(image, settings)) is not None:
-        return replace(suggest(small.image, by=by, budget=budget, **small.settings), repeats=small.repeats)
+        of_own: Any = small.settings
+        chosen, times = _with_strength(small.image, by, budget, of_own)
+        return replace(chosen, repeats=small.repeats), times
     if is_chunked(image):
         image, settings = sample(image, settings)
     else:
@@ -99,5 +112,8 @@ def suggest(
     known: Any = settings if white is None else white.settings
     with on_device_of(own):
         inputs = without_impulses(check(own, known), known)
-        chosen = choose(inputs, known).parameters if by == "table" else Tuning(inputs, known, budget).best()
-    return chosen if white is None else with_model(chosen, white.model, settings)
+        if by == "table":
+            chosen, times = choose(inputs, known).parameters, 1.0
+        else:
+            chosen, times = Tuning(inputs, known, budget).best()
+    return (chosen if white is None else with_model(chosen, white.model, settings)), times

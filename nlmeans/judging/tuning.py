@@ -55,14 +55,14 @@ class Tuning:
         self._sigma = noise_of(inputs, self._table[self._methods[0]])
         self._regions = regions(inputs, _SHARE)
 
-    def best(self) -> Parameters:
-        """The parameters of the strength and method with the least expected error."""
+    def best(self) -> tuple[Parameters, float]:
+        """Those of the strength and method of least expected error; how many times the table's that is."""
         first = self._table[self._methods[0]]
         if not np.any(np.asarray(self._sigma)) or _does_nothing(first):
-            return first.parameters
+            return first.parameters, 1.0
         found = [self._of_method(method) for method in self._methods]
         least = min(found, key=lambda tried: tried.risk)
-        return self._with(least.method, least.step).parameters
+        return self._with(least.method, least.step).parameters, _times(least.step)
 
     def _of_method(self, method: str) -> Tried:
         """The best strength of a method: down the slope from the table's, then between the three least."""
@@ -111,8 +111,7 @@ class Tuning:
 
     def _with(self, method: str, step: float) -> Chosen:
         """The table's settings, a number of factors stronger."""
-        factor = round(_FACTOR**step, 4)
-        return self._table[method].stronger(factor, factor)
+        return self._table[method].stronger(_times(step), _times(step))
 
     def _try(self, method: str, step: float) -> Tried:
         """Every region with this strength, and the same noise."""
@@ -134,6 +133,10 @@ class Tuning:
         part, own = part_of(self._inputs, chosen, at)
         level = self._sigma if isinstance(self._sigma, tuple) else self._sigma[at]
         return trial(part, own, level, lambda i, c: apply(c, i, workers=1), rng)
+
+
+def _times(step: float) -> float:
+    return float(round(_FACTOR**step, 4))
 
 
 def _does_nothing(chosen: Chosen) -> bool:

@@ -9,7 +9,9 @@ salt and pepper have, pixels with that value need not lie alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
@@ -17,9 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nlmeans.arrays import Array, namespace, to_numpy
+from nlmeans.arrays import namespace, to_numpy
 from nlmeans.errors import InvalidValueError, Parameter
-from nlmeans.inputs import Inputs, check
+from nlmeans.inputs import Inputs
 from nlmeans.levels import ends, ends_without_outliers
 from nlmeans.parameters import IMPULSES, Settings, one_of
 
@@ -74,6 +76,19 @@ class Rule:
 
 Rules = tuple[Rule | None, ...]  #: of each channel; None where nothing is an impulse
 
+_counts: ContextVar[list[int] | None] = ContextVar("counts", default=None)
+
+
+@contextmanager
+def counted() -> Iterator[list[int]]:
+    """How many pixels are replaced inside, a number for each image that has some."""
+    counts: list[int] = []
+    token = _counts.set(counts)
+    try:
+        yield counts
+    finally:
+        _counts.reset(token)
+
 
 def without_impulses(inputs: Inputs, settings: Settings, rules: Rules | None = None) -> Inputs:
     """The same with impulses filled in, which are no part of any average then, where that is asked for.
@@ -91,6 +106,8 @@ def without_impulses(inputs: Inputs, settings: Settings, rules: Rules | None = N
     found = impulses(value, valid, rules)
     if not found.any():
         return inputs
+    if (counts := _counts.get()) is not None:
+        counts.append(int(found.any(axis=0).sum()))
     filled = xp.asarray(_filled(value, found, valid))
     known = ends_without_outliers(filled, inputs.mask, ends(filled, inputs.mask) or inputs.value_ends)
     same = inputs.feature is inputs.value
@@ -102,12 +119,6 @@ def without_impulses(inputs: Inputs, settings: Settings, rules: Rules | None = N
         feature_ends=known if same else inputs.feature_ends,
         impulses=xp.asarray(found.any(axis=0)),
     )
-
-
-def count_impulses(image: Array, settings: Settings) -> int:
-    """How many pixels of an image `denoise` replaces with these settings."""
-    inputs = without_impulses(check(image, settings), settings)
-    return 0 if inputs.impulses is None else int(inputs.impulses.sum())
 
 
 def impulses(channels: NDArray[Any], valid: Bools | None, rules: Rules | None = None) -> Bools:

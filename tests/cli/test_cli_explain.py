@@ -7,6 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
+from nlmeans.cli.views.words import tuned_words
+
+from nlmeans.noise import impulses
 
 from ..faults import files
 from ..faults.streams import Ran
@@ -59,6 +63,32 @@ def test_impulses_are_counted(noisy: Path, tmp_path: Path) -> None:
     assert "impulses replaced" not in Ran("denoise", noisy, "--json").err
 
 
+@pytest.mark.parametrize("how", [("--volume",), ("--axis", "0")])
+def test_impulses_of_a_stack_are_counted_once(how: tuple[str, ...], tmp_path: Path) -> None:
+    image = np.random.default_rng(1).normal(100, 3, (3, 60, 60))
+    image[1, [10, 20, 30, 40], [11, 31, 17, 50]] = 250
+    stack = tmp_path / ("hot.tif" if how[0] == "--volume" else "hot.npy")
+    levels = np.rint(image).astype("u1")
+    if stack.suffix == ".npy":
+        np.save(stack, levels)
+    else:
+        tifffile.imwrite(stack, levels, photometric="minisblack")
+    ran = Ran("denoise", stack, *how, "--impulses", "replace")
+    assert ", 4 impulses replaced, " in ran.err, ran.err
+
+
+@pytest.mark.parametrize("more", [(), ("--noise", "poisson"), ("--tune",), ("--explain",)])
+def test_impulses_are_looked_for_as_often_as_settings_are_chosen(
+    more: tuple[str, ...], noisy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once by `suggest` and once by `denoise`: to count them they are not looked for again."""
+    calls, look = [], impulses.impulses
+    monkeypatch.setattr(impulses, "impulses", lambda *given: (calls.append(1), look(*given))[1])
+    ran = Ran("denoise", noisy, "--impulses", "replace", *more)
+    assert ran.code == 0, ran.err
+    assert len(calls) == 2
+
+
 def test_tune_finds_another_strength(tmp_path: Path) -> None:
     x = np.arange(200.0)
     flat = 100 + 20 * np.sin(np.add.outer(x, x) / 40)
@@ -66,13 +96,37 @@ def test_tune_finds_another_strength(tmp_path: Path) -> None:
     path.write_bytes(
         files.png(np.rint(flat + np.random.default_rng(0).normal(0, 9, flat.shape)).astype("u1"))
     )
-    found = [
-        json.loads(Ran("denoise", path, "--json", "--overwrite", "--sigma", 9, *more).out)["pages"][0][
-            "parameters"
-        ]["k"]
-        for more in ((), ("--tune",))
-    ]
-    assert found[1] > 1.1 * found[0]
+    table, tuned = (
+        Ran("denoise", path, "--json", "--overwrite", "--sigma", 9, *m) for m in ((), ("--tune",))
+    )
+    (before,), (after,) = (json.loads(ran.out)["pages"] for ran in (table, tuned))
+    factor = after["parameters"]["k"] / before["parameters"]["k"]
+    assert factor > 1.1
+    assert after["tuned"] == pytest.approx(factor, abs=1e-4)
+    assert f"sigma 9, tuned to {factor:.3g} times the strength of the table, " in tuned.err
+    assert "tuned" not in before
+    assert "tuned" not in table.err
+
+
+@pytest.mark.parametrize("method", ["nlmeans", "nlridge"])
+def test_tune_says_that_the_table_is_kept(method: str, noisy: Path) -> None:
+    ran = Ran("denoise", noisy, "--tune", "--method", method, "--sigma", 0, "--json")
+    assert ", tuned: the strength of the table is kept, " in ran.err
+    assert json.loads(ran.out)["pages"][0]["tuned"] == 1
+
+
+def test_tune_and_share_contradict_each_other(tmp_path: Path) -> None:
+    stack = tmp_path / "stack.tif"
+    tifffile.imwrite(stack, np.zeros((2, 30, 30), "u1"), photometric="minisblack")
+    ran = Ran("denoise", stack, "--tune", "--share", "settings")
+    assert ran.code == 2
+    assert "leave one out" in ran.err
+
+
+def test_several_are_told_of_together() -> None:
+    assert tuned_words([1.0, 1.41, 0.71]) == (
+        "tuned to 0.71 to 1.41 times the strength of the table, kept for 1 of 3"
+    )
 
 
 def test_uncertainty_is_written_in_the_units_of_the_picture(noisy: Path) -> None:

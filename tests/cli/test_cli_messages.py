@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from nlmeans.cli.status import reason_of
 
 from ..faults import files
 from ..faults.streams import Ran
@@ -131,3 +132,9 @@ def test_an_error_that_ends_the_run_names_the_file(arguments: list[str], tmp_pat
         assert f"error: {tmp_path / name}: {what}" in ran.err
         if arguments[0] == "view":
             break  # damage is shown in the page
+
+
+def test_the_reason_of_another_library_is_one_short_line() -> None:
+    assert reason_of(ValueError("first\n  second" + " more" * 99)).startswith("first second more")
+    assert len(reason_of(ValueError("first\n  second" + " more" * 99))) == 200
+    assert reason_of(ValueError()) == "ValueError"

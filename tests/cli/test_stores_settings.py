@@ -160,6 +160,7 @@ def test_the_strength_is_tuned_on_regions_once(tmp_path: Path) -> None:
     path = stored(tmp_path / "a.zarr", image)
     ran = Ran("denoise", path, "-o", tmp_path / "b.zarr", "--tune", "--sigma", "12", "--block", "64")
     assert ran.code == 0, ran.err
+    assert "sigma 12, tuned to 2.83 times the strength of the table, " in ran.err
     used = chosen(tmp_path / "b.zarr")
     assert used == nlmeans.suggest(image, sigma=12.0, by="sure").to_dict()
     assert used["k"] > 1.2 * nlmeans.suggest(image, sigma=12.0).k  # type: ignore[operator]

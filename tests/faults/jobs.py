@@ -54,24 +54,8 @@ def faulty(arguments: list[str], *, fault: str, amount: int = 0) -> int:
 
 def slow(arguments: list[str], *, milliseconds: int) -> int:
     """The command line with a pause in the middle of every output, so that a signal can come."""
-    from nlmeans.cli.formats import reading
-
-    real = reading.Format.function
-
-    def function(self: Any, name: str) -> Any:
-        found = real(self, name)
-        if not name.startswith("write"):
-            return found
-
-        def write(file: Any, *rest: Any) -> Any:
-            result = found(file, *rest)
-            time.sleep(milliseconds / 1000)
-            return result
-
-        return write
-
-    reading.Format.function = function  # type: ignore[method-assign]
-    return run(arguments)
+    with kit.after_writing(lambda _: time.sleep(milliseconds / 1000)):
+        return run(arguments)
 
 
 def fuzz(arguments: list[str]) -> int:

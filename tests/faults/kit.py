@@ -7,7 +7,7 @@ import os
 import resource
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -73,9 +73,19 @@ def during_denoising(action: Callable[[], None]) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def during_encoding(error: BaseException) -> Iterator[None]:
+def during_encoding(error: BaseException) -> AbstractContextManager[None]:
     """An error that comes when half of the output is written."""
+
+    def half(file: Any) -> None:
+        file.truncate(file.tell() // 2)
+        raise error
+
+    return after_writing(half)
+
+
+@contextmanager
+def after_writing(then: Callable[[Any], None]) -> Iterator[None]:
+    """Something that is done with every output once it is written, before it is in its place."""
     from nlmeans.cli.formats import reading
 
     real = reading.Format.function
@@ -86,9 +96,9 @@ def during_encoding(error: BaseException) -> Iterator[None]:
             return found
 
         def write(file: Any, *rest: Any) -> Any:
-            found(file, *rest)
-            file.truncate(file.tell() // 2)
-            raise error
+            result = found(file, *rest)
+            then(file)
+            return result
 
         return write
 

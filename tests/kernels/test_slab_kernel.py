@@ -10,19 +10,10 @@ import pytest
 
 from nlmeans.backends import bands, cpu, reference
 from nlmeans.backends.bands import Band
-from nlmeans.backends.contract import PlanePair, Request, Run, Slab, Sums
+from nlmeans.backends.contract import PlanePair, Run, Slab, Sums
 from nlmeans.formula import reflected, taps
 
-pytestmark = pytest.mark.skipif(
-    cpu.can_run(Request("numpy", "float32", 64, 1)) is not None, reason="the extension is not built"
-)
-
-
-@pytest.fixture(autouse=True)
-def threads_for_everything(monkeypatch):
-    """Small slabs too are worked on by threads, as large ones are."""
-    monkeypatch.setattr(bands, "_WORTH_THREADS", 0)
-    monkeypatch.setattr(bands, "_ALONE", 0)
+pytestmark = pytest.mark.usefixtures("kernel_on_threads")
 
 
 def case(seed, shape=None):

@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from skimage import data
 
 import nlmeans
 from nlmeans import InvalidTypeError, InvalidValueError, Parameters, denoise, suggest
 from nlmeans.backends.contract import Run
+from nlmeans.choosing import clipped_ends
 from nlmeans.compat import denoise_nl_means
+from nlmeans.inputs import check
 from nlmeans.levels import Levels
 from nlmeans.methods import Method
 from nlmeans.methods.passes import TwoPasses
@@ -160,6 +163,33 @@ def test_two_passes_are_the_default_where_a_filter_is_left_to_the_tables_and_noi
     for color in ("luminance", "joint", "separate"):
         assert suggest(colour, sigma=0.1, channel_axis=-1, color=color).passes == 2
     assert nlmeans.weights(image, (3, 3), sigma=0.1).sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_of_clipped_noise_two_passes_are_better_than_one(dtype: str) -> None:
+    """A range that noise cannot widen had the settings of much stronger noise, with which they were worse."""
+    clean, unit = (
+        data.astronaut()[60:220, 140:300].astype(float),
+        {"uint8": 1, "uint16": 257}.get(dtype, 1 / 255),
+    )
+    image = np.clip(clean + np.random.default_rng(30).normal(0, 30, clean.shape), 0, 255) * unit
+    image = (image if dtype == "float32" else np.rint(image)).astype(dtype)
+    one, two = (denoise(image, sigma=27.0 * unit, channel_axis=-1, passes=n) / unit for n in (1, 2))
+    assert np.std(two - clean) < 0.99 * np.std(one - clean)
+
+
+def test_ends_with_few_pixels_are_not_taken_for_clipped() -> None:
+    loose = np.random.default_rng(0).normal(128, 20, (200, 200))
+    for image, ends in (
+        (loose, 0),
+        (loose.clip(None, 180), 1),
+        (loose.clip(70, 180), 2),
+        (np.rint(loose), 0),
+    ):
+        assert clipped_ends(check(image, {})) == ends
+        mask = (image > image.min()) & (image < image.max())
+        assert clipped_ends(check(image, {"mask": mask})) == 0
+    assert clipped_ends(check(np.full((3, 3), np.nan), {"nan": "keep"})) == 0
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,10 @@ FORMAT_NAMES = [name.lower() for name, known in FORMATS.items() if known.writer]
     OUTPUT, "--format", "format_name", type=click.Choice(FORMAT_NAMES), help="Default: by the output's name."
 )
 @option(
-    OUTPUT, "--quality", type=click.IntRange(1, 100), help="Of JPEG and lossy WebP. Default: as the input."
+    OUTPUT,
+    "--quality",
+    type=click.IntRange(1, 100),
+    help="Of JPEG and lossy WebP. Default: as the input, or finer where the file does not become larger.",
 )
 @option(
     OUTPUT,

@@ -21,6 +21,11 @@ from .picture import Array, Item, Layout, Picture, Saving
 DEFAULT_QUALITY = 95  # of a JPEG or WebP that comes from another format
 _BMP_V4 = 108  # bytes of the header
 _BMP_LARGEST = 2**32 - 2**10  # bytes, of which its header counts 32 bits
+# What is denoised takes fewer bytes than what was noisy.  While there are no more than the input had, the
+# steps of its tables are divided by this, and each pixel keeps its own colours: finest first, and by how much
+# the number grows at least.  Of photographs with noise of 5 to 25 and quality 60 to 92 it gives back 0.3 dB
+# of the 0.7 that the input's own tables cost (kodim01, 05 and 09, 2026-11-30).
+_FINER = ((4, True, 1.3), (4, False, 1.3), (2, True, 1.15), (2, False, 1.15))
 _PORTABLE = ("icc", "exif", "xmp", "orientation")
 _REFUSED_MODES = {
     "P": "it has a palette, and averaging palette numbers means nothing; convert it to RGB first",
@@ -36,6 +41,8 @@ def open_jpeg(file: BinaryIO, size: int, limits: Limits) -> Picture:
         raise UnreadableError(f"it has more than {segments.MOST_SCANS} scans; a real picture has about ten")
     picture = _open("JPEG", file, size, limits, pieces.items)
     picture.warnings += pieces.warnings
+    if picture.encoding:
+        picture.encoding["coded"] = pieces.coded
     return picture
 
 
@@ -116,10 +123,10 @@ def refusal(name: str, layout: Layout, count: int) -> str | None:
 
 
 def write_jpeg(file: BinaryIO, pages: Iterable[Array], like: Picture, saving: Saving) -> list[str]:
-    """Store as JPEG with the tables of the input, or at a quality; returns warnings."""
+    """Store as JPEG with the tables of the input or finer ones, or at a quality; returns warnings."""
     native, taken, left = _metadata(like, "JPEG", (*_PORTABLE, "resolution"))
     options: dict[str, Any] = {"quality": saving.quality or DEFAULT_QUALITY, "optimize": True}
-    warnings = []
+    warnings, (page,) = [], pages
     if like.format == "JPEG" and saving.quality is None and "qtables" not in like.encoding:
         options["subsampling"] = 0
         warnings.append(
@@ -130,9 +137,22 @@ def write_jpeg(file: BinaryIO, pages: Iterable[Array], like: Picture, saving: Sa
         options = like.encoding
     elif saving.quality is None or saving.quality >= DEFAULT_QUALITY:
         options["subsampling"] = 0
-    encoded = _encoded(pages, "JPEG", **options)
+    encoded = _like_coded(page, **options) if "coded" in options else _encoded([page], "JPEG", **options)
     file.write(segments.jpeg_with(encoded, native, taken, keep_density="resolution" not in taken))
     return lost(left, "JPEG") + warnings
+
+
+def _like_coded(page: Array, *, coded: int, **encoding: Any) -> bytes:
+    """As the input was, or finer in no more bytes."""
+    usual = _encoded([page], "JPEG", **encoding)
+    for divisor, whole, growth in _FINER:
+        if growth * len(usual) > coded or (whole and not encoding.get("subsampling")):
+            continue
+        tables = {n: [-(-step // divisor) for step in t] for n, t in encoding["qtables"].items()}
+        more = {"qtables": tables} | ({"subsampling": 0} if whole else {})
+        if len(finer := _encoded([page], "JPEG", **{**encoding, **more})) <= coded:
+            return finer
+    return usual
 
 
 def write_webp(file: BinaryIO, pages: Iterable[Array], like: Picture, saving: Saving) -> list[str]:

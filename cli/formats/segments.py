@@ -35,6 +35,7 @@ class Pieces:
     items: list[Item] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     scans: int = 0
+    coded: int = 0  # bytes of the scans
     more_pictures: bool = False
     animated: bool = False
     lossless: bool = False
@@ -62,6 +63,7 @@ def walk_jpeg(file: BinaryIO, size: int, limits: Limits) -> Pieces:
         whole = b"".join(p[14:] for p in profile)
         pieces.items.append(Item("icc", "ICC profile", whole, [(_APP2, p) for p in profile]))
     pieces.scans, end = _scans(file, scan)
+    pieces.coded = (size if end is None else end) - scan
     if pieces.more_pictures:
         pieces.warnings.append("further pictures behind the first (MPF) are left out")
     elif end is not None:

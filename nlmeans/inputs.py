@@ -310,9 +310,9 @@ def _refuse_not_finite(
         c, *at = (int(i) for i in np.unravel_index(int(bad.argmax()), bad.shape))
         position = tuple(a + first for a, first in zip(at[3 - len(origin) :], origin, strict=True))
         channel = "" if channel_axis is None else f" in channel {c}"
+        values = "1 value that is" if count == 1 else f"{count} values that are"
         raise InvalidValueError(
-            f"{name} must be finite, got {count} values that are not, the first at {position}{channel}; "
-            "give ",
+            f"{name} must be finite, got {values} not, the first at {position}{channel}; give ",
             Parameter('nan="keep"'),
             " to leave such pixels as they are",
         )

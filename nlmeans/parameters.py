@@ -43,6 +43,8 @@ OF_NLMEANS = (
     "guide",
     "guide_sigma",
 )
+#: Settings of every method.
+OF_EVERY_METHOD = ("sigma", "noise", "color", "strength", "blend", "mask", "nan", "impulses", "repeats")
 MAX_PATCH_RADIUS = 255  # patches are padded by reflection: larger ones would cost memory, not help
 MAX_SEARCH_RADIUS = 2**31 - 1  # cut at the picture's edge anyway
 
@@ -366,9 +368,12 @@ def refuse_other_methods(given: Mapping[str, Any]) -> None:
         if given.get(name) is not None:
             raise InvalidValueError(
                 Parameter(name),
-                " belongs to NL-means; others take sigma, color, strength, blend, mask, nan and impulses: "
-                "leave it out, or give ",
+                " belongs to NL-means: leave it out, or give ",
                 Parameter('method="nlmeans"'),
+                "; other methods take ",
+                *(part for n in OF_EVERY_METHOD[:-1] for part in (Parameter(n), ", ")),
+                "and ",
+                Parameter(OF_EVERY_METHOD[-1]),
             )
 
 

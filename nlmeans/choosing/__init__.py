@@ -6,9 +6,6 @@ import math
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-import numpy as np
-
-from nlmeans.arrays import to_numpy
 from nlmeans.choosing import table
 from nlmeans.choosing.channels import color_and_noise
 from nlmeans.choosing.doubts import doubt
@@ -213,12 +210,12 @@ def clipped_ends(inputs: Inputs) -> int:
     axes = max(1, sum(n > 1 for n in shape))
     step = max(1, math.ceil(math.pow(math.prod(shape) / _SAMPLE, 1 / axes)))
     at = tuple(slice(None, None, step if n > step else 1) for n in shape)
-    values = to_numpy(inputs.feature[(slice(None), *at)])
+    values = inputs.feature[(slice(None), *at)]
     if inputs.mask is not None:
-        values = values[:, to_numpy(inputs.mask[at])]
+        values = values[:, inputs.mask[at]]
     least = max(_LEAST, _PART * values.size)
     low, high = inputs.feature_ends
-    return sum(int(np.count_nonzero(values == end) >= least) for end in (min(low), max(high)))
+    return sum(int((values == end).sum()) >= least for end in (min(low), max(high)))
 
 
 def _pays(light: bool) -> float:

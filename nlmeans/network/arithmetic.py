@@ -163,7 +163,8 @@ def _unit(sigma: Array) -> Array:
     if np.ptp(sigma) == 0:
         return np.where(sigma > 0, sigma, np.float32(1))
     variance = _around((_halves(sigma).astype(np.float64) ** 2).mean(axis=-1), AROUND)
-    unit = _float(np.sqrt(variance)).repeat(2, axis=0).repeat(2, axis=1)[: sigma.shape[0], : sigma.shape[1]]
+    unit = _whole(np.broadcast_to(_float(np.sqrt(variance))[..., None], (*variance.shape, 4)))
+    unit = unit[: sigma.shape[0], : sigma.shape[1]]
     return np.where(unit > 0, unit, np.float32(1))
 
 

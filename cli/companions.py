@@ -20,7 +20,12 @@ def read(option: str, name: str | None, limits: Limits, piped: BinaryIO) -> Turn
         return None, 1
     try:
         with opened(name, limits, piped) as picture:
-            return data(*_only_page(picture)), orientation(picture)
+            samples, layout = _only_page(picture)
+            if option == "sigma-map" and len(layout.data) > 1:
+                raise UsageError(
+                    f"it is {layout.words}, and one noise level is of all samples: give a grey one"
+                )
+            return data(samples, layout), orientation(picture)
     except CommandError as error:
         raise type(error)(f"--{option} {name}: {error}") from error
 

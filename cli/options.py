@@ -260,10 +260,10 @@ parameter_options = _stacked(
         FILTER,
         "--method",
         type=click.Choice(METHODS),
-        help="nlridge: 0.5 dB better than two passes of nlmeans, in 3 to 5 times the time. learned: nlridge, "
-        "corrected by a network trained on photographs, in 5 to 7 times its time. Of the options of the filter "
-        "both take --sigma, --noise, --color, --strength, --blend, --mask, --nan, --impulses and --repeats. "
-        "Default: nlmeans.",
+        help="nlridge: 0.5 dB better than two passes of nlmeans, in 3 to 5 times the time. learned: "
+        "nlridge, corrected by a network trained on photographs, in 5 to 7 times its time. Both take "
+        "--sigma, --noise, --color, --strength, --blend, --mask, --nan, --impulses and --repeats, and no "
+        "other option of the filter. Default: nlmeans.",
     ),
     option(
         FILTER,

@@ -105,6 +105,14 @@ def test_every_parameter_reaches_the_library(
     assert np.array_equal(files.decoded(noisy.with_name("noisy.denoised.png")), expected)
 
 
+def test_a_sigma_map_in_colour_is_refused_by_its_option(noisy: Path, tmp_path: Path) -> None:
+    (tmp_path / "map.png").write_bytes(files.png(files.samples("u1", 3, (24, 32))))
+    ran = Ran("denoise", noisy, "--sigma-map", tmp_path / "map.png")
+    assert ran.code == 2
+    assert "map.png: it is" in ran.err
+    assert "one noise level is of all samples" in ran.err
+
+
 def test_guide_mask_and_sigma_map_are_read_from_files(noisy: Path) -> None:
     image = files.decoded(noisy)
     folder = noisy.parent

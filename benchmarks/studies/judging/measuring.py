@@ -8,7 +8,6 @@ report.  White noise, known sigma where nothing else is said.  `benchmarks/resul
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ import nlmeans
 
 from ... import RESULTS
 from ...machine import circumstances, machine
+from ...scripts import parser_of, write_json
 
 COMMITTED = RESULTS / "judging.json"
 METHODS: dict[str, dict[str, Any]] = {
@@ -173,7 +173,7 @@ def _psnr(image: Picture, clean: Picture, **given: Any) -> float:
 
 def main() -> None:
     """Measure, and write the file after each part."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(__doc__)
     for name in ("set12", "kodak", "train"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=COMMITTED)
@@ -186,7 +186,7 @@ def main() -> None:
 
     def part(name: str, value: Any) -> None:
         done["parts"][name] = value
-        folders.out.write_text(json.dumps(done, indent=1) + "\n", encoding="utf-8")
+        write_json(folders.out, done)
         print(name, json.dumps(value), flush=True)
 
     sigmas = (10.0, 25.0, 50.0)

@@ -37,6 +37,7 @@ from .race.turns import PYTHON_VARIABLE, Effort
 from .report import attention as attention_report
 from .report import cpu as report
 from .report import gpu as gpu_report
+from .scripts import write_json
 from .studies import baseline, methods
 
 
@@ -367,7 +368,7 @@ def _gpu(given: argparse.Namespace) -> int:
 def _tell(result: dict[str, Any], path: Path | None, told: Callable[[dict[str, Any]], str]) -> None:
     """As JSON in a file, or as tables."""
     if path:
-        path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_json(path, result)
     else:
         print(told(result))
 

@@ -132,6 +132,7 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
         {"__main__"},
     ),
     "nlmeans.benchmarks": (
+        {"scripts"},
         {"browser", "counted", "problems", "machine", "chart", "children", "needs"},
         {"device"},
         {"ours"},

@@ -11,7 +11,6 @@ the count.  The rates are ceilings that the counts allow, not measurements.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import sys
 from collections import Counter
@@ -28,6 +27,7 @@ from nlmeans.backends import cuda_plan
 from nlmeans.backends.cuda_plan import Launch
 from nlmeans.backends.cuda_shape import Depth, Device, Problem
 
+from ..scripts import write_json
 from .machine_code import GUARD, Code, Loop, compile_kernel, disassemble, loops
 
 # --- counting --------------------------------------------------------------------------------
@@ -306,7 +306,7 @@ def main() -> int:
             f"{row['ceiling_gigapixels']:6.2f} Gpixel/s at most"
         )
     if given.output:
-        given.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        write_json(given.output, result)
     return 0
 
 

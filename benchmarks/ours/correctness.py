@@ -9,7 +9,6 @@ does nothing more in a process in which a kernel failed.
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import sys
@@ -27,6 +26,7 @@ from nlmeans.backends.contract import Request
 from nlmeans.errors import NLMeansError
 
 from ..problems import Image
+from ..scripts import parser_of
 
 ORDINARY, HARD = 2e-6, 1e-5  # of the data range: what the arithmetic may be off by
 _WHOLE = 40_000  # pixels; of larger pictures crops are compared
@@ -234,9 +234,7 @@ def rows(checks: Sequence[Check], backend: str, start: int = 0) -> Iterator[dict
 
 def main(words: Sequence[str] | None = None) -> int:
     """Print every row."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--backend", default="cuda", choices=backends.NAMES)
     parser.add_argument("--from", dest="start", type=int, default=0, metavar="N", help="the first check")
     parser.add_argument("--few", action="store_true", help="the small ones for a checker of memory")

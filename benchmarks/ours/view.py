@@ -10,7 +10,6 @@ until the piece with the new strength has.  Both are wall times.
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from PIL import Image
 
 from ..browser import Browser, browsing
 from ..machine import circumstances, machine
+from ..scripts import parser_of
 
 SIZE = (4000, 3000)
 WINDOW = (1720, 1010)
@@ -72,7 +72,7 @@ def measured(browser: Browser, path: Path, changes: int) -> tuple[float, list[fl
 
 def main() -> None:
     """Measure, print, and store."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--times", type=int, default=9)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()

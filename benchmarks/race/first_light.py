@@ -14,7 +14,6 @@ On a machine without a network that has setuptools 77, NumPy, CuPy and array-api
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -29,6 +28,7 @@ from nlmeans import backends
 from .. import children, device, needs
 from ..machine import circumstances, machine
 from ..ours import correctness, sanitizer
+from ..scripts import write_json
 from . import turns
 from .cpu_plan import Entries
 from .gpu_plan import (
@@ -306,5 +306,5 @@ def _keep(result: dict[str, Any], path: Path | None) -> None:
     if path is None:
         return
     beside = path.with_name(f".{path.name}.part")
-    beside.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(beside, result)
     os.replace(beside, path)

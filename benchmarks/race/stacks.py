@@ -15,7 +15,6 @@ whose ratio is printed beside that of wall seconds.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import time
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ..problems import Problem
+from ..scripts import parser_of, write_json
 from .turns import Contestant, Effort, Row, measure
 
 _RADIUS = {"temporal_radius": 2}
@@ -75,9 +75,7 @@ def _told(row: Row, first: Row) -> dict[str, Any]:
 
 def main() -> None:
     """Measure, print a line of JSON for each program, and write what was measured."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("what", choices=("volumes", "films"))
     parser.add_argument("--side", type=int, nargs="+", default=[96], help="of the cubes")
     parser.add_argument("--size", default="1280x720", help="of the frames")
@@ -104,7 +102,7 @@ def main() -> None:
             rows.append(row)
             print(json.dumps(row), flush=True)
     if given.json:
-        given.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        write_json(given.json, rows)
 
 
 if __name__ == "__main__":

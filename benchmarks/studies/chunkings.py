@@ -8,7 +8,6 @@ much) over that many random chunkings.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +15,8 @@ from typing import Any
 import numpy as np
 
 from nlmeans import denoise, suggest
+
+from ..scripts import parser_of
 
 
 @dataclass(frozen=True)
@@ -167,9 +168,7 @@ def differences(name: str, count: int, seed: int = 0) -> Iterator[tuple[tuple[An
 
 def main() -> None:
     """Run all cases."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--chunkings", type=int, default=200)
     parser.add_argument("--only", nargs="+", choices=CASES, default=list(CASES))
     given = parser.parse_args()

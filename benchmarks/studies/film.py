@@ -10,7 +10,6 @@ factors of the k of the table, by which the strength over time was tuned.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from imageio.v3 import imread
 from nlmeans import denoise, denoise_frames, suggest
 
 from ..problems import psnr
+from ..scripts import parser_of, write_json
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,7 @@ def measured(
 
 def main() -> None:
     """Measure from the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("pictures", nargs="+", type=Path)
     parser.add_argument("--sigma", type=float, default=25)
     parser.add_argument("--pans", default="0,3,12,20")
@@ -97,7 +95,7 @@ def main() -> None:
         rows.append(row)
         print(json.dumps(row), flush=True)
     if given.out is not None:
-        given.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        write_json(given.out, rows)
 
 
 if __name__ == "__main__":

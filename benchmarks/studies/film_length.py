@@ -12,7 +12,6 @@ and for 100, 0.50 and 0.51 CPU s a frame (230 and 232 MB for 30 and 300 frames s
 
 from __future__ import annotations
 
-import argparse
 import json
 import platform
 import resource
@@ -25,6 +24,7 @@ from nlmeans import denoise_frames
 
 from ..children import module, objects
 from ..problems import NOISE, frames
+from ..scripts import parser_of, write_json
 
 _HOUR = 3600.0
 
@@ -51,9 +51,7 @@ def _peak() -> int:
 
 def main() -> None:
     """Measure from the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--frames", default="30,300")
     parser.add_argument("--size", default="1280x720")
     parser.add_argument("--radius", type=int, default=2)
@@ -82,7 +80,7 @@ def main() -> None:
             rows.append({"size": given.size, **row})
             print(json.dumps(rows[-1]), flush=True)
     if given.out is not None:
-        given.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        write_json(given.out, rows)
 
 
 if __name__ == "__main__":

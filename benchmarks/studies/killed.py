@@ -8,7 +8,6 @@ parameters, and shards that were there before must not have been written again.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import random
@@ -23,6 +22,8 @@ from pathlib import Path
 import numpy as np
 
 from nlmeans import denoise
+
+from ..scripts import parser_of
 
 SIDE, SHARD = 448, 64
 EVERY = (SIDE // SHARD) ** 2  # shards
@@ -139,9 +140,7 @@ def kill_the_run(case: Case, output: str, count: int, *how: str) -> int:
 
 def main() -> None:
     """Run all trials."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--times", type=int, default=20)
     parser.add_argument("--only", nargs="+", choices=HOW, default=list(HOW))
     given = parser.parse_args()

@@ -7,7 +7,6 @@ Times are of alternating runs, their medians; graphs are built for arrays that a
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import resource
@@ -23,6 +22,8 @@ from typing import Any
 import numpy as np
 
 from nlmeans import denoise, suggest
+
+from ..scripts import parser_of
 
 PARTS = ("dask", "halo", "graph", "store", "scheduler", "queue", "memory")
 
@@ -248,9 +249,7 @@ _QUICK = ["--sigma", "12", "--k", "0.5", "--patch-radius", "1", "--search-radius
 
 def main() -> None:
     """Measure, and print JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--side", type=int, default=4096)
     parser.add_argument("--repeats", type=int, default=3)

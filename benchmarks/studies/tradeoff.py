@@ -12,7 +12,6 @@ stay as they are.
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -28,6 +27,7 @@ import nlmeans
 
 from ..chart import gains
 from ..machine import machine, measured
+from ..scripts import parser_of, write_json
 
 SIGMA = 25.0
 _SIDE = 256
@@ -137,9 +137,7 @@ def race(pictures: list[Image], run: Filter, strengths: Iterable[float]) -> dict
 
 def main() -> None:
     """Print a line for each filter, and write the JSON and the picture."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--grey", type=Path, required=True)
     parser.add_argument("--kodak", type=Path, required=True)
     parser.add_argument("--every", type=int, default=1, metavar="N", help="take each N-th picture only")
@@ -168,7 +166,7 @@ def main() -> None:
             found = result["rows"][kind][name] = race(pictures, run, strengths) | {"measured": measured()}
             print(kind, name, found, flush=True)
     if options.out:
-        options.out.write_text(json.dumps(result, indent=1) + "\n")
+        write_json(options.out, result)
         options.out.with_suffix(".svg").write_text(gains(result["rows"]))
 
 

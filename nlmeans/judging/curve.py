@@ -28,7 +28,8 @@ from nlmeans.arrays import to_numpy
 from nlmeans.choosing import choose
 from nlmeans.errors import warn
 from nlmeans.inputs import Inputs, check
-from nlmeans.noise.estimate import Found, both_estimates
+from nlmeans.judging.sigma import is_shared
+from nlmeans.noise.estimate import both_estimates
 from nlmeans.noise.patches import power_of_two
 from nlmeans.noise_models.model import NoiseModel, joined
 from nlmeans.noise_models.transforms import Curve
@@ -45,11 +46,7 @@ _HIDDEN = ((0, 0), (1, 2), (2, 1), (3, 3))  # four of the 16 such grids, one in 
 _STEPS = (0.5, 0.25, 0.12)  # of the logarithm of the deviation
 _SIDE, _TILES = 128, 4  # of an image that is larger: tiles of so many pixels a side
 _LEAST_SIDE = 32
-# Independent values per pixel: of noise that was blurred 0.23 to 0.52, of counts behind tone curves, which
-# the estimate takes for shared here and there, 0.91 to 1 (kodim01 to 11 and a part of skimage's camera).
-_FREE = 0.75
 _WEAK = 0.015  # of the range of brightness, as in `noise_curve`: below, no model changes anything
-
 _SQUARED = 1e-100, 1e100  # values whose squares are numbers, with room
 
 
@@ -58,7 +55,7 @@ def learned_curve(seen: Inputs, workers: int | None = None) -> NoiseModel | None
 
     White noise where it is too weak to matter, or where neighbours share it: they tell a hidden pixel's.
     """
-    if any(_shared(found) for found in both_estimates(seen.value, seen.voters)):
+    if is_shared(seen):
         warn("neighbouring pixels share noise, so no curve of it is learned: it is taken for equally strong")
         return NoiseModel("gaussian")
     models = []
@@ -85,10 +82,6 @@ def _in_units_of(unit: float, model: NoiseModel) -> NoiseModel:
     if deviations.min() < np.finfo(np.float64).tiny:
         return NoiseModel("gaussian")
     return NoiseModel("curve", levels=tuple(levels.tolist()), deviations=tuple(deviations.tolist()))
-
-
-def _shared(found: Found) -> bool:
-    return found.used(found.evidence, found.span) > found.white and found.freedom < _FREE
 
 
 def _tiles(channel: Plane, valid: NDArray[np.bool_]) -> list[Plane]:

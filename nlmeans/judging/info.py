@@ -13,7 +13,7 @@ import numpy as np
 from nlmeans.choosing import Chosen
 from nlmeans.inputs import Inputs
 from nlmeans.judging.removed import Removed, removed_is
-from nlmeans.judging.sigma import uncertainty_of_sigma
+from nlmeans.judging.sigma import is_shared, uncertainty_of_sigma
 from nlmeans.judging.trial import Trial, noise_of, part_of, regions, trial, with_margin
 from nlmeans.judging.verdict import verdict_of
 from nlmeans.noise_models.model import NoiseModel
@@ -194,7 +194,9 @@ def info_of(
     peak = 255.0 if eight_bits else chosen.levels[0].data_range
     usable = mse is not None and mse > 0 and peak > 0
     error = None if mse is None or mse_error is None else (mse, mse_error)
-    verdict, advice = verdict_of(removed, averaged, error, level, chosen.parameters)
+    verdict, advice = verdict_of(
+        removed, averaged, error, level, chosen.parameters, partial(is_shared, inputs)
+    )
     return Info(
         parameters=chosen.parameters,
         noise={"kind": "gaussian", "sigma": level},

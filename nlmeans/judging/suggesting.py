@@ -42,8 +42,9 @@ def suggest(
         "table" is what `denoise` does.  "sure" looks for the strength with the least expected squared error,
         by Stein's estimate on four regions of the image (see `nlmeans.judging.trial`), from a third of the
         table's to three times.  It stays with the table's where no other is better by more than the estimate
-        is sure of.  For noise that is independent from pixel to pixel; worth while for images unlike the
-        photographs that the tables were made from.
+        is sure of, and where neighbouring pixels are found to share the noise, which a warning says: it is
+        for noise that is independent from pixel to pixel.  Worth while for images unlike the photographs that
+        the tables were made from.
     budget : float, optional
         With "sure" seconds after which no further strength is tried, > 0.  Without it the same image gives
         the same settings every time.  Default: none; 1.3 to 3 times as long as `denoise`.

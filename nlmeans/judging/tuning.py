@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlmeans.choosing import Chosen, choose
+from nlmeans.errors import warn
 from nlmeans.inputs import Inputs
-from nlmeans.judging.sigma import LEAST, uncertainty_of_sigma
+from nlmeans.judging.sigma import LEAST, is_shared, uncertainty_of_sigma
 from nlmeans.judging.trial import Trial, noise_of, part_of, regions, trial
 from nlmeans.parameters import BY_GROUPS, Parameters, Settings
 from nlmeans.running import apply
@@ -59,6 +60,10 @@ class Tuning:
         """Those of the strength and method of least expected error; how many times the table's that is."""
         first = self._table[self._methods[0]]
         if not np.any(np.asarray(self._sigma)) or _does_nothing(first):
+            return first.parameters, 1.0
+        if is_shared(self._inputs):
+            # else 0.4 to 1.1 dB are lost on average: 7 pictures of train400, noise blurred by 0.7 and 1.2
+            warn("neighbouring pixels share the noise, which hides the error: the table's strength is kept")
             return first.parameters, 1.0
         found = [self._of_method(method) for method in self._methods]
         least = min(found, key=lambda tried: tried.risk)

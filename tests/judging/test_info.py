@@ -116,6 +116,26 @@ def test_noise_that_neighbours_share_is_told() -> None:
     assert "they share" in info.advice
 
 
+@pytest.mark.parametrize("method", ["nlridge", "learned"])
+def test_methods_by_groups_take_no_shared_noise_for_structure(method: str) -> None:
+    """They follow it, so that what they removed is not even: the estimate of the noise says what it is."""
+    clean, rng = picture((200, 200)), np.random.default_rng(3)
+    shared = ndimage.gaussian_filter(rng.normal(size=clean.shape), 0.7)
+
+    def told(noise: np.ndarray, strength: float) -> tuple[str, str]:
+        image = clean + 15 * noise / noise.std()
+        info = denoise(image, sigma=15.0, method=method, strength=strength, return_info=True)[1]
+        return info.verdict, info.advice
+
+    verdict, advice = told(shared, 1.0)
+    assert verdict == "noise"
+    assert "share" in advice
+    assert told(shared, 0.75)[0] == "noise"
+    assert told(shared, 0.5)[0] == "noise is left"
+    assert told(shared, 4.0)[0] == "structure"
+    assert told(rng.normal(size=clean.shape), 4.0)[0] == "structure"
+
+
 def test_whiteness_of_noise_and_of_blur() -> None:
     noise = np.random.default_rng(0).normal(0, 3, (1, 1, 256, 256))
     clean = picture((256, 256))[None, None]

@@ -48,6 +48,17 @@ def test_it_finds_more_than_the_table_where_that_is_wrong() -> None:
     assert suggest(noisy(spotted), by="sure", sigma=10.0, k=1.5).k < 1.2
 
 
+@pytest.mark.parametrize("method", ["nlmeans", "nlridge"])
+def test_the_table_is_kept_where_neighbours_share_the_noise(method: str) -> None:
+    """Their noise is not counted as error, so that the weakest filter seems to be the best."""
+    blurred = ndimage.gaussian_filter(np.random.default_rng(3).normal(size=(220, 220)), 0.8)
+    image = smooth() + 10 * blurred / blurred.std()
+    given: dict[str, Any] = {"sigma": 10.0, "method": method}
+    with pytest.warns(UserWarning, match="neighbouring pixels share the noise"):
+        found = suggest(image, by="sure", **given)
+    assert found == suggest(image, **given)
+
+
 def test_the_better_method_is_taken() -> None:
     y, x = np.mgrid[:200, :200]
     clean = 100 + 60 * np.sin(x / 1.7 + y / 3)  # stripes, which linear combinations keep

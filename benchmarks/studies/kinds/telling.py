@@ -11,7 +11,6 @@ the contrast is not in it, see there.
 
 from __future__ import annotations
 
-import argparse
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from nlmeans.noise import shared
 from nlmeans.noise.patches import Patches, clipping_levels, white_variance
 from nlmeans.noise.stored import stored_noise
 
+from ...scripts import parser_of
 from . import cases
 from .camera import jpeg, resized
 
@@ -111,9 +111,7 @@ def fitted(values: NDArray[np.float64], noise: NDArray[np.float64]) -> NDArray[n
 
 def main() -> None:
     """Print the weights of both kinds of picture."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("folder", type=Path)
     natural = cases.Natural(tuple(sorted(parser.parse_args().folder.glob("*.png"))))
     rows = []

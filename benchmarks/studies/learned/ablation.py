@@ -21,6 +21,7 @@ import torch
 
 from ... import RESULTS
 from ...machine import circumstances, machine
+from ...scripts import write_json
 from ..attention.measuring import attended, central, psnrs
 from ..attention.study import Order, order_of, trained
 from .patterns import KINDS
@@ -93,7 +94,7 @@ def main(arguments: list[str] | None = None) -> int:
     result = measure(order, lambda line: print(line, file=sys.stderr, flush=True))
     target = given.json or (None if given.quick else COMMITTED)
     if target:
-        target.write_text(json.dumps(result, indent=1) + "\n")
+        write_json(target, result)
     print(json.dumps(result["gains"]))
     return 0
 

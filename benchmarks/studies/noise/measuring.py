@@ -7,14 +7,13 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from ... import RESULTS
 from ...machine import machine
+from ...scripts import parser_of, write_json
 from .gains import gains, rician
 from .telling import seconds, told, white
 
@@ -36,14 +35,14 @@ def measure(train: Path, kodak: Path, before: str | None, every: int = 20) -> di
 
 def main() -> None:
     """From the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(__doc__)
     parser.add_argument("--train", type=Path, required=True)
     parser.add_argument("--kodak", type=Path, required=True)
     parser.add_argument("--before", help="an interpreter with another version")
     parser.add_argument("--out", type=Path, default=COMMITTED)
     given = parser.parse_args()
     result = measure(given.train, given.kodak, given.before)
-    given.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_json(given.out, result)
     print(given.out)
 
 

@@ -8,7 +8,6 @@ need PyTorch and take this processor time for each of six pictures.  Set OMP_NUM
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 import warnings
@@ -23,6 +22,7 @@ from nlmeans.judging import curve
 
 from ... import RESULTS
 from ...machine import machine
+from ...scripts import parser_of, write_json
 from .cases import NOISES, Image, like_the_noise, pictures, psnr
 
 COMMITTED = RESULTS / "single_picture.json"
@@ -117,7 +117,7 @@ def mean(rows: list[dict[str, Any]]) -> dict[str, float]:
 
 def main() -> None:
     """From the command line; what is in the file already stays."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(__doc__)
     parser.add_argument("--kodak", type=Path, required=True)
     parser.add_argument("--noise", nargs="*", default=list(NOISES), choices=list(NOISES))
     parser.add_argument("--ways", nargs="*", default=["gaussian", "auto", "measured", "curve"])
@@ -135,7 +135,7 @@ def main() -> None:
             else:
                 found, part = rows(noise, given.kodak, tuple(given.ways)), " and ".join(given.ways)
         whole.setdefault(part, {})[noise] = {"mean": mean(found), "pictures": found}
-        given.out.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
+        write_json(given.out, whole)
         print(noise, mean(found), flush=True)
 
 

@@ -8,7 +8,6 @@ by luminance, jointly and separately, beside what `color="auto"` goes by.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +22,7 @@ from nlmeans import formula
 from nlmeans.choosing import kinship
 
 from ...problems import square
+from ...scripts import parser_of
 from .tune_parts import middles
 
 SIGMAS = (10, 25, 50)
@@ -80,9 +80,7 @@ def measured(clean: Image, sigma: float) -> dict[str, Any]:
 
 def main() -> None:
     """Print a line for each picture, and write all of them as JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--kodak", type=Path, required=True)
     parser.add_argument("--train", type=Path, required=True)
     parser.add_argument("--out", type=Path)

@@ -9,7 +9,6 @@ mean PSNR over the pictures.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -22,6 +21,7 @@ from imageio.v3 import imread
 from nlmeans import denoise
 
 from ...problems import psnr
+from ...scripts import parser_of, write_json
 
 SIGMAS = (5, 10, 15, 25, 35, 50, 75)
 PATCH_RADII = (1, 2, 3, 4, 5)
@@ -78,9 +78,7 @@ def climb(score_of: Callable[[float], float], start: float) -> dict[float, float
 
 def main() -> None:
     """Print a line for each setting, and write all of them as JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--pictures", type=int, default=16)
     parser.add_argument("--aggregate", nargs="+", default=["patch", "pixel"])
@@ -102,7 +100,7 @@ def main() -> None:
                     rows.append(settings | {"sigma": sigma, "k": k, "psnr": round(result, 3)})
                     print(json.dumps(rows[-1]), flush=True)
     if options.out:
-        options.out.write_text(json.dumps(rows, indent=1) + "\n")
+        write_json(options.out, rows)
 
 
 if __name__ == "__main__":

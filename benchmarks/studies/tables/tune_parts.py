@@ -10,7 +10,6 @@ told.
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 
 from nlmeans import denoise, formula
 
+from ...scripts import parser_of
 from .tune import best_strength, climb
 
 SIGMAS = (2.5, 5, 10, 15, 25, 35, 50, 75)
@@ -126,9 +126,7 @@ def of_passes(name: str, clean: Pictures, noisy_at: Callable[[float], Pictures])
 
 def main() -> None:
     """Print a line for each setting, and write all of them as JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--kodak", type=Path, required=True)
     parser.add_argument("--train", type=Path, required=True)
     parser.add_argument("--pictures", type=int, default=40, help="of the grey ones, evenly chosen")

@@ -69,6 +69,16 @@ INLINE vec root(vec x)
 #endif
 }
 
+/* x in the lanes where a > b, else 0. */
+INLINE vec where_more(vec a, vec b, vec x)
+{
+#if LANES > 1
+    return (vec)((a > b) & (__typeof__(a > b))x);
+#else
+    return a > b ? x : 0;
+#endif
+}
+
 /* --- patches into lanes -------------------------------------------------------------------------------------- */
 
 static int32_t position(const struct batch *b, int lane, index_t j)
@@ -165,11 +175,12 @@ static void load_variances(struct batch *b)
     }
 
 /* Q = L L': the block of columns J, from the diagonal down.  A pivot is at least what D_j alone adds to it, and what
- * is left of a sum of float32. */
+ * is left of a sum of float32.  Where it was less, what stands below it is rounding too, and is left out: divided by
+ * such a pivot it grows from column to column, in a picture of equal rows to NaN. */
 static void factor_columns(const struct batch *b, index_t J)
 {
     const index_t K = b->K, step = b->step;
-    vec *L = b->factor;
+    vec *L = b->factor, below[B];
     for (index_t I = J; I < K; I += B) {
         vec sum[B][B];
         for (int a = 0; a < B; a++)
@@ -186,13 +197,14 @@ static void factor_columns(const struct batch *b, index_t J)
                 vec pivot = sum[c][c] + least;
                 for (int e = 0; e < c; e++)
                     pivot -= L[(J + e) * step + J + c] * L[(J + e) * step + J + c];
-                pivot = at_least(at_least(pivot, splat(resolution) * diagonal[c]), least);
-                const vec inverse = splat(1) / root(pivot);
+                const vec smallest = at_least(splat(resolution) * diagonal[c], least);
+                const vec inverse = splat(1) / root(at_least(pivot, smallest));
                 L[(J + c) * step + J + c] = inverse;
+                below[c] = where_more(pivot, smallest, inverse);
                 for (int a = c + 1; a < B; a++) {
                     for (int e = 0; e < c; e++)
                         sum[a][c] -= L[(J + e) * step + J + a] * L[(J + e) * step + J + c];
-                    L[(J + c) * step + J + a] = sum[a][c] * inverse;
+                    L[(J + c) * step + J + a] = sum[a][c] * below[c];
                 }
             }
             continue;
@@ -201,7 +213,7 @@ static void factor_columns(const struct batch *b, index_t J)
             for (int a = 0; a < B; a++) {
                 for (int e = 0; e < c; e++)
                     sum[a][c] -= L[(J + e) * step + I + a] * L[(J + e) * step + J + c];
-                L[(J + c) * step + I + a] = sum[a][c] = sum[a][c] * L[(J + c) * step + J + c];
+                L[(J + c) * step + I + a] = sum[a][c] = sum[a][c] * below[c];
             }
     }
 }

@@ -96,13 +96,13 @@ def _many_sigmas(inputs: Inputs, sigma: Array) -> Sigma:
         check_image(sigma, "sigma")
         sigma = as_numpy_or_cupy(sigma)
         if not bool(np.isfinite(sigma).all()) or bool((sigma < 0).any()):
-            raise InvalidValueError("a sigma map must be finite and >= 0 everywhere")
+            raise InvalidValueError("a map of ", Parameter("sigma"), " must be finite and >= 0 everywhere")
         return sigma.reshape((1,) * (3 - sigma.ndim) + sigma.shape)
     if getattr(sigma, "ndim", 1) != 1 or len(sigma) != channels:
         got = tuple(sigma.shape) if library(sigma) else f"{len(sigma)} values"
         raise InvalidValueError(
-            f"sigma must be a number, one per channel ({channels}) or a map of the grid {inputs.grid}, "
-            f"got {got}"
+            Parameter("sigma"),
+            f" must be a number, one per channel ({channels}) or a map of the grid {inputs.grid}, got {got}",
         )
     return tuple(number("sigma", s) for s in sigma)
 

@@ -87,10 +87,25 @@ def reduced(image: Any, settings: Settings) -> Reduced | None:
     repeats, first = (tuple(each) for each in zip(*found, strict=True))
     if max(repeats) == 1 or (asked is None and _is_drawn(array)):
         return None
+    grid = tuple(array.shape[axis] for axis in axes)
     for axis, (n, begin) in zip(axes, found, strict=True):
         array = _own(array, axis, n, begin)
+    _check_beside(settings, grid, tuple(array.shape[axis] for axis in axes))
     known = {name: value for name, value in settings.items() if name != "repeats"}
     return Reduced(in_library_of(array, image), {**known, "repeats": 1}, repeats, image, axes, first)
+
+
+def _check_beside(settings: Settings, grid: tuple[int, ...], own: tuple[int, ...]) -> None:
+    """What goes with the image must be without copies too."""
+    for name in ("mask", "guide", "sigma"):
+        shape = tuple(getattr(settings.get(name), "shape", ()))
+        if grid in (shape[: len(grid)], shape[-len(grid) :]):
+            raise InvalidValueError(
+                Parameter("repeats"),
+                f" filters an image of {own} own pixels: give ",
+                Parameter(name),
+                f" for these, too, not for the {grid} with their copies",
+            )
 
 
 def _is_drawn(array: Array) -> bool:

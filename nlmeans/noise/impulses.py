@@ -63,6 +63,8 @@ class Rule:
 
     def of(self, plane: Plane, valid: Bools | None, alone: Bools | None = None) -> Bools:
         """Those of a plane or a part of one: what lies `alone`, then what has an extreme value."""
+        if plane.shape[1] == 1 < plane.shape[0]:  # a signal that lies down the columns
+            return self.of(plane.T, *(None if a is None else a.T for a in (valid, alone))).T
         padded, signal = _padded(plane, valid), plane.shape[0] == 1
         result = np.zeros(plane.shape, bool) if alone is None else alone
         if alone is None:
@@ -157,7 +159,8 @@ def _measured(channel: NDArray[Any], valid: Bools | None) -> tuple[Rule | None, 
     low, high = (float(inside.min()), float(inside.max())) if inside.size else (0.0, 0.0)
     if high == low or (channel.dtype.kind in "iu" and high - low < _STEPS):
         return None, None
-    rows = channel.reshape(-1, channel.shape[-1]).astype(np.float64)  # of all planes, below each other
+    width = channel.shape[-1] if channel.shape[-1] > 1 else channel.shape[-2]
+    rows = channel.reshape(-1, width).astype(np.float64)  # of all planes, below each other
     known = None if valid is None else valid.reshape(rows.shape)
     least = max(_noise(rows, _between(rows, known, (low, high))), 1e-9 * (high - low))
     alone = _of_planes(Rule((low, high), least, (None, None)), channel, valid, None)
@@ -199,7 +202,8 @@ def _noise(plane: Plane, valid: Bools | None) -> float:
     """Roughly the standard deviation of the noise, or the least that counts: by differences along rows."""
     if plane.shape[1] < 3:
         return float(np.ptp(plane if valid is None else plane[valid]))
-    second = plane[:, 1:-1] - (plane[:, :-2] + plane[:, 2:]) / 2
+    with np.errstate(invalid="ignore"):  # of infinite pixels, which are not valid
+        second = plane[:, 1:-1] - (plane[:, :-2] + plane[:, 2:]) / 2
     if valid is not None:
         second = second[valid[:, 1:-1] & valid[:, :-2] & valid[:, 2:]]
     if not second.size:
@@ -310,6 +314,9 @@ def _mean(values: Plane) -> Plane:
 
 def _filled(channels: NDArray[Any], found: Bools, valid: Bools | None) -> NDArray[Any]:
     """Impulses replaced by the median of the other pixels next to them, from the outside in."""
+    if channels.shape[3] == 1 < channels.shape[2]:  # signals that lie down the columns
+        lying = None if valid is None else valid.swapaxes(1, 2)
+        return _filled(channels.swapaxes(2, 3), found.swapaxes(2, 3), lying).swapaxes(2, 3)
     result = channels.copy()
     for c, z in zip(*np.nonzero(found.any(axis=(2, 3))), strict=True):
         missing, signal = found[c, z].copy(), channels.shape[2] == 1

@@ -220,7 +220,8 @@ def _known(model: NoiseModel | None, seen: Inputs, learn: Learn | None) -> Noise
     if found is None:
         warn(
             f"the {' and '.join(model.missing)} of {model.kind} noise cannot be estimated from this image: "
-            "its noise is taken for white; give a NoiseModel with its parameters",
+            "its noise is taken for white; give what is known of it with ",
+            Parameter("noise"),
         )
         return NoiseModel("gaussian")
     return found

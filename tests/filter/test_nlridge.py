@@ -85,6 +85,22 @@ def test_equal_patches_become_nearly_their_mean() -> None:
 
 
 @needs_cpu
+@pytest.mark.parametrize(
+    ("height", "width", "sigma"), [(8, 31, 0.5), (8, 31, 2.0), (8, 64, 2.0), (20, 40, 0.5)]
+)
+@pytest.mark.parametrize("kind", ["saw", "waves", "rows"])
+def test_patches_that_depend_on_each_other(kind: str, height: int, width: int, sigma: float) -> None:
+    """Of equal rows each patch is a sum of others: what rounding left of a pivot grew to NaN everywhere."""
+    x = np.arange(width)
+    row = {"saw": 10 + (5 * x) % 230, "waves": 100 + 23 * np.sin(x / 2)}.get(
+        kind, np.random.default_rng(60).uniform(0, 255, width)
+    )
+    image = np.tile(row, (height, 1)).astype(np.float32)
+    by_c, exact = (ridge(image, sigma=sigma, backend=b) for b in ("cpu", "reference"))
+    assert rms(by_c - exact) < 5e-3 * np.ptp(image)
+
+
+@needs_cpu
 @pytest.mark.parametrize("settings", [{}, {"channel_axis": -1}, {"channel_axis": -1, "color": "separate"}])
 def test_the_compiled_one_is_the_reference(settings: dict[str, Any]) -> None:
     """Partners may differ where distances hardly do: 1e-3 of the range in root mean square."""

@@ -91,3 +91,18 @@ def test_what_has_no_noise_comes_back_in_silence() -> None:
     clean = data.camera()[:64, :64].repeat(2, 0).repeat(2, 1)
     result = nlmeans.denoise(clean, strength=0)
     assert np.array_equal(result, clean)
+
+
+@pytest.mark.filterwarnings("ignore:each pixel is repeated")
+@pytest.mark.parametrize("name", ["mask", "guide", "sigma"])
+def test_what_goes_with_the_image_is_without_copies_too(name: str) -> None:
+    """It was refused for another grid than "the image's", which it had."""
+    small = np.random.default_rng(0).normal(100, 20, (20, 24))
+    image, beside = np.kron(small, np.ones((2, 2))), {"mask": small > 80, "guide": small, "sigma": small / 5}
+    more = {} if name == "sigma" else {"sigma": 20.0}
+    assert nlmeans.denoise(image, repeats=2, **{name: beside[name]}, **more).shape == image.shape
+    whole = np.kron(beside[name], np.ones((2, 2))).astype(beside[name].dtype)
+    with pytest.raises(
+        nlmeans.InvalidValueError, match=rf"repeats filters an image of \(20, 24\) own pixels: give {name}"
+    ):
+        nlmeans.denoise(image, repeats=2, **{name: whole}, **more)

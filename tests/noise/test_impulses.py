@@ -190,6 +190,25 @@ def test_odd_images_come_back(name: str) -> None:
     assert result.dtype == image.dtype
 
 
+@pytest.mark.parametrize("method", ["nlmeans", "nlridge"])
+def test_a_column_is_a_row_that_stands(method: str) -> None:
+    """A plane of one column ended in an IndexError."""
+    row = np.random.default_rng(0).normal(100, 5, (1, 60))
+    row[0, [7, 30]] = 255.0, 0.0
+    found = [denoise(x, impulses="replace", method=method, sigma=5.0) for x in (row, row.T)]
+    np.testing.assert_allclose(found[0], found[1].T, rtol=1e-5)
+    assert np.abs(found[1][[7, 30]] - 100).max() < 30
+    for shape in ((1, 1), (2, 1), (3, 1, 5)):
+        assert denoise(np.zeros(shape, np.uint8), impulses="replace").shape == shape
+
+
+def test_infinite_pixels_are_kept_without_a_warning() -> None:
+    image = np.random.default_rng(0).normal(100, 5, (20, 30))
+    image[3, 3:6] = np.inf, np.inf, -np.inf
+    result = denoise(image, nan="keep", impulses="replace")
+    np.testing.assert_array_equal(np.isfinite(result), np.isfinite(image))
+
+
 def test_another_word_is_refused() -> None:
     with pytest.raises(InvalidValueError, match="impulses must be one of keep, replace"):
         denoise(np.ones((9, 9)), impulses="remove")

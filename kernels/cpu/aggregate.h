@@ -55,8 +55,22 @@ static void load_normaliser(const struct work *w, const struct normalised *norma
     }
 }
 
+static void count_outside(const struct work *w)
+{
+    const struct stripe s = w->stripe;
+    for (index_t t = -w->left; t < end_of_outside(w); t++) {
+        int left = 0, right = 0;
+        for (index_t l = 0; l < LANES; l++) {
+            left += s.x0 + l * s.apart + t < 0;
+            right += s.x0 + l * s.apart + t >= w->pair->W;
+        }
+        w->outside[w->left + t] = left * (LANES + 1) + right;
+    }
+}
+
 static void aggregate_stripe(const struct work *w, const struct normalised *normalised)
 {
+    count_outside(w);
     load_taps(w);
     load_features(w);
     load_values(w, w->pair->value, &w->values);

@@ -44,6 +44,8 @@ static void carve_step(struct work *w, struct arena *a)
     w->columns.before = carve_vectors(a, shifts * ROWS * margin);
     w->weights = carve_vectors(a, shifts * STEP);
     w->p = carve_vectors(a, (1 + w->both) * shifts * w->p_columns * ROWS);
+    w->left = w->reach_x - least(0, w->dx0);
+    w->outside = carve(a, sizeof(int) * (size_t)(w->left + end_of_outside(w)));
 }
 
 /* Values and totals reach around the candidates and the pixels as far as weights go.  Where half of the shifts are

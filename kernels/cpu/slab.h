@@ -259,6 +259,8 @@ static void slab_stripe(struct slab_work *b)
     if (w->own_values.first != w->values.first)
         load_slab_values(b, step, &w->own_values);
     clear_totals(w);
+    if (b->normalised)
+        count_outside(w);
     for_each_run(w, b->normalised ? aggregate_run : accumulate_run);
     store_lanes(b, step, &w->own_totals);
     if (w->totals.first != w->own_totals.first)

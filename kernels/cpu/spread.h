@@ -11,10 +11,12 @@
  *
  * Counted, r = 3, both sides, per column of ROWS pairs: next_p 48 loads, 16 stores, 48 operations; ROWS + 6 rows of
  * totals, each 4 loads, 2 stores, 3 operations, and 26 additions of B.  In all 104 loads, 44 stores, 116 operations: at
- * 2 loads a cycle no less than 52 cycles.  Measured 100 apart from a call; in a call (1024^2, R = 10, AVX-512) 110 in
- * steps without gaps and about 220 in those that meet the left or right border, there 29 of 100 (AMD EPYC of family 26,
- * model 2, 2026-11-30).  Tried, and within 3 % in a call: p made again of weights of earlier steps, 12 cycles less apart;
- * one call for all shifts without gaps; three values one after the other, 427 to 322 cycles apart.
+ * 2 loads a cycle no less than 52 cycles, and 70 as this processor mixes loads and stores.  Measured 95 apart where all
+ * is in the first cache, 104 where it is not, and 115 in a call (1024^2, R = 10, AVX-512; AMD EPYC of family 26, model 2,
+ * 2026-11-30).  A column with gaps takes 180 to 300.  Tried, and within 3 % in a call: p made again of weights of earlier
+ * steps, 12 cycles less apart; values and totals of a pixel side by side, 15 less apart; one call for all shifts without
+ * gaps; three values one after the other, 427 to 322 cycles apart.  Each shift spread as soon as it has its weights:
+ * 11 to 24 % slower.
  *
  * The denominator is known where some pixels and all of the patches around them lie inside the plane and vote: a weight
  * counts with every pixel of its patch, so it is the sum of the weight sums around (aggregate.h).  Where there are
@@ -467,19 +469,21 @@ static struct spread spread_of_step(const struct work *w, const struct step *s, 
 }
 
 /* Box patches go to both sides at a time.  Where only the border makes gaps, the weights of pairs across it are cleared
- * first, and just those columns go the slower way whose values meet no vote: 6 to 16 of 100, not every third step. */
+ * first, and just those columns go the slower way where a pixel or its candidate is outside, but not both: 2 |dx| of a
+ * stripe at most. */
 
-/* Pairs of shift number g across the left or right border weigh nothing. */
+/* Pairs of shift number g across the left or right border weigh nothing.  All rows are inside. */
 static void clear_across(const struct work *w, const struct step *s, index_t b, index_t g, vec *weights)
 {
     const struct side own = own_side(w, s, b), other = other_side(w, s, b, g);
-    if (all_vote(w, own.t, own.t + COLUMNS) && all_vote(w, other.t, other.t + COLUMNS))
-        return;
-    for (index_t r = s->run.from; r < s->run.to; r++) {
-        const vec *i = at(own.values, own.first_value + w->pair->V, own.row + r, own.t);
-        const vec *j = at(other.values, other.first_value + w->pair->V, other.row + r, other.t);
-        for (index_t c = 0; c < COLUMNS; c++)
-            weights[r * COLUMNS + c] *= (i[c] + splat(1)) * (j[c] + splat(1)); /* vote - 1 + 1 */
+    const vec *i = at(own.values, own.first_value + w->pair->V, own.row + s->run.from, own.t);
+    const vec *j = at(other.values, other.first_value + w->pair->V, other.row + s->run.from, other.t);
+    for (index_t c = 0; c < COLUMNS; c++) {
+        if (lanes_outside(w, own.t + c) == lanes_outside(w, other.t + c))
+            continue;
+        const vec votes = (i[c] + splat(1)) * (j[c] + splat(1)); /* vote - 1 + 1 */
+        for (index_t r = s->run.from; r < s->run.to; r++)
+            weights[r * COLUMNS + c] *= votes;
     }
 }
 
@@ -490,10 +494,12 @@ static int rows_with_gaps(const struct work *w, index_t row)
     return w->holes || top < 0 || top + ROWS + w->ny - 1 > w->pair->H;
 }
 
-/* As add_to_both has it, for pixels in vector t and their candidates dx further. */
+/* As add_to_both has it, for pixels in vector t and their candidates dx further.  Sums outside the plane are thrown away,
+ * so that only lanes count where one of the two lies outside. */
 static int gaps_of_column(const struct work *w, index_t t, index_t dx)
 {
-    return (all_vote(w, t + dx, t + dx + 1) ? 0 : 1) + (all_vote(w, t, t + 1) ? 0 : 2);
+    const int i = lanes_outside(w, t), j = lanes_outside(w, t + dx);
+    return i == j ? 0 : (j ? 1 : 0) + (i ? 2 : 0);
 }
 
 /* Columns that all shifts of a step take before the next ones: half of them where values and totals of both sides are

@@ -77,12 +77,21 @@ struct work {
     struct planes values, own_values; /* values, vote, in aggregate see there; [deep] times as many */
     struct planes totals, own_totals; /* sums, of the candidates and of the pixels; the same */
     int *map;                         /* [vectors][LANES] columns */
+    int *outside;                     /* in aggregate, from vector -left on: see lanes_outside */
+    index_t left;
 
     const struct block *block; /* planes of a slab, else NULL */
 };
 
 INLINE int spread_by_taps(const struct work *w) { return w->tapped_y || w->tapped_x || w->anew; }
 INLINE index_t shifts_along_x(const struct work *w) { return w->dx1 - w->dx0 + 1; }
+
+/* How many lanes of vector t lie left and right of the plane, as one number; vectors to the left of this end are known. */
+INLINE int lanes_outside(const struct work *w, index_t t) { return w->outside[w->left + t]; }
+INLINE index_t end_of_outside(const struct work *w)
+{
+    return w->stripe.length + COLUMNS + w->reach_x + (w->dx1 > 0 ? w->dx1 : 0);
+}
 
 /* Do all candidates of vectors t .. end - 1 vote, and lie inside the plane in so far as columns are concerned? */
 static int all_vote(const struct work *w, index_t t, index_t end)

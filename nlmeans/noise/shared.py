@@ -21,6 +21,7 @@ from nlmeans.noise.spectrum import chi_square, cosine_transform, lowest
 from nlmeans.noise.stored import Stored
 
 FINE, COARSE = 8, 16  # sides of windows
+APART = 1.5  # ratio of two estimates that count as two
 _FEWEST = 100  # windows
 _FLATTEST = 0.15  # part of the windows in which noise is looked at
 # Fourth moments over those of normal noise, at least: of noise 0.82 and more in 99 of 100 pictures, also
@@ -76,24 +77,23 @@ def shared_noise(fine: Patches, coarse: Patches, white: float, stored: Stored | 
         variance = variance ** (1 - part) * broad**part
     if not variance > 0:
         return None
+    sigma = math.sqrt(variance) if stored is None else stored.sigma(math.sqrt(variance), freedom)
+    finest = np.array([small.finest(b) for b in bins])
+    freedom = 1.0 if stored is not None and stored.white else freedom
+    if sigma <= APART * math.sqrt(white):  # nothing depends on what it is
+        return Shared(sigma, -math.inf, freedom, finest, {})
     found = properties(small, large, bins)
     found["strength"] = min(math.log(variance / max(white, 1e-9 * variance)) / 2, _STRONGEST)
     contrast = small.values.mean(axis=(1, 2)).std() / math.sqrt(variance)
     found["contrast"] = min(max(math.log(max(contrast, 1e-9)), _CONTRASTS[0]), _CONTRASTS[1])
-    sigma, weights = math.sqrt(variance), _WEIGHTS
+    weights = _WEIGHTS
     if stored is not None:
         found, weights = found | stored.properties, _WEIGHTS_OF_STORED
-        sigma, freedom = stored.sigma(sigma, freedom), 1.0 if stored.white else freedom
     odds = _odds(found, weights)
     if stored is None and variance < _FAR**2 * white:
         odds += _NEAR
-    return Shared(
-        sigma=sigma,
-        evidence=odds if small.peaked >= _NORMAL and large.line <= _LINE else -math.inf,
-        freedom=freedom,
-        finest=np.array([small.finest(b) for b in bins]),
-        properties=found,
-    )
+    evidence = odds if small.peaked >= _NORMAL and large.line <= _LINE else -math.inf
+    return Shared(sigma, evidence, freedom, finest, found)
 
 
 @dataclass(frozen=True, eq=False)

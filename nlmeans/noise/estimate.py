@@ -123,10 +123,11 @@ def estimate_sigma(
       (blurred, enlarged, demosaiced, compressed as JPEG, grain of film) is not, and so is texture.
       The flattest windows of 8 x 8 and 16 x 16 pixels (of a signal 64 samples) tell them apart:
       noise is as strong in one as in the next, has no direction, is normal, fills many frequencies,
-      and what it has in some of them says nothing of the others.  Where that speaks for noise, 3.5 to
-      1 at least, sigma is that of all scales, typical of the brightnesses; from even odds on it is that,
-      but at most 2 % of the range, where they are a little lower 0.7 %, and else that of white noise,
-      because to smooth what is no noise harms more than to leave noise.
+      and what it has in some of them says nothing of the others; so it is at half the size.  Where that
+      speaks for noise, 7 to 1 at least, with a grid of JPEG 3.5 to 1, sigma is that of all scales, typical
+      of the brightnesses; from even odds on it is that, but at most 2 % of the range and, without a grid,
+      rising from 3.5 to 1 on; where they are a little lower 0.7 %, and else that of white noise, because
+      to smooth what is no noise harms more than to leave noise.
     * *JPEG.*  In whole numbers of 0 to 255 its grid of 8 x 8 blocks is sought, wherever it begins, and
       the steps to which it rounds each frequency.  From them follows how strong the noise was before,
       also where most of it was rounded to 0.

@@ -21,6 +21,7 @@ from nlmeans.noise.spectrum import chi_square, cosine_transform, lowest
 from nlmeans.noise.stored import Stored
 
 FINE, COARSE = 8, 16  # sides of windows
+APART = 1.5  # ratio of two estimates that count as two
 _FEWEST = 100  # windows
 _FLATTEST = 0.15  # part of the windows in which noise is looked at
 # Fourth moments over those of normal noise, at least: of noise 0.82 and more in 99 of 100 pictures, also
@@ -76,24 +77,23 @@ def shared_noise(fine: Patches, coarse: Patches, white: float, stored: Stored | 
         variance = variance ** (1 - part) * broad**part
     if not variance > 0:
         return None
+    sigma = math.sqrt(variance) if stored is None else stored.sigma(math.sqrt(variance), freedom)
+    finest = np.array([small.finest(b) for b in bins])
+    freedom = 1.0 if stored is not None and stored.white else freedom
+    if sigma <= APART * math.sqrt(white):  # nothing depends on what it is
+        return Shared(sigma, -math.inf, freedom, finest, {})
     found = properties(small, large, bins)
     found["strength"] = min(math.log(variance / max(white, 1e-9 * variance)) / 2, _STRONGEST)
     contrast = small.values.mean(axis=(1, 2)).std() / math.sqrt(variance)
     found["contrast"] = min(max(math.log(max(contrast, 1e-9)), _CONTRASTS[0]), _CONTRASTS[1])
-    sigma, weights = math.sqrt(variance), _WEIGHTS
+    weights = _WEIGHTS
     if stored is not None:
         found, weights = found | stored.properties, _WEIGHTS_OF_STORED
-        sigma, freedom = stored.sigma(sigma, freedom), 1.0 if stored.white else freedom
     odds = _odds(found, weights)
     if stored is None and variance < _FAR**2 * white:
         odds += _NEAR
-    return Shared(
-        sigma=sigma,
-        evidence=odds if small.peaked >= _NORMAL and large.line <= _LINE else -math.inf,
-        freedom=freedom,
-        finest=np.array([small.finest(b) for b in bins]),
-        properties=found,
-    )
+    evidence = odds if small.peaked >= _NORMAL and large.line <= _LINE else -math.inf
+    return Shared(sigma, evidence, freedom, finest, found)
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +110,12 @@ class _Flattest:
     @classmethod
     def of(cls, windows: Patches) -> _Flattest:
         side = max(windows.shape)
-        values = windows.values.reshape(-1, side, side)
+        return cls.of_values(windows.values.reshape(-1, side, side))
+
+    @classmethod
+    def of_values(cls, values: Floats) -> _Flattest:
+        """Of windows (windows, side, side)."""
+        side = values.shape[-1]
         coefficients = cosine_transform(values - values[:, :1, :1])
         squares = coefficients**2
         down, across = np.indices((side, side))
@@ -118,6 +123,11 @@ class _Flattest:
         energy = squares[:, kept].mean(axis=1)
         chosen = lowest(energy, _FLATTEST)
         return cls(values, squares, kept, energy, chosen, squares[chosen].mean(axis=0))
+
+    def halved(self) -> _Flattest:
+        """The same windows at half the size."""
+        half = self.values.shape[-1] // 2
+        return _Flattest.of_values(self.values.reshape(-1, half, 2, half, 2).mean(axis=(2, 4)))
 
     def bins(self) -> list[NDArray[np.intp]]:
         """The windows by brightness, as many in each."""
@@ -210,6 +220,15 @@ class _Flattest:
         around = sliding_window_view(padded, (3, 3)).sum(axis=(2, 3)) - self.spectrum
         return float((8 * self.spectrum / np.maximum(around, 1e-9 * self.spectrum.max()))[self.kept].max())
 
+    @property
+    def tails(self) -> float:
+        """Logarithm of the fourth moment of second differences in the flattest windows; 0 of normal noise."""
+        v = self.values[self.chosen]
+        inner = v[:, 1:-1, 1:-1]
+        second = 4 * inner - v[:, 2:, 1:-1] - v[:, :-2, 1:-1] - v[:, 1:-1, 2:] - v[:, 1:-1, :-2]
+        square = float((second**2).mean())
+        return math.log(max(float((second**4).mean()) / (3 * square**2), 0.1)) if square > 0 else 0.0
+
     @functools.cached_property
     def by_chance(self) -> float:
         """The coherence of normal noise with the spectrum of the flattest windows."""
@@ -235,18 +254,22 @@ def _coherence(windows: Floats) -> float:
 
 # Logistic regression by benchmarks/studies/kinds/telling.py, but for the contrast, see _CONTRASTS
 _WEIGHTS = {
-    "": (3.33, 0.0),
-    "most coherence": (-2.48, -1.3),
-    "by chance": (-1.17, -0.64),
-    "by chance, coarse": (-2.24, -0.75),
-    "unevenness": (-1.03, -1.89),
-    "unevenness of a brightness": (-1.24, -1.98),
-    "kinship": (-2.31, -1.77),
-    "sides": (-3.69, -1.65),
-    "freedom": (0.61, 0.25),
-    "freedom, coarse": (-1.45, -1.1),
-    "strength": (-0.46, 0.32),
-    "contrast": (1.5, 0.0),
+    "": (4.34, 0.0),
+    "most coherence": (-4.38, 3.19),
+    "by chance": (-23.81, 18.9),
+    "by chance, coarse": (-22.05, 22.03),
+    "unevenness": (-5.22, 2.31),
+    "unevenness of a brightness": (-1.84, 0.29),
+    "kinship": (-2.05, 1.44),
+    "sides": (-2.67, -0.93),
+    "freedom": (3.32, 1.84),
+    "freedom, coarse": (-2.37, -0.9),
+    "strength": (-1.08, 0.15),
+    "coherence, half": (3.83, -73.03),
+    "by chance, half": (34.88, -32.24),
+    "kinship, half": (0.55, 0.41),
+    "tails": (2.71, -1.35),
+    "contrast": (1.12, 0.0),
 }
 _WEIGHTS_OF_STORED = {
     "": (2.99, 0.0),
@@ -270,13 +293,15 @@ _WEIGHTS_OF_STORED = {
 
 def _odds(properties: dict[str, float], weights: dict[str, tuple[float, float]]) -> float:
     """Natural logarithm of those of noise: it is near one value of a property, texture on both sides."""
-    each = ((*weights[name], value) for name, value in properties.items())
+    each = ((*pair, properties[name]) for name, pair in weights.items() if name)
     return weights[""][0] + sum(value * (linear + square * value) for linear, square, value in each)
 
 
 def properties(small: _Flattest, large: _Flattest, bins: list[NDArray[np.intp]]) -> dict[str, float]:
     """What tells noise from texture; see the top of this file."""
     everywhere = np.arange(len(small.energy))
+    half = large.halved() if large is not small else small  # there noise is nearer to white
+    all_of_half = np.arange(len(half.energy))
     return {
         "most coherence": max(small.coherence(b) for b in bins),
         "by chance": small.by_chance,
@@ -287,4 +312,8 @@ def properties(small: _Flattest, large: _Flattest, bins: list[NDArray[np.intp]])
         "sides": min(small.sides, 4.0),
         "freedom": math.log(small.freedom / small.kept.sum()),
         "freedom, coarse": math.log(large.freedom / large.kept.sum()),
+        "coherence, half": half.coherence(all_of_half),
+        "by chance, half": half.by_chance,
+        "kinship, half": half.kinship(all_of_half),
+        "tails": small.tails,
     }

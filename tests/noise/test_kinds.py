@@ -169,6 +169,18 @@ def test_a_clean_photograph_in_colour_has_no_bands() -> None:
         suggest(skimage.data.chelsea(), channel_axis=-1)
 
 
+def test_weak_noise_that_neighbours_share_is_told_from_even_texture() -> None:
+    """Blurred noise of 3 on bricks: its properties at half the size say that it is noise."""
+    noise = np.random.default_rng(1).normal(0, 1, (256, 256))
+    for axis in (0, 1):
+        noise = (np.roll(noise, 1, axis) + 2 * noise + np.roll(noise, -1, axis)) / 4
+    noise *= 3 / noise.std()
+    for top, left in ((0, 0), (0, 256), (256, 0), (256, 256)):
+        noisy = skimage.data.brick()[top : top + 256, left : left + 256] + noise
+        with pytest.warns(UserWarning, match="two estimates"):
+            assert estimate_sigma(noisy) == pytest.approx(3, rel=0.25)  # 1.7 to 2.1 without them
+
+
 def test_what_harms_more_needs_more_evidence() -> None:
     weak, strong = (Found(0.5, sigma, 0.8, span=250.0) for sigma in (4.0, 20.0))
     with pytest.warns(UserWarning, match="two estimates"):
@@ -179,7 +191,11 @@ def test_what_harms_more_needs_more_evidence() -> None:
     with pytest.warns(UserWarning, match="two estimates"):
         assert chosen_of([replace(strong, evidence=-0.3)]).sigma == (0.007 * 250,)
     with pytest.warns(UserWarning, match="two estimates"):
-        assert chosen_of([replace(strong, evidence=1.4)]).sigma == (20.0,)
+        assert chosen_of([replace(strong, evidence=1.45)]).sigma[0] == pytest.approx(math.sqrt(5 * 20))
+    with pytest.warns(UserWarning, match="two estimates"):
+        assert chosen_of([replace(strong, evidence=1.45, stored=True)]).sigma == (20.0,)
+    with pytest.warns(UserWarning, match="two estimates"):
+        assert chosen_of([replace(strong, evidence=2.0)]).sigma == (20.0,)
 
 
 def test_between_two_near_estimates_is_their_middle() -> None:

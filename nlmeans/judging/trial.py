@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from nlmeans import formula
 from nlmeans.arrays import to_numpy
 from nlmeans.choosing import Chosen
+from nlmeans.errors import InvalidValueError
 from nlmeans.inputs import Inputs
 from nlmeans.noise.estimate import both_estimates
 
@@ -48,6 +49,7 @@ _REGIONS = {1: 9, 2: 9, 3: 8}
 _WHOLE = 2**18  # pixels of an image that is looked at as a whole
 _MARGINS = {1: 64, 2: 16, 3: 6}  # around a region: at its edges windows are cut, which costs 8 % in error
 _LEAST_SIDES = {1: 1024, 2: 80, 3: 24}
+_SQUARED = 1e-70, 1e70  # sigma whose fourth power is a number
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,6 +174,7 @@ def trial(
     rng: np.random.Generator,
 ) -> Trial:
     """A region, which `part_of` made, denoised twice."""
+    _check_squares(sigma)
     step = STEPS[chosen.parameters.method]
     noise, variance = _more_noise(inputs.value.shape, chosen.parameters.color, sigma, rng)
     noisy = inputs.value.astype(np.float64)
@@ -183,6 +186,16 @@ def trial(
     other = run(replace(inputs, image=value, value=value, feature=feature), chosen).astype(np.float64)
     noisy, clean, other = (np.where(valid, a, 0.0) for a in (noisy, clean, other))  # NaN and infinity
     return Trial(noisy, clean, noise, (other - clean) / step, variance, valid)
+
+
+def _check_squares(sigma: tuple[float, ...] | Values) -> None:
+    """Errors are squares in units of the image, and their own deviation is one of squares again."""
+    largest = float(np.max(sigma, initial=0.0))
+    if largest > 0 and not _SQUARED[0] < largest < _SQUARED[1]:
+        raise InvalidValueError(
+            f"the squared error of noise of {largest:.3g} cannot be told in float64: divide the image by"
+            " about as much, and what is in its units"
+        )
 
 
 def _more_noise(

@@ -236,3 +236,19 @@ def test_bad_input_has_an_info_that_json_takes(name: str) -> None:
     assert replace(info) == info
     json.loads(info.to_json())
     assert info.words()
+
+
+@pytest.mark.parametrize("unit", [1e-65, 1e65])
+def test_errors_are_told_at_any_scale_whose_squares_are_numbers(unit: float) -> None:
+    image = np.float64(noisy(picture((96, 96)), 10))
+    (_, one), (_, other) = (denoise(scale * image, return_info=True) for scale in (1.0, unit))
+    assert other.noise["sigma"] / unit == pytest.approx(one.noise["sigma"], rel=1e-3)
+    assert other.psnr == pytest.approx(one.psnr, abs=0.05)
+
+
+@pytest.mark.parametrize("unit", [1e-200, 1e160])
+def test_errors_that_are_no_numbers_are_refused(unit: float) -> None:
+    image = unit * np.float64(noisy(picture((96, 96)), 10))
+    assert np.isfinite(denoise(image)).all()
+    with pytest.raises(InvalidValueError, match="cannot be told in float64: divide the image"):
+        denoise(image, return_info=True)

@@ -21,9 +21,16 @@ from nlmeans.errors import InvalidTypeError, Parameter, warn
 from nlmeans.inputs import check
 from nlmeans.levels import ends
 from nlmeans.noise.curve import Curve, curves_of_photons, root_mean
-from nlmeans.noise.patches import Bools, Patches, clipping_levels, power_of_two, white_variance
+from nlmeans.noise.patches import (
+    Bools,
+    Patches,
+    clipping_levels,
+    noisier_part,
+    power_of_two,
+    white_variance,
+)
 from nlmeans.noise.shared import APART, COARSE, FINE, shared_noise
-from nlmeans.noise.signs import COPIES, Signs
+from nlmeans.noise.signs import COPIES, IMPULSES, Signs
 from nlmeans.noise.spectrum import shared_variance
 from nlmeans.noise.stored import Stored, stored_noise
 from nlmeans.noise.strength import root_mean_square, strength_against
@@ -33,6 +40,7 @@ from nlmeans.sampling import sample
 _PATCHES, _WINDOWS = 16_000, 1_000  # sampled at most
 _FEWEST = 8  # differences; of fewer nothing can be said
 _FAR_APART = 3.0  # ratio of two estimates that is told
+_NOISIER = 2.0  # ratio of sigmas of two parts that is told, see noisier_part
 # Logarithms of odds.  To smooth what is no noise harms the more the stronger, so that odds of 3.5 to 1 are
 # needed for all of it, which real noise has in 9 of 10 pictures; from even odds on as much is used as
 # leaves a clean picture at 38 dB, and less where they are lower: of 990 clean pictures of other seeds than
@@ -102,7 +110,7 @@ def estimate_sigma(
     -----
     UserWarning
         When the noise seems to be shared by neighbouring pixels.  The message gives both estimates and
-        tells which is returned.
+        tells which is returned.  When a part of the image has more than twice the noise that is returned.
 
     Notes
     -----
@@ -191,11 +199,13 @@ class Found:
     drawn: bool = False  # much is exactly flat
     stored: bool = False  # as JPEG, with steps that leave something of the noise
     signs: tuple[str, ...] = ()  # of noise that the filter is not made for, in words
+    noisier: tuple[float, float] = (0.0, 0.0)  # a part of the image that has far more, and its sigma
 
     def scaled(self, unit: float) -> Found:
         """In smaller units."""
         white, shared, span = (unit * each for each in (self.white, self.shared, self.span))
-        return replace(self, white=white, shared=shared, span=span)
+        part, noisier = self.noisier
+        return replace(self, white=white, shared=shared, span=span, noisier=(part, unit * noisier))
 
     @property
     def apart(self) -> bool:
@@ -270,7 +280,7 @@ def stored_of(channels: NDArray[Any], valid: Bools | None) -> Stored | None:
 def chosen_of(found: list[Found]) -> Estimates:
     """The estimates to use; warns where they are not those of white noise, or perhaps should not be."""
     for sign in dict.fromkeys(sign for f in found for sign in f.signs):
-        warn(sign)
+        warn(sign, *((Parameter('impulses="replace"'),) if sign == IMPULSES else ()))
     most = max((f for f in found if f.apart), key=lambda f: f.shared, default=None)
     evidence = -math.inf if most is None else most.evidence  # of what would be removed most of
     span = max(f.span for f in found)
@@ -288,7 +298,23 @@ def chosen_of(found: list[Found]) -> Estimates:
             f"dark and {bright:.4g} in the bright parts, {root_mean_square(used):.4g} on average; denoise "
             "uses a map of it"
         )
+    else:
+        _tell_of_part(found, used)
     return Estimates(used, tuple(stretch), curves)
+
+
+def _tell_of_part(found: list[Found], used: tuple[float, ...]) -> None:
+    """That a part of the image is far noisier than what is used, if nothing else is seen that could be it."""
+    (part, sigma), own = max(
+        ((f.noisier, s) for f, s in zip(found, used, strict=True)), key=lambda each: each[0][1]
+    )
+    if sigma > _NOISIER * own and not any(f.signs for f in found):
+        warn(
+            f"about {100 * part:.0f} % of the image has noise of {sigma:.3g}, the quietest of it {own:.3g}, "
+            "which is used: what is noisier keeps its noise. Give ",
+            Parameter("sigma"),
+            " as a map, or denoise the parts apart",
+        )
 
 
 def _tell(found: list[Found], used: tuple[float, ...]) -> None:
@@ -356,6 +382,8 @@ def _of_pixels(
         return Found(unit * math.sqrt(white), drawn=True)
     if not shared:
         return Found(unit * math.sqrt(white))
+    part, variance = noisier_part(patches.alive(), white)
+    noisier = part, unit * math.sqrt(variance)
 
     def windows(side: int) -> Patches:
         sides = {first: side} if channel.shape[second] == 1 else {second: side, first: side}
@@ -367,10 +395,10 @@ def _of_pixels(
     fine, coarse = (windows(side).unclipped(levels) for side in (FINE, COARSE))
     other = shared_noise(fine, coarse, white, None if stored is None else stored.scaled(1 / unit))
     if other is None:
-        return Found(unit * math.sqrt(white), grows=True)
+        return Found(unit * math.sqrt(white), grows=True, noisier=noisier)
     span = unit * float(np.ptp(patches.values[::4].mean(axis=1)))
     found = Found(unit * math.sqrt(white), unit * other.sigma, other.evidence, other.freedom, span)
-    return replace(found, grows=_grows(other.finest), stored=stored is not None)
+    return replace(found, grows=_grows(other.finest), stored=stored is not None, noisier=noisier)
 
 
 def _grows(variances: NDArray[np.float64]) -> bool:

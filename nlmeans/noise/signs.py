@@ -15,7 +15,7 @@ from nlmeans.noise.patches import Bools, Floats
 COPIES, IMPULSES, ROWS, COLUMNS = (
     "neighbouring pixels are copies: the image seems to be enlarged by repeating them. Reduce it to its own "
     "pixels, denoise those, and enlarge again",
-    "this looks like impulse noise (salt and pepper): use a median filter first",
+    "this looks like impulse noise (salt and pepper), which `denoise` replaces with ",  # and the parameter
     "rows seem to be brighter or darker as a whole (banding), which patches cannot tell from the image: "
     "subtract the median of each row first",
     "columns seem to be brighter or darker as a whole (banding), which patches cannot tell from the image: "

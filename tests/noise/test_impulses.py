@@ -214,6 +214,7 @@ def test_another_word_is_refused() -> None:
         denoise(np.ones((9, 9)), impulses="remove")
 
 
+@pytest.mark.filterwarnings("ignore:about .* of the image has noise")
 @pytest.mark.parametrize("shape", [(150, 170), (5, 70, 80)])
 def test_parts_of_an_image_find_those_of_the_whole(shape: tuple[int, ...]) -> None:
     """By what was measured once, though the noise of parts differs; their halo is wider for it."""

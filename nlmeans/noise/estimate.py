@@ -311,9 +311,7 @@ def _tell_of_part(found: list[Found], used: tuple[float, ...]) -> None:
     if sigma > _NOISIER * own and not any(f.signs for f in found):
         warn(
             f"about {100 * part:.0f} % of the image has noise of {sigma:.3g}, the quietest of it {own:.3g}, "
-            "which is used: what is noisier keeps its noise. Give ",
-            Parameter("sigma"),
-            " as a map, or denoise the parts apart",
+            "which is used: what is noisier keeps its noise. Give a map of sigma, or denoise the parts apart"
         )
 
 

@@ -62,7 +62,7 @@ def learned_curve(seen: Inputs, workers: int | None = None) -> NoiseModel | None
     for c in range(seen.value.shape[0]):
         channel = to_numpy(seen.value[c]).astype(np.float64)
         valid = np.isfinite(channel) if seen.voters is None else to_numpy(seen.voters) & np.isfinite(channel)
-        largest = float(np.abs(channel[valid]).max(initial=0.0))
+        largest = float(np.max(np.abs(channel[valid]), initial=0.0))
         unit = 1.0 if _SQUARED[0] < largest < _SQUARED[1] else power_of_two(largest)
         tiles = _tiles(channel / unit, valid)
         if not tiles:

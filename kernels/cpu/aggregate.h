@@ -6,8 +6,8 @@
  * Shapes    contract.h; in lanes, LANES columns that lie far apart in a vector (rows.h)
  * Work      a thread has a band of rows; within one plane a weight serves i and j (S(i, j) = S(j, i))
  * Memory    per thread: a stripe's features, values and totals, grown by twice the patch and the window
- * Numbers   r = 3, R = 10, 1024^2 pixels, AVX-512, CPU time of the whole call, both passes: 176 ms; r = 5, R = 6:
- *           93 ms (AMD EPYC of family 26, model 2, 2 processors, both busy with other work, 2026-11-30)
+ * Numbers   r = 3, R = 10, 1024^2 pixels, AVX-512, CPU time of the whole call, both passes: 161 ms, 3 channels
+ *           343 ms (AMD EPYC of family 26, model 2, 2 processors, 2026-12-01)
  * Test      tests/kernels/test_cpu_kernel.py, against nlmeans/backends/reference.py
  */
 #ifndef NLM_AGGREGATE_H

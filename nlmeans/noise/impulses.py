@@ -63,8 +63,6 @@ class Rule:
 
     def of(self, plane: Plane, valid: Bools | None, alone: Bools | None = None) -> Bools:
         """Those of a plane or a part of one: what lies `alone`, then what has an extreme value."""
-        if plane.shape[1] == 1 < plane.shape[0]:  # a signal that lies down the columns
-            return self.of(plane.T, *(None if a is None else a.T for a in (valid, alone))).T
         padded, signal = _padded(plane, valid), plane.shape[0] == 1
         result = np.zeros(plane.shape, bool) if alone is None else alone
         if alone is None:
@@ -110,7 +108,10 @@ def without_impulses(inputs: Inputs, settings: Settings, rules: Rules | None = N
         return inputs
     if (counts := _counts.get()) is not None:
         counts.append(int(found.any(axis=0).sum()))
-    filled = xp.asarray(_filled(value, found, valid))
+    filled = _filled(value, found, valid)
+    if filled.shape != inputs.value.shape:
+        filled, found = filled.swapaxes(2, 3), found.swapaxes(2, 3)
+    filled = xp.asarray(filled)
     known = ends_without_outliers(filled, inputs.mask, ends(filled, inputs.mask) or inputs.value_ends)
     same = inputs.feature is inputs.value
     return replace(
@@ -140,7 +141,11 @@ def rules_of(inputs: Inputs) -> Rules:
 
 
 def _value_and_valid(inputs: Inputs) -> tuple[NDArray[Any], Bools | None]:
-    return to_numpy(inputs.value), None if inputs.mask is None else to_numpy(inputs.mask)
+    """Channels (C, Z, Y, X) and which of their pixels are valid; a single column becomes a row."""
+    value, valid = to_numpy(inputs.value), None if inputs.mask is None else to_numpy(inputs.mask)
+    if value.shape[3] == 1 < value.shape[2]:
+        return value.swapaxes(2, 3), None if valid is None else valid.swapaxes(1, 2)
+    return value, valid
 
 
 def _of_planes(rule: Rule, channel: NDArray[Any], valid: Bools | None, alone: Bools | None) -> Bools:
@@ -159,8 +164,7 @@ def _measured(channel: NDArray[Any], valid: Bools | None) -> tuple[Rule | None, 
     low, high = (float(inside.min()), float(inside.max())) if inside.size else (0.0, 0.0)
     if high == low or (channel.dtype.kind in "iu" and high - low < _STEPS):
         return None, None
-    width = channel.shape[-1] if channel.shape[-1] > 1 else channel.shape[-2]
-    rows = channel.reshape(-1, width).astype(np.float64)  # of all planes, below each other
+    rows = channel.reshape(-1, channel.shape[-1]).astype(np.float64)  # of all planes, below each other
     known = None if valid is None else valid.reshape(rows.shape)
     least = max(_noise(rows, _between(rows, known, (low, high))), 1e-9 * (high - low))
     alone = _of_planes(Rule((low, high), least, (None, None)), channel, valid, None)
@@ -314,9 +318,6 @@ def _mean(values: Plane) -> Plane:
 
 def _filled(channels: NDArray[Any], found: Bools, valid: Bools | None) -> NDArray[Any]:
     """Impulses replaced by the median of the other pixels next to them, from the outside in."""
-    if channels.shape[3] == 1 < channels.shape[2]:  # signals that lie down the columns
-        lying = None if valid is None else valid.swapaxes(1, 2)
-        return _filled(channels.swapaxes(2, 3), found.swapaxes(2, 3), lying).swapaxes(2, 3)
     result = channels.copy()
     for c, z in zip(*np.nonzero(found.any(axis=(2, 3))), strict=True):
         missing, signal = found[c, z].copy(), channels.shape[2] == 1

@@ -22,6 +22,7 @@ from nlmeans.inputs import check
 from nlmeans.levels import ends
 from nlmeans.noise.curve import Curve, curves_of_photons, root_mean
 from nlmeans.noise.patches import (
+    NOISIER,
     Bools,
     Patches,
     clipping_levels,
@@ -30,7 +31,7 @@ from nlmeans.noise.patches import (
     white_variance,
 )
 from nlmeans.noise.shared import APART, COARSE, FINE, shared_noise
-from nlmeans.noise.signs import COPIES, IMPULSES, Signs
+from nlmeans.noise.signs import COPIES, Sign, Signs
 from nlmeans.noise.spectrum import shared_variance
 from nlmeans.noise.stored import Stored, stored_noise
 from nlmeans.noise.strength import root_mean_square, strength_against
@@ -40,7 +41,6 @@ from nlmeans.sampling import sample
 _PATCHES, _WINDOWS = 16_000, 1_000  # sampled at most
 _FEWEST = 8  # differences; of fewer nothing can be said
 _FAR_APART = 3.0  # ratio of two estimates that is told
-_NOISIER = 2.0  # ratio of sigmas of two parts that is told, see noisier_part
 # Logarithms of odds.  To smooth what is no noise harms the more the stronger, so that odds of 3.5 to 1 are
 # needed for all of it, which real noise has in 9 of 10 pictures; from even odds on as much is used as
 # leaves a clean picture at 38 dB, and less where they are lower: of 990 clean pictures of other seeds than
@@ -198,7 +198,7 @@ class Found:
     curve: Curve | None = None  # of white noise that grows with brightness
     drawn: bool = False  # much is exactly flat
     stored: bool = False  # as JPEG, with steps that leave something of the noise
-    signs: tuple[str, ...] = ()  # of noise that the filter is not made for, in words
+    signs: tuple[Sign, ...] = ()  # of noise that the filter is not made for
     noisier: tuple[float, float] = (0.0, 0.0)  # a part of the image that has far more, and its sigma
 
     def scaled(self, unit: float) -> Found:
@@ -280,7 +280,7 @@ def stored_of(channels: NDArray[Any], valid: Bools | None) -> Stored | None:
 def chosen_of(found: list[Found]) -> Estimates:
     """The estimates to use; warns where they are not those of white noise, or perhaps should not be."""
     for sign in dict.fromkeys(sign for f in found for sign in f.signs):
-        warn(sign, *((Parameter('impulses="replace"'),) if sign == IMPULSES else ()))
+        warn(*sign)
     most = max((f for f in found if f.apart), key=lambda f: f.shared, default=None)
     evidence = -math.inf if most is None else most.evidence  # of what would be removed most of
     span = max(f.span for f in found)
@@ -308,7 +308,7 @@ def _tell_of_part(found: list[Found], used: tuple[float, ...]) -> None:
     (part, sigma), own = max(
         ((f.noisier, s) for f, s in zip(found, used, strict=True)), key=lambda each: each[0][1]
     )
-    if sigma > _NOISIER * own and not any(f.signs for f in found):
+    if sigma > NOISIER * own and not any(f.signs for f in found):
         warn(
             f"about {100 * part:.0f} % of the image has noise of {sigma:.3g}, the quietest of it {own:.3g}, "
             "which is used: what is noisier keeps its noise. Give a map of sigma, or denoise the parts apart"
@@ -372,7 +372,8 @@ def _of_pixels(
     if drawn and len(patches.values) < _MANY * patches.least:
         return Found(0.0, drawn=True)  # an icon: the flat ones are too few, and others are edges
     levels = (-math.inf, math.inf) if drawn else clipping_levels(patches.values)
-    white = white_variance(patches if drawn else patches.alive(), levels)
+    alive = patches if drawn else patches.alive()
+    white = white_variance(alive, levels)
     largest = np.percentile(np.abs(patches.values[::4]).max(axis=1), 99)  # but for outliers
     if white <= (_rounding(channel.dtype) * largest) ** 2:
         return Found(0.0)
@@ -380,7 +381,7 @@ def _of_pixels(
         return Found(unit * math.sqrt(white), drawn=True)
     if not shared:
         return Found(unit * math.sqrt(white))
-    part, variance = noisier_part(patches.alive(), white)
+    part, variance = noisier_part(alive, white)
     noisier = part, unit * math.sqrt(variance)
 
     def windows(side: int) -> Patches:

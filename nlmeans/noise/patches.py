@@ -26,12 +26,13 @@ _MUCH_CLIPPED = 0.005  # part of the samples
 _HALF_CLIPPED = 0.25  # part of the samples of flat patches
 _FAR_LESS = 1.15  # ratio of two sigmas
 _ROOM = 2.0  # sigmas between a patch and a clipping level that leave its noise nearly whole
-# Of a part that is noisier: one of so many patches is looked at; ratio of variances to the flattest ones; of
-# energies within it, +- 1.8 deviations of 22 squares; the least part of the patches; of the energy that is
-# in the quietest directions too, of noise nearly all.  Halves of 29 pictures (train400 and skimage) with
-# noise of 0 and 20, 5 and 30, 5 and 15: told in 18, 26 and 16; of the same clean, with white, clipped or
-# blurred noise or photons everywhere in none (2026-11-30).
-_NOISIER_OF, _NOISIER, _ALIKE, _NOISIER_PART, _IN_ALL = 4, 4.0, 3.0, 0.15, 0.5
+NOISIER = 2.0  # ratio of sigmas of two parts of an image that counts
+# Of a part that is noisier: one of so many patches is looked at; ratio of energies within it, +- 1.8
+# deviations of 22 squares; the least part of the patches; of the energy that is in the quietest directions
+# too, of noise nearly all.  Halves of 29 pictures (train400 and skimage) with noise of 0 and 20, 5 and 30, 5
+# and 15: told in 18, 26 and 16; of the same clean, with white, clipped or blurred noise or photons
+# everywhere in none (2026-11-30).
+_NOISIER_OF, _ALIKE, _NOISIER_PART, _IN_ALL = 4, 3.0, 0.15, 0.5
 _RUN, _IN_RUNS = 5, 0.25  # neighbours; their part of it: of a quarter of an image 0.36, of edges next to none
 
 
@@ -93,6 +94,11 @@ class Patches:
             at = (self.values <= levels[0]) | (self.values >= levels[1])
             hold &= at.mean(axis=1) <= _AT_A_LEVEL
         return self if hold.all() else self[hold]
+
+    def without_slopes(self) -> Floats:
+        """What constants and linear slopes do not explain, as coefficients of each patch."""
+        # differences to the first sample: exactly 0 in a constant patch
+        return _product(self.values - self.values[:, :1], _without_slope(self.shape))
 
     def mostly_unequal(self) -> Bools:
         """Where at least half of the neighbours differ."""
@@ -156,9 +162,9 @@ def noisier_part(patches: Patches, white: float) -> tuple[float, float]:
     direction, which edges have not, nor do they fill a place.  (0, 0) where there is no such part.
     """
     some = patches[np.arange(len(patches.values)) % _NOISIER_OF == 0]
-    values = _product(some.values - some.values[:, :1], _without_slope(some.shape))
+    values = some.without_slopes()
     energy = (values**2).mean(axis=1)
-    far = np.sort(np.log(energy[energy > _NOISIER * white]))
+    far = np.sort(np.log(energy[energy > NOISIER**2 * white]))
     if len(far) < max(some.least, _NOISIER_PART * len(energy)):
         return 0.0, 0.0
     counts = np.searchsorted(far, far + math.log(_ALIKE), side="right") - np.arange(len(far))
@@ -168,7 +174,7 @@ def noisier_part(patches: Patches, white: float) -> tuple[float, float]:
     if part < _NOISIER_PART or float(np.mean(runs)) < _IN_RUNS * part:
         return 0.0, 0.0
     variance = _quiet_variance(values, some.even, among)
-    if variance < max(_NOISIER * white, _IN_ALL * float(energy[among].mean())):
+    if variance < max(NOISIER**2 * white, _IN_ALL * float(energy[among].mean())):
         return 0.0, 0.0
     return part, variance
 
@@ -185,9 +191,7 @@ def white_variance(patches: Patches, levels: tuple[float, float]) -> float:
     for part, level in zip(at, levels, strict=True):
         if math.isfinite(level):
             part[:] = (patches.values == level).mean(axis=1)
-    # differences to the first sample: exactly 0 in a constant patch
-    values = _product(patches.values - patches.values[:, :1], _without_slope(patches.shape))
-    flat = _FlatPatches(values, patches.even, mean, room, at, levels, patches.least)
+    flat = _FlatPatches(patches.without_slopes(), patches.even, mean, room, at, levels, patches.least)
     clear, among = flat.variance(clear=True)
     if at.mean() < _MUCH_CLIPPED:
         return clear

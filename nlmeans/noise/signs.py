@@ -10,14 +10,23 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from nlmeans.errors import Parameter
 from nlmeans.noise.patches import Bools, Floats
 
-COPIES, IMPULSES, ROWS, COLUMNS = (
+Sign = tuple[str, ...]  # the parts of a warning
+COPIES: Sign = (
     "neighbouring pixels are copies: the image seems to be enlarged by repeating them. Reduce it to its own "
     "pixels, denoise those, and enlarge again",
-    "this looks like impulse noise (salt and pepper), which `denoise` replaces with ",  # and the parameter
+)
+IMPULSES: Sign = (
+    "this looks like impulse noise (salt and pepper), which `denoise` replaces with ",
+    Parameter('impulses="replace"'),
+)
+ROWS: Sign = (
     "rows seem to be brighter or darker as a whole (banding), which patches cannot tell from the image: "
     "subtract the median of each row first",
+)
+COLUMNS: Sign = (
     "columns seem to be brighter or darker as a whole (banding), which patches cannot tell from the image: "
     "subtract the median of each column first",
 )
@@ -35,7 +44,7 @@ class Signs:
     """What the middle of an image shows."""
 
     steps: tuple[int, ...] = (1, 1, 1)  # how many times each pixel stands along each axis; 1 is the usual
-    words: tuple[str, ...] = ()
+    words: tuple[Sign, ...] = ()
     weak: float = 0.0  # noise of less is not to be seen
 
     @classmethod
@@ -73,7 +82,7 @@ def _period(plane: NDArray[Any]) -> int:
     return 1
 
 
-def _words(values: Floats) -> tuple[str, ...]:
+def _words(values: Floats) -> tuple[Sign, ...]:
     """What to say of a plane."""
     words = [IMPULSES] if _impulses(values) else []
     down, across = _bands(values), _bands(values.T)

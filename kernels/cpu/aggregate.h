@@ -55,6 +55,7 @@ static void load_normaliser(const struct work *w, const struct normalised *norma
     }
 }
 
+/* See lanes_outside. */
 static void count_outside(const struct work *w)
 {
     const struct stripe s = w->stripe;

@@ -503,7 +503,8 @@ static int gaps_of_column(const struct work *w, index_t t, index_t dx)
 }
 
 /* Columns that all shifts of a step take before the next ones: half of them where values and totals of both sides are
- * more than a first cache of 48 KB holds beside weights and history (V = 3, r = 3: 86 KB; aggregate 290 to 256 ms). */
+ * more than a first cache of 48 KB holds beside a shift's weights and history, 4 and 9 KB (V = 3, r = 3: 86 KB;
+ * aggregate 290 to 256 ms). */
 static index_t columns_at_a_time(const struct work *w)
 {
     const size_t size = sizeof(vec) * (size_t)(4 * w->pair->V * (ROWS + w->ny - 1) * COLUMNS);
